@@ -1,0 +1,1 @@
+"""Declarative specs: tables, rows, claims, protocols and run configs. Imports without torch."""

@@ -1,0 +1,102 @@
+"""Run configs: everything that decides the result of one training and evaluation, and nothing else.
+
+Paths, worker counts, devices and cluster settings are not here: they never enter the run key (see `benchmark.plan`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from benchmark.spec.datasets import DATASETS
+from benchmark.spec.models import BqnConfig, ModelConfig, Strict, scaled
+
+
+class DataConfig(Strict):
+    """Which clips, and how frames are drawn from them."""
+
+    dataset: str = "something-v1"
+    segments: int = Field(8, ge=1, description="N: the clip is N segments of 1 or 3 consecutive frames")
+    sampling: Literal["uniform", "dense"] = "uniform"
+    size: int = scaled("spatial", 224, ge=8, description="side of the square crop that the network receives, pixels")
+    train_crop: Literal["multiscale", "centre"] = "multiscale"
+    flip: bool = Field(False, description="mirror training clips at random; wrong where left and right are classes")
+
+    @field_validator("dataset")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in DATASETS:
+            raise ValueError(f"unknown data set '{name}'; known: {', '.join(DATASETS)}")
+        return name
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of the data set."""
+        return DATASETS[self.dataset].num_classes
+
+
+class TrainConfig(Strict):
+    """The recipe. Defaults are the BQN paper's for Something-Something V1 (Appendix A; facts the paper omits are noted)."""
+
+    epochs: int = Field(50, ge=1)
+    batch_size: int = Field(256, ge=1, description="over all devices")
+    lr: float = Field(0.12, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(8e-4, ge=0)
+    warmup_epochs: float = Field(7, ge=0, description="linear from lr/10")
+    schedule: Literal["cosine", "step"] = "cosine"
+    milestones: tuple[int, ...] = Field((20, 40), description="epochs at which the step schedule multiplies lr by 0.1")
+    param_groups: Literal["bqn", "tsm", "plain"] = Field("bqn", description="per-group lr and weight-decay multipliers")
+    clip_norm: float | None = Field(20.0, gt=0, description="total L2 norm of the gradient (released commands)")
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="released commands use 0.1, the paper is silent")
+    partial_bn: bool = Field(False, description="freeze every 2D batch normalisation but the first")
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> TrainConfig:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be less than epochs ({self.epochs})")
+        return self
+
+
+class EvalConfig(Strict):
+    """The views of a clip whose predictions are averaged, and the resolution that they are cropped from."""
+
+    clips: int = Field(1, ge=1, le=30, description="temporal views: 1 centred, 2 centred and shifted, or 10 dense")
+    crops: Literal[1, 3, 5, 10] = 1
+    scale: int = scaled("spatial", 256, ge=8, description="shorter side before the crop, pixels")
+
+
+class RunConfig(Strict):
+    """One training and evaluation. Two equal RunConfigs are one run, in whichever tables they appear."""
+
+    model: ModelConfig = Field(default_factory=BqnConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    eval: EvalConfig = Field(default_factory=EvalConfig)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunConfig:
+        if self.eval.scale < self.data.size:
+            raise ValueError(f"eval.scale ({self.eval.scale}) must be at least data.size ({self.data.size})")
+        if self.data.sampling == "uniform" and self.eval.clips > 2:
+            raise ValueError(f"eval.clips is {self.eval.clips}: uniform sampling has 1 or 2 clips (centred; twice)")
+        if isinstance(self.model, BqnConfig):
+            quiet = self.model.quiet_segments or self.data.segments
+            if quiet > self.data.segments:
+                raise ValueError(f"model.quiet_segments ({quiet}) exceeds data.segments ({self.data.segments})")
+            if quiet != self.data.segments and self.model.fusion == "max_after_fc":
+                raise ValueError("model.fusion max_after_fc needs equal model.quiet_segments and data.segments")
+            if (self.model.quiet_size or 0) > self.data.size:
+                raise ValueError(f"model.quiet_size ({self.model.quiet_size}) exceeds data.size ({self.data.size})")
+        return self
+
+
+def input_pixels(config: RunConfig) -> int:
+    """Pixels that enter the backbones per clip: the scale of a run's cost, used to estimate its time."""
+    busy = config.data.segments * config.data.size**2
+    if not isinstance(config.model, BqnConfig):
+        return busy
+    return busy + (config.model.quiet_segments or config.data.segments) * (config.model.quiet_size or config.data.size) ** 2

@@ -1,0 +1,133 @@
+"""Tables as a reviewer reads them: rows with their overrides and printed values, and the claims drawn from them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from benchmark.spec.columns import COLUMNS
+from benchmark.spec.config import RunConfig
+from benchmark.spec.models import Strict
+
+Relation = Literal[">", ">=", "<", "<=", "best", "monotone"]
+
+
+def _known_column(key: str) -> str:
+    if key not in COLUMNS:
+        raise ValueError(f"unknown column '{key}'; known: {', '.join(COLUMNS)}")
+    return key
+
+
+class Claim(Strict):
+    """A comparison that the paper draws from the table, with the words it uses.
+
+    `lhs relation rhs` on `metric`: for `best`, lhs beats every rhs; for `monotone`, lhs then each rhs in turn improves.
+    With several rhs the other relations must hold against each.
+    """
+
+    id: str
+    lhs: str
+    relation: Relation
+    rhs: tuple[str, ...] = Field(min_length=1)
+    metric: str
+    quote: str
+
+    @field_validator("rhs", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    _metric = field_validator("metric")(_known_column)
+
+
+class CostReading(Strict):
+    """A way to arrive at a printed cost: a counting convention, on the row's config or on a variant of it.
+
+    The released code or the text may differ from what the authors counted; `set` then names the variant they counted.
+    """
+
+    convention: str
+    set: dict[str, Any] = Field(default_factory=dict)
+    why: str
+
+
+class RowSpec(Strict):
+    """One line of the table as written in YAML, before its config is resolved."""
+
+    label: str
+    base: str | None = Field(None, description="a file of tables/bases/, instead of the table's base")
+    set: dict[str, Any] = Field(default_factory=dict)
+    average: tuple[str, ...] = Field((), description="labels of the rows whose predictions this row averages")
+    quoted: bool = Field(False, description="another paper's number, printed for comparison; never measured here")
+    printed: dict[str, float] = Field(default_factory=dict)
+    reading: CostReading | None = Field(None, description="how this row's printed cost comes about; default: the table's")
+    note: str = ""
+
+    @field_validator("printed")
+    @classmethod
+    def _columns_known(cls, printed: dict[str, float]) -> dict[str, float]:
+        for key in printed:
+            _known_column(key)
+        return printed
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> RowSpec:
+        if sum((bool(self.set or self.base), bool(self.average), self.quoted)) > 1:
+            raise ValueError(f"row '{self.label}': give one of set/base (measured), average (fused) and quoted")
+        return self
+
+
+class Row(Strict):
+    """A row ready to plan. Exactly one of `config` (measured), `average` (fused) and `quoted` says where values come from."""
+
+    label: str
+    config: RunConfig | None = Field(None, description="at the protocol's scale, seed 0")
+    paper_config: RunConfig | None = Field(None, description="at paper scale: what the cost is counted on")
+    reading_config: RunConfig | None = Field(None, description="at paper scale: what the cost reading is counted on")
+    average: tuple[str, ...] = ()
+    quoted: bool = False
+    printed: dict[str, float] = Field(default_factory=dict)
+    printed_text: dict[str, str] = Field(default_factory=dict, description="as printed, digits and all")
+    reading: CostReading | None = None
+    note: str = ""
+
+
+class Table(Strict):
+    """One printed table, resolved for a protocol."""
+
+    id: str
+    paper: str
+    number: str
+    caption: str
+    dataset: str = Field(description="the data set of the printed values")
+    label_header: str = Field(description="title of the label column; ' | ' splits it, and every label, into several")
+    columns: tuple[str, ...] = Field(min_length=1, description="the printed columns, in order")
+    baseline: str = Field(description="label of the row that contrasts are taken against")
+    rows: tuple[Row, ...]
+    claims: tuple[Claim, ...] = ()
+    protocol: str
+    seeds: tuple[int, ...]
+    note: str = ""
+
+    def row(self, label: str) -> Row:
+        """The row with this label."""
+        return next(row for row in self.rows if row.label == label)
+
+    def members(self, row: Row) -> tuple[Row, ...]:
+        """The measured rows whose runs make up `row`: itself, or those that it averages."""
+        return tuple(self.row(label) for label in row.average) if row.average else (row,)
+
+
+class Protocol(Strict):
+    """Where and how rows are measured. Scale factors and overrides turn the paper's config into this protocol's."""
+
+    name: str
+    title: str
+    seeds: tuple[int, ...] = Field(min_length=1)
+    spatial: float = Field(1.0, gt=0, le=1, description="factor of every spatial size")
+    width: float = Field(1.0, gt=0, le=1, description="factor of every channel count")
+    set: dict[str, Any] = Field(default_factory=dict)
+    device: str = Field(description="the machine that `seconds_per_megapixel` was measured on")
+    seconds_per_megapixel: float = Field(gt=0, description="training time per million input pixels, for the estimate")
+    note: str = ""
