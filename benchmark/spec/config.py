@@ -99,4 +99,7 @@ def input_pixels(config: RunConfig) -> int:
     busy = config.data.segments * config.data.size**2
     if not isinstance(config.model, BqnConfig):
         return busy
-    return busy + (config.model.quiet_segments or config.data.segments) * (config.model.quiet_size or config.data.size) ** 2
+    return (
+        busy
+        + (config.model.quiet_segments or config.data.segments) * (config.model.quiet_size or config.data.size) ** 2
+    )

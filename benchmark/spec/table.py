@@ -61,7 +61,9 @@ class RowSpec(Strict):
     average: tuple[str, ...] = Field((), description="labels of the rows whose predictions this row averages")
     quoted: bool = Field(False, description="another paper's number, printed for comparison; never measured here")
     printed: dict[str, float] = Field(default_factory=dict)
-    reading: CostReading | None = Field(None, description="how this row's printed cost comes about; default: the table's")
+    reading: CostReading | None = Field(
+        None, description="how this row's printed cost comes about; default: the table's"
+    )
     note: str = ""
 
     @field_validator("printed")
