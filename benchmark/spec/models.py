@@ -1,7 +1,8 @@
 """Model configs: what a table may set under `model.`, one frozen class per network, without importing torch.
 
-A field marked `scales="width"` or `scales="spatial"` is multiplied by the protocol's factor, so that the small protocols run
-the same network, narrower, on smaller frames. A new field's default must reproduce what the code did before the field existed.
+A field marked `scales="width"` or `scales="spatial"` is multiplied by the protocol's factor, so that the small protocols
+run the same network, narrower, on smaller frames. A new field's default must reproduce what the code did before the field
+existed.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class TsmResNetConfig(_ResNetFamily):
 
     name: Literal["tsm_resnet"] = "tsm_resnet"
     representation: Literal["rgb", "mbpm"] = "rgb"
-    mbpm: MbpmConfig = Field(default_factory=MbpmConfig)
+    mbpm: MbpmConfig = MbpmConfig()
 
     @property
     def frames_per_segment(self) -> int:
@@ -94,7 +95,7 @@ class BqnConfig(_ResNetFamily):
     """Busy-Quiet Net: two TSM-ResNets, on the MBPM of the clip and on its frames, joined by lateral connections."""
 
     name: Literal["bqn"] = "bqn"
-    mbpm: MbpmConfig = Field(default_factory=MbpmConfig, description="the stem of the Busy pathway")
+    mbpm: MbpmConfig = Field(MbpmConfig(), description="the stem of the Busy pathway")
     quiet_input: Literal["first_frame", "average", "complement"] = Field(
         "first_frame", description="of each triple: its first frame (released code), its mean, or mean - MBPM (Eq. 4)"
     )
@@ -102,7 +103,7 @@ class BqnConfig(_ResNetFamily):
     quiet_segments: int | None = Field(None, ge=1, description="frames of Quiet's input; default: data.segments")
     num_bplc: int = Field(16, ge=0, description="lateral connections, spread evenly over `bplc_stages`")
     bplc_stages: tuple[Stage, ...] = Field(STAGES, min_length=1)
-    lateral: LateralConfig = Field(default_factory=LateralConfig)
+    lateral: LateralConfig = LateralConfig()
     fusion: Literal["average_after_fc", "average_before_fc", "max_after_fc", "concat_before_fc"] = "average_after_fc"
 
     @property
@@ -127,8 +128,8 @@ class BqnConfig(_ResNetFamily):
         """The residual blocks that a lateral connection follows, as (stage, 0-based index within it), in network order.
 
         `num_bplc` is dealt out evenly over the stages, earlier ones first, and spaced evenly within each from its first
-        block on: 4 gives the first block of every stage, which is how Table 3f describes its last row; 16 every block of
-        ResNet-50. The paper does not say where the 8 of Table 3b stand; here they are two per stage.
+        block on: 4 gives the first block of every stage, which is how Table 3f describes its last row; 16 every block
+        of ResNet-50. The paper does not say where the 8 of Table 3b stand; here they are two per stage.
         """
         blocks = dict(zip(STAGES, BLOCKS_PER_STAGE[self.depth], strict=True))
         share: dict[Stage, int] = dict.fromkeys((s for s in STAGES if s in self.bplc_stages), 0)
