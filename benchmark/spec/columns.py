@@ -10,8 +10,8 @@ from typing import Literal
 class Column:
     """A quantity. `source` says where our value comes from; `better` which way an improvement points.
 
-    measured: from runs, in percent. counted: from the cost counters at paper scale. config: read off the resolved config
-    at the dotted `path`.
+    measured: from runs, in percent. counted: from the cost counters at paper scale. config: read off the resolved
+    config at the dotted `path`.
     """
 
     key: str

@@ -37,7 +37,7 @@ class DataConfig(Strict):
 
 
 class TrainConfig(Strict):
-    """The recipe. Defaults are the BQN paper's for Something-Something V1 (Appendix A; facts the paper omits are noted)."""
+    """The recipe. Defaults are the BQN paper's for Something-Something V1 (Appendix A)."""
 
     epochs: int = Field(50, ge=1)
     batch_size: int = Field(256, ge=1, description="over all devices")
@@ -71,10 +71,10 @@ class EvalConfig(Strict):
 class RunConfig(Strict):
     """One training and evaluation. Two equal RunConfigs are one run, in whichever tables they appear."""
 
-    model: ModelConfig = Field(default_factory=BqnConfig)
-    data: DataConfig = Field(default_factory=DataConfig)
-    train: TrainConfig = Field(default_factory=TrainConfig)
-    eval: EvalConfig = Field(default_factory=EvalConfig)
+    model: ModelConfig = BqnConfig()
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+    eval: EvalConfig = EvalConfig()
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What is known about each data set without touching a disk: classes, split sizes, and whether left and right matter."""
+"""What is known about each data set without touching a disk: its title, classes and split sizes."""
 
 from __future__ import annotations
 

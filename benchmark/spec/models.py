@@ -1,8 +1,8 @@
 """Model configs: what a table may set under `model.`, one frozen class per network, without importing torch.
 
-A field marked `scales="width"` or `scales="spatial"` is multiplied by the protocol's factor, so that the small protocols
-run the same network, narrower, on smaller frames. A new field's default must reproduce what the code did before the field
-existed.
+A field marked `scales="width"` or `scales="spatial"` is multiplied by the protocol's factor, so that the small
+protocols run the same network, narrower, on smaller frames. A new field's default must reproduce what the code did
+before the field existed.
 """
 
 from __future__ import annotations

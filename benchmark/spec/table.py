@@ -8,8 +8,10 @@ from pydantic import Field, field_validator, model_validator
 
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.config import RunConfig
+from benchmark.spec.datasets import DATASETS
 from benchmark.spec.models import Strict
 
+Convention = Literal["fvcore", "fvcore_core", "thop_2005", "thop_2001"]
 Relation = Literal[">", ">=", "<", "<=", "best", "monotone"]
 
 
@@ -20,7 +22,7 @@ def _known_column(key: str) -> str:
 
 
 class Claim(Strict):
-    """A comparison that the paper draws from the table, with the words it uses.
+    """A comparison that the paper draws from the table.
 
     `lhs relation rhs` on `metric`: for `best`, lhs beats every rhs; for `monotone`, lhs then each rhs in turn improves.
     With several rhs the other relations must hold against each.
@@ -31,7 +33,7 @@ class Claim(Strict):
     relation: Relation
     rhs: tuple[str, ...] = Field(min_length=1)
     metric: str
-    quote: str
+    text: str = Field(description="what the paper concludes, in our words")
 
     @field_validator("rhs", mode="before")
     @classmethod
@@ -47,7 +49,7 @@ class CostReading(Strict):
     The released code or the text may differ from what the authors counted; `set` then names the variant they counted.
     """
 
-    convention: str
+    convention: Convention
     set: dict[str, Any] = Field(default_factory=dict)
     why: str
 
@@ -80,8 +82,38 @@ class RowSpec(Strict):
         return self
 
 
+class TableSpec(Strict):
+    """A table as written in YAML, before its rows are resolved."""
+
+    paper: str
+    table: str
+    caption: str
+    dataset: str = Field(description="the data set of the printed values")
+    label: str = Field("Model", description="title of the label column; ' | ' splits it, and every label, into several")
+    columns: tuple[str, ...] = Field(min_length=1, description="the printed columns, in order")
+    base: str = Field(description="a file of tables/bases/, without its ending")
+    set: dict[str, Any] = Field(default_factory=dict, description="overrides for every row")
+    baseline: str | None = Field(None, description="label of the row that contrasts are against; default: the first")
+    reading: CostReading | None = None
+    rows: tuple[RowSpec, ...] = Field(min_length=1)
+    claims: tuple[Claim, ...] = ()
+    note: str = ""
+
+    @field_validator("dataset")
+    @classmethod
+    def _dataset_known(cls, name: str) -> str:
+        if name not in DATASETS:
+            raise ValueError(f"unknown data set '{name}'; known: {', '.join(DATASETS)}")
+        return name
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_known(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_known_column(key) for key in columns)
+
+
 class Row(Strict):
-    """A row ready to plan. Exactly one of `config` (measured), `average` (fused) and `quoted` says where values come from."""
+    """A row ready to plan. Its values come from exactly one of `config` (measured), `average` (fused) and `quoted`."""
 
     label: str
     config: RunConfig | None = Field(None, description="at the protocol's scale, seed 0")

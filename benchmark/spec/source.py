@@ -1,0 +1,125 @@
+"""YAML in which every value knows its file and line, and the error that lists all of a file's problems at once."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong with a spec, at a line of a file (line 0: the file as a whole)."""
+
+    file: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.message}"
+
+
+class SpecError(Exception):
+    """A spec that cannot be used; `problems` holds every error found, in file order."""
+
+    def __init__(self, problems: Iterable[Problem]):
+        self.problems = sorted(set(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+@dataclass(frozen=True)
+class Located:
+    """The content of a YAML file, with the line and the source text of every value by its path."""
+
+    file: str
+    data: Any
+    lines: dict[Path_, int] = field(repr=False)
+    texts: dict[Path_, str] = field(repr=False)
+
+    def line(self, *path: str | int) -> int:
+        """Line of the value at `path`, or of the nearest enclosing value that has one."""
+        for end in range(len(path), -1, -1):
+            if path[:end] in self.lines:
+                return self.lines[path[:end]]
+        return 0
+
+
+class _Resolver(yaml.SafeLoader):
+    """YAML 1.2's scalars: `yes`, `10:30` and `1e-4` mean what they look like."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute
+
+
+_Resolver.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+_Resolver.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:null|~|)$"), ["n", "~", ""])
+_Resolver.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
+_Resolver.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$"),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(path: Path, shown_as: str | None = None) -> Located:
+    """Parse one YAML file whose top level is a mapping.
+
+    Raises:
+        SpecError: the file is missing, is not valid YAML, repeats a key or is not a mapping.
+    """
+    name = shown_as or str(path)
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Resolver)
+    except FileNotFoundError:
+        raise SpecError([Problem(name, 0, "no such file")]) from None
+    except UnicodeDecodeError as error:
+        raise SpecError([Problem(name, 0, f"is not UTF-8 text: {error.reason} at byte {error.start}")]) from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise SpecError([Problem(name, line, f"is not valid YAML: {error.problem}")]) from None
+    except yaml.YAMLError as error:
+        raise SpecError([Problem(name, 0, f"is not valid YAML: {error}")]) from None
+    if not isinstance(root, yaml.MappingNode):
+        raise SpecError([Problem(name, 1, "must hold a mapping of keys to values")])
+    lines: dict[Path_, int] = {(): 1}
+    texts: dict[Path_, str] = {}
+    problems: list[Problem] = []
+    scalars = _Resolver("")
+
+    def build(node: yaml.Node, at: Path_) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            result: dict[str, Any] = {}
+            for key_node, value_node in node.value:
+                key = str(key_node.value)
+                line = key_node.start_mark.line + 1
+                if key in result:
+                    problems.append(Problem(name, line, f"key '{key}' is given twice"))
+                lines[(*at, key)] = line
+                result[key] = build(value_node, (*at, key))
+            return result
+        if isinstance(node, yaml.SequenceNode):
+            for i, item in enumerate(node.value):
+                lines[(*at, i)] = item.start_mark.line + 1
+            return tuple(build(item, (*at, i)) for i, item in enumerate(node.value))
+        texts[at] = str(node.value)
+        return scalars.construct_object(node)
+
+    data = build(root, ())
+    if problems:
+        raise SpecError(problems)
+    return Located(name, data, lines, texts)
+
+
+def did_you_mean(word: str, valid: Sequence[str]) -> str:
+    """` Did you mean 'x'?` for the nearest valid word, or a list of what is valid when none is near."""
+    near = difflib.get_close_matches(word, valid, n=1, cutoff=0.6)
+    if near:
+        return f" Did you mean '{near[0]}'?"
+    return f" Valid: {', '.join(valid)}." if valid else ""
