@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """A data set by name. `train_clips` and `val_clips` are the published sizes of the splits."""
+    """A data set by name, with the published sizes of its splits. A new `version` is a new experiment: old runs no longer count."""
 
     name: str
     title: str
@@ -15,6 +15,7 @@ class DatasetInfo:
     train_clips: int
     val_clips: int
     generated: bool = False
+    version: str = "1"
 
 
 DATASETS: dict[str, DatasetInfo] = {

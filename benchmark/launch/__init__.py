@@ -1,0 +1,1 @@
+"""Run directories and the executors that fill them: this machine's processes, or a SLURM cluster."""

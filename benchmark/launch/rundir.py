@@ -1,0 +1,204 @@
+"""The run directory: the only record of a run, and the only thing that reports read. Imports without torch.
+
+`runs/<key>/` holds config.json (what was run), status.json (how far it is), lock (held by the process that runs it),
+metrics.jsonl, checkpoint.pt, predictions.npz, env.json, log.txt, and result.json, which is written last: a run counts if
+and only if result.json is there. All but the log are replaced atomically, so a process killed at any moment leaves either the
+old file or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmark.plan import PlannedRun
+from benchmark.spec.config import RunConfig
+
+State = Literal["done", "running", "queued", "failed", "interrupted", "pending"]
+HEARTBEAT_SECONDS = 5.0
+SILENT_SECONDS = 120.0
+
+
+class StaleRunError(Exception):
+    """A run directory holds a run of another config than the one that now has its key."""
+
+
+class ClaimedError(Exception):
+    """Another live process holds the run."""
+
+
+def runs_root() -> Path:
+    """Folder of all run directories: BENCHMARK_RUNS, or `runs/` of the working folder."""
+    return Path(os.environ.get("BENCHMARK_RUNS") or "runs")
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace a file in one step, so that readers and crashes never see half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file in one step; keys sorted, so that equal values are equal bytes."""
+    write_atomic(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Content of a JSON file, or None where there is none."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except json.JSONDecodeError as error:
+        raise StaleRunError(f"{path} is damaged ({error}); remove its folder to run it again") from None
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """One run's folder, named by its key."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, key: str) -> RunDir:
+        """The folder of the run with this key, whether or not it exists yet."""
+        return cls(runs_root() / key)
+
+    @property
+    def key(self) -> str:
+        """The run key."""
+        return self.path.name
+
+    @property
+    def config(self) -> RunConfig:
+        """The config that the folder was made for."""
+        return RunConfig.model_validate_json((self.path / "config.json").read_text())
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """result.json, or None while the run does not count."""
+        return read_json(self.path / "result.json")
+
+    @property
+    def env(self) -> dict[str, Any]:
+        """env.json: commit, versions, hardware, time taken, resumes; empty before the first start."""
+        return read_json(self.path / "env.json") or {}
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """status.json: state, epoch, step, host, pid, job; empty before the run was launched."""
+        return read_json(self.path / "status.json") or {}
+
+    def set_status(self, **values: Any) -> None:
+        """Replace status.json, keeping the values that are not given."""
+        write_json(self.path / "status.json", {**self.status, **values})
+
+    def prepare(self, config: RunConfig) -> None:
+        """Make the folder and write config.json, or check that the folder holds this very config.
+
+        Raises:
+            StaleRunError: it holds another one.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.check(config)
+        if not (self.path / "config.json").exists():
+            write_json(self.path / "config.json", config.model_dump(mode="json"))
+
+    def check(self, config: RunConfig) -> None:
+        """Refuse a folder whose config differs from the one that has its key now: a default changed under it.
+
+        A key that the stored config lacks is a field added since; its default must reproduce what the code did before.
+
+        Raises:
+            StaleRunError: with the settings that differ.
+        """
+        stored = read_json(self.path / "config.json")
+        if stored is None:
+            return
+        old, new = _flat(stored), _flat(config.model_dump(mode="json"))
+        differing = [
+            f"    {key}: {value!r} when it was run, {new[key]!r} now" if key in new else f"    {key}: removed since"
+            for key, value in old.items()
+            if key not in new or new[key] != value
+        ]
+        if differing:
+            raise StaleRunError(
+                f"{self.path} was run with other defaults than today's:\n" + "\n".join(differing) + "\n"
+                "  Restore the default, or set the new value in the spec (a new run), or remove the folder to run it again."
+            )
+
+    @property
+    def state(self) -> State:
+        """What the run is doing, decided from its own files first."""
+        if (self.path / "result.json").exists():
+            return "done"
+        status = self.status
+        state: State = status.get("state", "pending")
+        if state == "running" and not self._alive(status):
+            return "interrupted"
+        return state
+
+    def _alive(self, status: dict[str, Any]) -> bool:
+        if status.get("host") == socket.gethostname() and not Path(f"/proc/{status.get('pid')}").exists():
+            return False
+        return time.time() - status.get("beat", 0) < SILENT_SECONDS
+
+    @contextlib.contextmanager
+    def claim(self) -> Iterator[None]:
+        """Hold the run: no two processes train it at once. The lock goes with the process, however it ends.
+
+        Raises:
+            ClaimedError: another process holds it.
+        """
+        with (self.path / "lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                status = self.status
+                holder = f"process {status.get('pid')} on {status.get('host')}"
+                raise ClaimedError(f"{self.path} is being run by {holder}") from None
+            except OSError as error:
+                if error.errno not in (errno.ENOTSUP, errno.ENOLCK):
+                    raise
+                if self.state == "running":  # a file system without locks: the heartbeat has to do
+                    raise ClaimedError(f"{self.path} is being run by {self.status.get('host')}") from None
+            yield
+
+
+def check_plan(runs: dict[str, PlannedRun]) -> None:
+    """Refuse a plan under which a default has changed.
+
+    Raises:
+        StaleRunError: naming every such run directory and setting.
+    """
+    errors = []
+    for key, run in runs.items():
+        try:
+            RunDir.of(key).check(run.config)
+        except StaleRunError as error:
+            errors.append(str(error))
+    if errors:
+        raise StaleRunError("\n".join(errors))
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,109 @@
+"""From tables to runs: resolve, hash, deduplicate, estimate. Imports without torch and touches no disk.
+
+The run key is a hash of the settings that differ from their defaults (and of the data set's version). A default that
+changes in the code therefore leaves the key as it was, and the run directory that holds the old value is noticed and refused
+(`benchmark.launch.rundir`), instead of the old result being taken for the new experiment's or silently trained again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pydantic
+
+from benchmark.spec.config import RunConfig, input_pixels
+from benchmark.spec.datasets import DATASETS
+from benchmark.spec.table import Row, Table
+
+ALWAYS_KEYED = ("name", "dataset", "seed")
+
+
+def science(config: RunConfig) -> dict[str, Any]:
+    """What the run key is a hash of: every setting that differs from its default, as nested plain data."""
+
+    def differing(part: pydantic.BaseModel) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for name, info in type(part).model_fields.items():
+            value = getattr(part, name)
+            if isinstance(value, pydantic.BaseModel):
+                if below := differing(value):
+                    kept[name] = below
+            elif name in ALWAYS_KEYED or value != info.default:
+                kept[name] = list(value) if isinstance(value, tuple) else value
+        return kept
+
+    return {**differing(config), "data_version": DATASETS[config.data.dataset].version}
+
+
+def run_key(config: RunConfig) -> str:
+    """16 hex digits that name the run: equal for equal experiments, whatever table asks for them."""
+    text = json.dumps(science(config), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def seeded(row: Row, seed: int) -> RunConfig:
+    """The row's config with this seed."""
+    assert row.config is not None, f"row {row.label} is not measured"
+    return row.config.model_copy(update={"seed": seed})
+
+
+def row_keys(row: Row, seeds: Iterable[int]) -> dict[int, str]:
+    """Run key of each seed of a measured row."""
+    return {seed: run_key(seeded(row, seed)) for seed in seeds}
+
+
+@dataclass
+class PlannedRun:
+    """One run and the cells that need it, as (table id, row label)."""
+
+    key: str
+    config: RunConfig
+    protocol: str
+    used_by: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs that some tables need, each once, in the order in which the tables first ask for them."""
+
+    tables: tuple[Table, ...]
+    runs: dict[str, PlannedRun]
+    wanted: int
+
+    @property
+    def shared(self) -> int:
+        """Runs saved because several rows need the same one."""
+        return self.wanted - len(self.runs)
+
+
+def make_plan(tables: Iterable[Table]) -> Plan:
+    """Expand tables into their distinct runs. `wanted` counts every row's seeds, fused rows needing none of their own."""
+    tables = tuple(tables)
+    runs: dict[str, PlannedRun] = {}
+    wanted = 0
+    for table in tables:
+        for row in table.rows:
+            if row.config is None:
+                continue
+            for seed, key in row_keys(row, table.seeds).items():
+                wanted += 1
+                run = runs.setdefault(key, PlannedRun(key, seeded(row, seed), table.protocol))
+                run.used_by.append((table.id, row.label))
+    return Plan(tables, runs, wanted)
+
+
+def megapixels(config: RunConfig) -> float:
+    """Million input pixels that a run puts through its backbones: three passes in training, one in evaluation."""
+    info = DATASETS[config.data.dataset]
+    views = config.eval.clips * config.eval.crops
+    passes = 3 * info.train_clips * config.train.epochs + info.val_clips * views
+    return passes * input_pixels(config) / 1e6
+
+
+def estimate_seconds(config: RunConfig, seconds_per_megapixel: float) -> float:
+    """Time that a run takes on the protocol's device, from its input pixels."""
+    return megapixels(config) * seconds_per_megapixel
