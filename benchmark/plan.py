@@ -1,8 +1,9 @@
 """From tables to runs: resolve, hash, deduplicate, estimate. Imports without torch and touches no disk.
 
 The run key is a hash of the settings that differ from their defaults (and of the data set's version). A default that
-changes in the code therefore leaves the key as it was, and the run directory that holds the old value is noticed and refused
-(`benchmark.launch.rundir`), instead of the old result being taken for the new experiment's or silently trained again.
+changes in the code therefore leaves the key as it was, and the run directory that holds the old value is noticed and
+refused (`benchmark.launch.rundir`), instead of the old result being taken for the new experiment's or silently
+trained again.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Plan:
 
 
 def make_plan(tables: Iterable[Table]) -> Plan:
-    """Expand tables into their distinct runs. `wanted` counts every row's seeds, fused rows needing none of their own."""
+    """Expand tables into their distinct runs. `wanted` counts every measured row's seeds; a fused row needs none."""
     tables = tuple(tables)
     runs: dict[str, PlannedRun] = {}
     wanted = 0

@@ -1,9 +1,9 @@
 """The run directory: the only record of a run, and the only thing that reports read. Imports without torch.
 
 `runs/<key>/` holds config.json (what was run), status.json (how far it is), lock (held by the process that runs it),
-metrics.jsonl, checkpoint.pt, predictions.npz, env.json, log.txt, and result.json, which is written last: a run counts if
-and only if result.json is there. All but the log are replaced atomically, so a process killed at any moment leaves either the
-old file or the new one.
+metrics.jsonl, checkpoint.pt, predictions.npz, env.json, log.txt, and result.json, which is written last: a run counts
+if and only if result.json is there. All but the log are replaced atomically, so a process killed at any moment leaves
+either the old file or the new one.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class RunDir:
         if differing:
             raise StaleRunError(
                 f"{self.path} was run with other defaults than today's:\n" + "\n".join(differing) + "\n"
-                "  Restore the default, or set the new value in the spec (a new run), or remove the folder to run it again."
+                "  Restore the default, or set the new value in the spec (a new run), or remove the folder."
             )
 
     @property

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """A data set by name, with the published sizes of its splits. A new `version` is a new experiment: old runs no longer count."""
+    """A data set by name, with the published sizes of its splits.
+
+    A new `version` is a new experiment: old runs no longer count.
+    """
 
     name: str
     title: str
