@@ -1,0 +1,231 @@
+"""One run from start or from its last checkpoint to result.json: what a local process and a cluster job both execute.
+
+On the CPU a run uses one thread: runs are small there, several go side by side, and the result does not depend on how
+many cores the machine has. A run that is stopped at any moment and started again gives the same result.json, bit for
+bit on the same kind of CPU, because each epoch draws its random numbers from the seed and the epoch alone and epochs
+are never resumed in the middle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark.data.datasets import Split, open_split
+from benchmark.data.loader import ClipDataset, make_loader
+from benchmark.launch.provenance import code_state, processor, versions
+from benchmark.launch.rundir import HEARTBEAT_SECONDS, ClaimedError, RunDir, write_atomic, write_json
+from benchmark.metrics import accuracies
+from benchmark.models.build import build_model
+from benchmark.spec.config import RunConfig
+from benchmark.train import checkpoint
+from benchmark.train.loop import EpochSummary, predict, train_epoch
+from benchmark.train.optim import freeze_all_but_first_bn, make_optimizer
+
+EXIT_CLAIMED = 75
+
+
+class Orphaned(BaseException):
+    """The process that launched this one is gone: stop, as at a Ctrl-C."""
+
+
+class Reporter:
+    """Keeps status.json fresh: the state, how far the run is, and a heartbeat."""
+
+    def __init__(self, run: RunDir, epochs: int, parent: int | None):
+        self.run, self.epochs, self.parent = run, epochs, parent
+        self.phase, self.epoch, self.last = "train", 0, 0.0
+
+    def start(self, phase: str, epoch: int) -> None:
+        """Enter an epoch (0-based) of training, or the evaluation."""
+        self.phase, self.epoch, self.last = phase, epoch, 0.0
+        self(0, 1)
+
+    def __call__(self, step: int, steps: int) -> None:
+        """Called after every batch; writes at most once in a second."""
+        now = time.monotonic()
+        if now - self.last < min(1.0, HEARTBEAT_SECONDS) and step != steps:
+            return
+        self.last = now
+        if self.parent is not None and os.getppid() != self.parent:
+            raise Orphaned
+        self.run.set_status(
+            state="running",
+            phase=self.phase,
+            epoch=self.epoch,
+            epochs=self.epochs,
+            step=step,
+            steps=steps,
+            beat=time.time(),
+        )
+
+
+def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: int | None = None) -> dict[str, Any]:
+    """Bring a prepared run directory to its result.json and return it; a finished run returns at once.
+
+    Args:
+        run: a folder with config.json.
+        device: `cpu`, `cuda`, ...; default: the accelerator if there is one.
+        workers: loader processes; 0 loads in this one.
+        parent: stop when this is no longer the parent process.
+
+    Raises:
+        ClaimedError: another process is running it.
+    """
+    with run.claim():
+        if run.result is not None:
+            return run.result
+        host = {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID")}
+        run.set_status(state="running", error=None, beat=time.time(), **host)
+        try:
+            result = _train_and_evaluate(run, run.config, torch.device(device or _best_device()), workers, parent)
+        except (KeyboardInterrupt, Orphaned):
+            _try_status(run, state="interrupted")
+            raise
+        except BaseException as error:
+            _try_status(run, state="failed", error=f"{type(error).__name__}: {error}")
+            raise
+        run.set_status(state="done")
+        return result
+
+
+def _try_status(run: RunDir, **values: Any) -> None:
+    """Record how the run ended; on a full disk the dead process id has to tell it."""
+    with contextlib.suppress(OSError):
+        run.set_status(**values)
+
+
+def _best_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _prepare_torch(device: torch.device) -> None:
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+
+
+def _epoch_seed(config: RunConfig, epoch: int) -> int:
+    return int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0])
+
+
+def _train_and_evaluate(
+    run: RunDir, config: RunConfig, device: torch.device, workers: int, parent: int | None
+) -> dict[str, Any]:
+    started = time.monotonic()
+    _prepare_torch(device)
+    train_split, val_split = open_split(config.data.dataset, "train"), open_split(config.data.dataset, "val")
+    frames_per_segment = config.model.frames_per_segment
+    torch.manual_seed(config.seed)
+    model = build_model(config.model, config.data).to(device)
+    if config.train.partial_bn:
+        freeze_all_but_first_bn(model)
+    optimizer = make_optimizer(model, config.train)
+    history = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
+    env = _begin_env(run, device, train_split, val_split)
+    report = Reporter(run, config.train.epochs, parent)
+    dataset = ClipDataset(train_split, config.data, config.eval, frames_per_segment, mode="train", seed=config.seed)
+    for epoch in range(len(history), config.train.epochs):
+        report.start("train", epoch)
+        torch.manual_seed(_epoch_seed(config, epoch))
+        batches = make_loader(dataset, config.train.batch_size, epoch, workers)
+        summary = train_epoch(model, optimizer, batches, len(batches), epoch, config.train, dataset.normalise, report)
+        history.append(summary)
+        checkpoint.save(model, optimizer, history, write_atomic, run.path / "checkpoint.pt")
+        write_atomic(run.path / "metrics.jsonl", "".join(json.dumps(asdict(s)) + "\n" for s in history))
+        _log(f"epoch {epoch + 1}/{config.train.epochs}: loss {summary.loss:.3f}, training top-1 {summary.top1:.1f}")
+    report.start("evaluate", config.train.epochs)
+    val = ClipDataset(val_split, config.data, config.eval, frames_per_segment, mode="eval", seed=config.seed)
+    batches = make_loader(val, config.train.batch_size, 0, workers)
+    logits = predict(
+        model,
+        batches,
+        len(val_split.clips),
+        config.data.num_classes,
+        len(batches),
+        val.normalise,
+        config.train.precision,
+        report,
+    )
+    result = _write_result(run, config, val_split, logits, history)
+    env["seconds"] = round(env.get("seconds", 0) + time.monotonic() - started, 1)
+    write_json(run.path / "env.json", env)
+    write_json(run.path / "result.json", result)
+    return result
+
+
+def _begin_env(run: RunDir, device: torch.device, train: Split, val: Split) -> dict[str, Any]:
+    """Record this start; a start after the first is a resume, and the commits of all starts are kept."""
+    before = run.env
+    starts = [*before.get("starts", []), {"at": datetime.now(UTC).isoformat(timespec="seconds"), **code_state()}]
+    env = {
+        **before,
+        "starts": starts,
+        "resumes": len(starts) - 1,
+        "versions": versions(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
+        "fingerprints": {"train": train.fingerprint, "val": val.fingerprint},
+    }
+    write_json(run.path / "env.json", env)
+    return env
+
+
+def _write_result(
+    run: RunDir, config: RunConfig, split: Split, logits: np.ndarray, history: list[EpochSummary]
+) -> dict[str, Any]:
+    ids = np.array([clip.id for clip in split.clips])
+    labels = np.array([clip.label for clip in split.clips])
+    order = np.argsort(ids, kind="stable")
+    with (run.path / ".predictions.npz").open("wb") as file:
+        np.savez_compressed(file, ids=ids[order], labels=labels[order], logits=logits[order])
+    (run.path / ".predictions.npz").replace(run.path / "predictions.npz")
+    return {
+        "key": run.key,
+        "seed": config.seed,
+        "epochs": len(history),
+        "metrics": accuracies(logits[order], labels[order]),
+        "num_clips": len(labels),
+        "unreadable_clips": int(np.isnan(logits).any(axis=1).sum()),
+        "unreadable_training_clips": history[-1].unreadable if history else 0,
+        "train_loss": history[-1].loss if history else None,
+    }
+
+
+def _log(text: str) -> None:
+    print(text, flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m benchmark.launch.job FOLDER [DEVICE]`: run one folder; the exit status says how it ended."""
+    run, parent = RunDir(Path(arguments[0])), os.environ.get("BENCHMARK_PARENT")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    device = arguments[1] if len(arguments) > 1 and arguments[1] else None
+    try:
+        execute(run, device, int(os.environ.get("BENCHMARK_WORKERS", "0")), int(parent) if parent else None)
+    except ClaimedError as error:
+        _log(str(error))
+        return EXIT_CLAIMED
+    except (KeyboardInterrupt, Orphaned):
+        _log("interrupted")
+        return 130
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,109 @@
+"""Run directories on this machine: one process a run, several side by side, each isolated from the others' failures.
+
+Progress is read from the run directories, as for a cluster, so what is shown is what is recorded. A Ctrl-C reaches
+every process; each leaves its last finished epoch, and the same command goes on from there. Imports without torch.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmark.launch.rundir import RunDir
+
+POLL_SECONDS = 0.2
+GRACE_SECONDS = 20.0
+
+
+@dataclass
+class Slot:
+    """A place where one process runs at a time: a CPU core, or a GPU."""
+
+    environment: dict[str, str]
+    device: str
+    process: subprocess.Popen[bytes] | None = None
+    run: RunDir | None = None
+
+
+@dataclass
+class Outcome:
+    """Runs by how they ended."""
+
+    done: list[RunDir] = field(default_factory=list)
+    failed: list[RunDir] = field(default_factory=list)
+
+
+def slots(jobs: int | None = None, device: str | None = None) -> list[Slot]:
+    """Places to run: one per GPU where there are GPUs, else one per core; `jobs` overrides how many."""
+    gpus = sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+    if device is None:
+        device = "cuda" if gpus else "cpu"
+    if device == "cpu":
+        count = jobs or len(os.sched_getaffinity(0))
+        return [Slot({"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}, "cpu") for _ in range(count)]
+    count = jobs or max(len(gpus), 1)
+    return [Slot({"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {}, device) for i in range(count)]
+
+
+def run_all(runs: Sequence[RunDir], places: list[Slot], on_tick: Callable[[list[RunDir], Outcome], None]) -> Outcome:
+    """Bring every run to its end; a run that fails leaves the others alone.
+
+    Args:
+        runs: prepared run directories, in the order to start them.
+        places: from `slots`.
+        on_tick: called several times a second with the runs in progress and the outcome so far.
+    """
+    waiting = list(runs)
+    outcome = Outcome()
+    try:
+        while waiting or any(slot.process for slot in places):
+            for slot in places:
+                if slot.process is not None and slot.process.poll() is not None:
+                    assert slot.run is not None
+                    (outcome.done if slot.run.state == "done" else outcome.failed).append(slot.run)
+                    slot.process = slot.run = None
+                if slot.process is None and waiting:
+                    slot.run = waiting.pop(0)
+                    slot.process = _start(slot.run, slot)
+            on_tick([slot.run for slot in places if slot.run], outcome)
+            time.sleep(POLL_SECONDS)
+    finally:
+        _stop([slot.process for slot in places if slot.process is not None])
+    on_tick([], outcome)
+    return outcome
+
+
+def _start(run: RunDir, slot: Slot) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, **slot.environment, "BENCHMARK_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+    with (run.path / "log.txt").open("ab") as log:
+        command = [sys.executable, "-m", "benchmark.launch.job", str(run.path), slot.device]
+        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    """Let interrupted processes record that they were; kill those that do not end."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    for process in processes:
+        try:
+            process.wait(max(deadline - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def last_lines(run: RunDir, count: int = 12) -> str:
+    """End of the run's log."""
+    try:
+        return "\n".join((run.path / "log.txt").read_text(errors="replace").splitlines()[-count:])
+    except FileNotFoundError:
+        return "(no log)"

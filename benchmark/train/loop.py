@@ -1,0 +1,142 @@
+"""The training loop of one epoch and the evaluation by views."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmark.spec.config import TrainConfig
+from benchmark.train.optim import freeze_all_but_first_bn, lr_at, set_lr
+
+OnStep = Callable[[int, int], None]
+"""Called after every batch with the batches done and their total; may raise to stop the run."""
+
+
+class Normalise(Protocol):
+    """Turns uint8 frames on the device into what the network expects."""
+
+    def __call__(self, frames: torch.Tensor) -> torch.Tensor: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class EpochSummary:
+    """What one epoch of training came to; `loss` and `top1` are means over the clips as they were seen."""
+
+    epoch: int
+    lr: float
+    loss: float
+    top1: float
+    clips: int
+    unreadable: int
+
+
+class DivergedError(Exception):
+    """The loss is not finite: the run cannot go on."""
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[None]:
+    """Mixed precision for bf16, nothing for fp32."""
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)  # type: ignore[return-value]
+    return contextlib.nullcontext()
+
+
+def train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor, int]],
+    steps: int,
+    epoch: int,
+    recipe: TrainConfig,
+    normalise: Normalise,
+    on_step: OnStep,
+) -> EpochSummary:
+    """Train for one epoch.
+
+    Args:
+        model: on its device.
+        optimizer: from `make_optimizer`.
+        batches: frames (B, T, 3, H, W) uint8, labels (B,) int64, and how many clips of the batch could not be read
+            and were left out.
+        steps: number of batches.
+        epoch: 0-based; the learning rate follows the fractional epoch, step by step.
+        recipe: learning rate, loss and clipping.
+        normalise: from uint8 frames to the network's input.
+        on_step: progress.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    device = next(model.parameters()).device
+    model.train()
+    if recipe.partial_bn:
+        freeze_all_but_first_bn(model)
+    loss_sum, correct, seen, unreadable, lr = 0.0, 0, 0, 0, 0.0
+    for step, (frames, labels, lost) in enumerate(batches):
+        lr = lr_at(epoch + step / steps, recipe)
+        set_lr(optimizer, lr)
+        unreadable += lost
+        if len(labels) > 1:  # batch normalisation cannot train on a single clip
+            frames, labels = frames.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+            with autocast(device, recipe.precision):
+                logits = model(normalise(frames))
+                loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+            if not torch.isfinite(loss):
+                raise DivergedError(f"the loss is {loss.item()} at epoch {epoch + 1}, step {step + 1}, lr {lr:.3g}")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if recipe.clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            optimizer.step()
+            loss_sum += loss.item() * len(labels)
+            correct += int((logits.argmax(1) == labels).sum())
+            seen += len(labels)
+        on_step(step + 1, steps)
+    count = max(seen, 1)
+    return EpochSummary(epoch, lr, loss_sum / count, 100 * correct / count, seen, unreadable)
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    batches: Iterable[tuple[torch.Tensor, list[int]]],
+    clips: int,
+    classes: int,
+    steps: int,
+    normalise: Normalise,
+    precision: str,
+    on_step: OnStep,
+) -> np.ndarray:
+    """Logits of every clip, averaged over its views.
+
+    Args:
+        model: on its device.
+        batches: frames (B, V, T, 3, H, W) uint8 of the readable clips, and their positions.
+        clips: number of clips in the split.
+        classes: number of classes.
+        steps: number of batches.
+        normalise: from uint8 frames to the network's input.
+        precision: `fp32` or `bf16`.
+        on_step: progress.
+
+    Returns:
+        (clips, classes) float32; a row of NaN where the clip could not be read.
+    """
+    device = next(model.parameters()).device
+    model.eval()
+    logits = np.full((clips, classes), np.nan, dtype=np.float32)
+    for step, (frames, positions) in enumerate(batches):
+        if positions:
+            views = frames.shape[1]
+            with autocast(device, precision):
+                out = model(normalise(frames.flatten(0, 1).to(device, non_blocking=True)))
+            logits[positions] = out.float().unflatten(0, (len(positions), views)).mean(1).cpu().numpy()
+        on_step(step + 1, steps)
+    return logits

@@ -1,0 +1,129 @@
+"""Parameter groups, learning-rate schedules and partial batch normalisation as the papers' released code has them.
+
+SGD with momentum, no Nesterov. Every parameter has a role, and a recipe gives each role multipliers of the learning
+rate and of the weight decay. The BQN paper says only that the classifier's learning rate and weight decay are 5 times
+the base's; its released code multiplies the rate by 5 and the decay by 0, and does so for the stems too. That code is
+the `bqn` recipe.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from benchmark.spec.config import TrainConfig
+
+Role = Literal["stem_conv", "stem_mbpm", "weight", "bias", "norm", "classifier_weight", "classifier_bias"]
+
+RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
+    "bqn": {
+        "stem_conv": (5, 1),
+        "stem_mbpm": (5, 1),
+        "weight": (1, 1),
+        "bias": (2, 0),
+        "norm": (1, 0),
+        "classifier_weight": (5, 0),
+        "classifier_bias": (10, 0),
+    },
+    "tsm": {
+        "stem_conv": (1, 1),
+        "stem_mbpm": (5, 1),
+        "weight": (1, 1),
+        "bias": (2, 0),
+        "norm": (1, 0),
+        "classifier_weight": (5, 1),
+        "classifier_bias": (10, 0),
+    },
+    "plain": dict.fromkeys(
+        ("stem_conv", "stem_mbpm", "weight", "bias", "norm", "classifier_weight", "classifier_bias"), (1, 1)
+    ),
+}
+"""Recipe -> role -> (multiplier of the learning rate, multiplier of the weight decay)."""
+
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+
+
+def parameter_roles(model: nn.Module) -> dict[str, Role]:
+    """Role of every trainable parameter, by its name.
+
+    The classifier is the module named `fc`; the stem convolution of a pathway is its `conv1`; the stem MBPM is
+    `stem_mbpm` (an MBPM inside a lateral connection is an ordinary weight).
+    """
+    roles: dict[str, Role] = {}
+    for module_name, module in model.named_modules():
+        parts = module_name.split(".")
+        in_laterals = "laterals" in parts
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            full = f"{module_name}.{name}" if module_name else name
+            if "fc" in parts:
+                roles[full] = "classifier_bias" if name == "bias" else "classifier_weight"
+            elif isinstance(module, NORMS):
+                roles[full] = "norm"
+            elif "stem_mbpm" in parts:
+                roles[full] = "stem_mbpm"
+            elif name == "bias":
+                roles[full] = "bias"
+            elif parts[-1] == "conv1" and not in_laterals and not any(p.startswith("layer") for p in parts):
+                roles[full] = "stem_conv"
+            else:
+                roles[full] = "weight"
+    return roles
+
+
+def make_optimizer(model: nn.Module, recipe: TrainConfig) -> torch.optim.SGD:
+    """SGD with one group per role; each group carries its `lr_multiplier`."""
+    multipliers = RECIPES[recipe.param_groups]
+    named = dict(model.named_parameters())
+    by_role: dict[Role, list[nn.Parameter]] = {}
+    for name, role in parameter_roles(model).items():
+        by_role.setdefault(role, []).append(named[name])
+    groups: list[dict[str, Any]] = []
+    for role, parameters in by_role.items():
+        lr_multiplier, decay_multiplier = multipliers[role]
+        groups.append(
+            {
+                "params": parameters,
+                "role": role,
+                "lr_multiplier": lr_multiplier,
+                "lr": recipe.lr * lr_multiplier,
+                "weight_decay": recipe.weight_decay * decay_multiplier,
+            }
+        )
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
+
+
+def lr_at(epoch: float, recipe: TrainConfig) -> float:
+    """Base learning rate at a fractional epoch: linear warm-up from lr/10, then cosine to zero, or steps of 0.1."""
+    start, warmup = recipe.lr / 10, recipe.warmup_epochs
+    if epoch < warmup:
+        return start + (recipe.lr - start) * epoch / warmup
+    if recipe.schedule == "step":
+        return recipe.lr * 0.1 ** sum(epoch >= milestone for milestone in recipe.milestones)
+    return 0.5 * recipe.lr * (1 + math.cos(math.pi * (epoch - warmup) / (recipe.epochs - warmup)))
+
+
+def set_lr(optimizer: torch.optim.Optimizer, base_lr: float) -> None:
+    """Give every group its multiple of the base learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = base_lr * group["lr_multiplier"]
+
+
+def freeze_all_but_first_bn(model: nn.Module) -> int:
+    """Partial batch normalisation (TSN): every BatchNorm2d but the first in module order stops learning and updating.
+
+    Call after `model.train()`, which would undo it. In BQN the first is the Quiet stem's.
+
+    Returns:
+        How many were frozen.
+    """
+    frozen = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)][1:]
+    for module in frozen:
+        module.eval()
+        for parameter in module.parameters():
+            parameter.requires_grad_(False)
+    return len(frozen)
