@@ -1,0 +1,132 @@
+"""Arguments, dispatch and exit status: 0 done, 1 a run failed, 2 the request or a spec is wrong, 130 interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from benchmark.cli import data, reading, running
+from benchmark.launch.cluster import ClusterError
+from benchmark.launch.rundir import StaleRunError
+from benchmark.spec.load import load_table, protocol_names, select, table_paths
+from benchmark.spec.source import SpecError
+from benchmark.spec.table import Table
+
+EPILOG = """\
+A table is named by its id (bqn-3b), by its paper (bqn: all its tables) or by the path of a YAML file.
+
+environment:
+  BENCHMARK_RUNS     run directories and counted costs     (default: runs)
+  BENCHMARK_DATA     data sets                             (default: data)
+  BENCHMARK_RESULTS  rendered tables                       (default: results)
+  BENCHMARK_TABLES   table specs                           (default: tables)
+"""
+
+
+class RequestError(Exception):
+    """The request cannot be carried out as it stands; the message says what to do."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of every command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmark",
+        description="Reproduce the ablation tables of motion-representation papers for video action recognition.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str, *, json: bool = False, tables: bool = True) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if tables:
+            command.add_argument("tables", nargs="*", metavar="TABLE", help="table id, paper key or YAML file")
+            command.add_argument("--all", action="store_true", help="every table there is")
+            command.add_argument("--protocol", default="embedded", help=f"one of {', '.join(protocol_names())}")
+            command.add_argument("--seeds", type=_seeds, metavar="N or A,B,..", help="how many seeds, or which")
+        if json:
+            command.add_argument("--json", action="store_true", help="print JSON")
+        return command
+
+    add("list", "the tables, their rows and how many of their runs are done", json=True).set_defaults(
+        call=reading.list_tables, default_all=True
+    )
+    add("show", "a table's rows, printed values, settings and claims", json=True).set_defaults(call=reading.show)
+    add("plan", "the runs that tables need: done, shared, to do, and the time they take", json=True).set_defaults(
+        call=reading.plan
+    )
+    cost = add("cost", "the cost audit: printed, counted, and the convention that reproduces the print", json=True)
+    cost.set_defaults(call=running.cost)
+    run = add("run", "train and evaluate what is missing on this machine, then render")
+    run.add_argument("--jobs", type=_positive, help="runs side by side (default: one per GPU, else one per core)")
+    run.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
+    run.set_defaults(call=running.run)
+    submit = add("submit", "send what is missing to a SLURM cluster and return at once")
+    submit.add_argument("--cluster", required=True, help="a profile of slurm/clusters/, or the path of one")
+    submit.set_defaults(call=running.submit)
+    add("status", "every run of the tables: state, progress, time", json=True).set_defaults(call=reading.status)
+    add("render", "write results/ from the runs as they are now, and print the tables", json=True).set_defaults(
+        call=running.render
+    )
+    sets = add("data", "data sets: list them, prepare the generated ones, check their files", json=True, tables=False)
+    sets.add_argument("action", choices=("list", "prepare", "check"))
+    sets.add_argument("names", nargs="*", metavar="DATASET")
+    sets.set_defaults(call=data.main)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    """`3` is seeds 0, 1, 2; `0,4` are those two."""
+    try:
+        values = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor a list such as 0,1,2") from None
+    if "," not in text:
+        values = tuple(range(values[0]))
+    if not values or min(values) < 0 or len(set(values)) != len(values):
+        raise argparse.ArgumentTypeError(f"'{text}' does not name distinct seeds from 0 up")
+    return values
+
+
+def _load(arguments: argparse.Namespace) -> list[Table]:
+    """The tables asked for; every table's errors are collected before any is reported."""
+    everything = arguments.all or (getattr(arguments, "default_all", False) and not arguments.tables)
+    targets = list(table_paths()) if everything else select(arguments.tables)
+    if not targets:
+        raise RequestError(f"name a table, or --all. There are: {', '.join(table_paths())}")
+    tables, problems = [], []
+    for target in targets:
+        try:
+            tables.append(load_table(target, arguments.protocol, arguments.seeds))
+        except SpecError as error:
+            problems += error.problems
+    if problems:
+        raise SpecError(problems)
+    return tables
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        if hasattr(arguments, "tables"):
+            arguments.loaded = _load(arguments)
+        return int(arguments.call(arguments))
+    except (SpecError, StaleRunError, RequestError, ClusterError, data.DataError) as error:
+        print(str(error), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted. Finished epochs are kept: the same command goes on from there.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader left; nothing more can be said
+        return 0

@@ -1,0 +1,204 @@
+"""Commands that only read: list, show, plan, status. None of them imports torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from typing import Any
+
+from benchmark.cli.text import duration, grid, share
+from benchmark.launch.rundir import RunDir, check_plan
+from benchmark.plan import Plan, estimate_seconds, make_plan, megapixels, row_keys, science
+from benchmark.spec.columns import COLUMNS
+from benchmark.spec.load import load_protocol
+from benchmark.spec.table import Row, Table
+
+
+def list_tables(arguments: argparse.Namespace) -> int:
+    """`list`."""
+    entries = []
+    for table in arguments.loaded:
+        keys = make_plan([table]).runs
+        done = sum(RunDir.of(key).state == "done" for key in keys)
+        entries.append(
+            {
+                "table": table.id,
+                "caption": table.caption,
+                "rows": len(table.rows),
+                "claims": len(table.claims),
+                "runs": len(keys),
+                "done": done,
+            }
+        )
+    if arguments.json:
+        return _print_json(entries)
+    rows = [
+        [str(e["table"]), str(e["rows"]), str(e["claims"]), share(int(e["done"]), int(e["runs"])), str(e["caption"])]
+        for e in entries
+    ]
+    print(grid(["table", "rows", "claims", "runs done", "caption"], rows, right=(1, 2, 3)))
+    return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """`show`."""
+    if arguments.json:
+        return _print_json([table.model_dump(mode="json") for table in arguments.loaded])
+    for table in arguments.loaded:
+        print(f"{table.id}: {table.caption}")
+        print(f"printed values: {table.dataset}; measured on: {table.protocol}, seeds {', '.join(map(str, table.seeds))}")
+        print()
+        header = [table.label_header, *(f"{COLUMNS[key].title} (printed)" for key in table.columns), "settings"]
+        rows = [
+            [row.label, *(row.printed_text.get(key, "–") for key in table.columns), _settings(row, table)]
+            for row in table.rows
+        ]
+        print(grid(header, rows, right=range(1, len(header) - 1)))
+        if table.claims:
+            print("\nclaims")
+            claims = [[c.id, f"{c.lhs} {c.relation} {'; '.join(c.rhs)}", c.metric, c.text] for c in table.claims]
+            print(grid(["id", "comparison", "metric", "in words"], claims))
+        notes = [f"{row.label}: {row.note}" for row in table.rows if row.note] + ([table.note] if table.note else [])
+        print("".join(f"\nnote: {note}" for note in notes) + "\n")
+    return 0
+
+
+def _settings(row: Row, table: Table) -> str:
+    """How the row's config differs from that of the baseline, or what it averages."""
+    if row.average:
+        return f"average of {', '.join(row.average)}"
+    if row.config is None:
+        return "quoted"
+    baseline = next((r.config for r in (table.row(table.baseline), *table.rows) if r.config), row.config)
+    ours, theirs = _leaves(row.config.model_dump(mode="json")), _leaves(baseline.model_dump(mode="json"))
+    if row.config == baseline:
+        return "baseline"
+    if row.config.model.name != baseline.model.name:
+        return f"model.name={row.config.model.name}"
+    return " ".join(f"{key}={value}" for key, value in ours.items() if theirs.get(key) != value)
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    """`plan`."""
+    made = make_plan(arguments.loaded)
+    check_plan(made.runs)
+    protocol, _ = load_protocol(arguments.protocol)
+    rate, source = _rate(made, protocol.seconds_per_megapixel, protocol.device)
+    states = {key: RunDir.of(key).state for key in made.runs}
+    todo = [key for key, state in states.items() if state != "done"]
+    seconds = {key: estimate_seconds(made.runs[key].config, rate) for key in made.runs}
+    summary = {
+        "protocol": protocol.name,
+        "wanted": made.wanted,
+        "runs": len(made.runs),
+        "shared": made.shared,
+        "done": len(made.runs) - len(todo),
+        "to_do": len(todo),
+        "device_hours": sum(seconds[key] for key in todo) / 3600,
+        "estimated_from": source,
+    }
+    if arguments.json:
+        runs = [
+            {
+                "key": key,
+                "state": states[key],
+                "seed": run.config.seed,
+                "used_by": run.used_by,
+                "seconds": seconds[key],
+                "science": science(run.config),
+            }
+            for key, run in made.runs.items()
+        ]
+        return _print_json({**summary, "run_list": runs})
+    rows = []
+    for key, run in made.runs.items():
+        users = [f"{table}: {label}" for table, label in dict.fromkeys(run.used_by)]
+        rows.append([key, str(run.config.seed), states[key], duration(seconds[key]), "; ".join(users)])
+    print(grid(["run", "seed", "state", "estimate", "used by"], rows, right=(1, 3)))
+    print(
+        f"\nThe rows ask for {made.wanted} runs; {made.shared} are shared, so {len(made.runs)} are needed:"
+        f" {summary['done']} done, {len(todo)} to do."
+    )
+    print(f"Estimate: {duration(sum(seconds[key] for key in todo))} of one process, {source}.")
+    return 0
+
+
+def _rate(made: Plan, declared: float, device: str) -> tuple[float, str]:
+    """Seconds per megapixel: the median of the plan's finished runs, else what the protocol declares."""
+    rates = []
+    for key, run in made.runs.items():
+        directory = RunDir.of(key)
+        seconds = directory.env.get("seconds") if directory.state == "done" else None
+        if seconds and not directory.env.get("resumes"):
+            rates.append(seconds / megapixels(run.config))
+    if rates:
+        return statistics.median(rates), f"from {len(rates)} finished run{'s'[: len(rates) > 1]} of this plan"
+    return declared, f"from the protocol's figure for {device}"
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """`status`."""
+    from benchmark.launch.slurm import refresh
+
+    made = make_plan(arguments.loaded)
+    refresh([RunDir.of(key) for key in made.runs])
+    entries: list[dict[str, Any]] = []
+    for table in arguments.loaded:
+        for row in table.rows:
+            for seed, key in (row_keys(row, table.seeds) if row.config else {}).items():
+                run = RunDir.of(key)
+                found = run.status
+                entries.append(
+                    {
+                        "table": table.id,
+                        "row": row.label,
+                        "seed": seed,
+                        "key": key,
+                        "state": run.state,
+                        "progress": _progress(run.state, found),
+                        "job": found.get("job"),
+                        "seconds": run.env.get("seconds"),
+                        "error": found.get("error"),
+                    }
+                )
+    if arguments.json:
+        return _print_json(entries)
+    rows = [
+        [
+            e["table"],
+            e["row"],
+            str(e["seed"]),
+            e["key"],
+            e["state"],
+            e["progress"],
+            duration(e["seconds"]) if e["seconds"] else "",
+            e["error"] or (f"job {e['job']}" if e["job"] else ""),
+        ]
+        for e in entries
+    ]
+    print(grid(["table", "row", "seed", "run", "state", "progress", "took", ""], rows, right=(2, 6)))
+    unique = {e["key"]: e["state"] for e in entries}
+    counts = [f"{list(unique.values()).count(s)} {s}" for s in dict.fromkeys(unique.values())]
+    print(f"\n{len(unique)} runs: {', '.join(counts)}.")
+    return 0
+
+
+def _progress(state: str, found: dict[str, Any]) -> str:
+    if state not in ("running", "interrupted") or "epochs" not in found:
+        return ""
+    if found.get("phase") == "evaluate":
+        return "evaluating"
+    return f"epoch {found['epoch'] + 1}/{found['epochs']}"
+
+
+def _print_json(value: Any) -> int:
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+    return 0

@@ -1,0 +1,158 @@
+"""Commands that do the work: cost, run, submit, render."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from benchmark.cli.progress import run_progress, steps
+from benchmark.cli.text import duration
+from benchmark.launch.rundir import RunDir, check_plan
+from benchmark.plan import Plan, make_plan
+from benchmark.spec.config import RunConfig
+from benchmark.spec.datasets import DATASETS
+from benchmark.spec.table import Table
+
+
+def cost(arguments: argparse.Namespace) -> int:
+    """`cost`: count what is not counted yet, then print the audit."""
+    from benchmark.report.costs import audit_table
+
+    _count(arguments.loaded)
+    audits = {table.id: audit_table(table) for table in arguments.loaded}
+    if arguments.json:
+        print(json.dumps({name: audit.as_dict() for name, audit in audits.items()}, indent=1, ensure_ascii=False))
+    else:
+        print("\n\n".join(audit.text() for audit in audits.values()))
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`run`: prepare the data, train what is missing, count costs, render, print."""
+    made = make_plan(arguments.loaded)
+    check_plan(made.runs)
+    todo = [key for key in made.runs if RunDir.of(key).state != "done"]
+    if todo:
+        _prepare_data(made)
+    _count(arguments.loaded)
+    failed: list[RunDir] = []
+    if todo:
+        failed = _train(made, todo, arguments.jobs, arguments.device)
+    _render(arguments.loaded, show=True)
+    for broken in failed:
+        _say_failed(broken)
+    return 1 if failed else 0
+
+
+def submit(arguments: argparse.Namespace) -> int:
+    """`submit`: queue what is neither done nor on its way, and return."""
+    from benchmark.launch.cluster import load_cluster
+    from benchmark.launch.slurm import refresh
+    from benchmark.launch.slurm import submit as submit_runs
+
+    profile = load_cluster(arguments.cluster)
+    made = make_plan(arguments.loaded)
+    check_plan(made.runs)
+    refresh([RunDir.of(key) for key in made.runs])
+    todo = [key for key in made.runs if RunDir.of(key).state in ("pending", "failed", "interrupted")]
+    if not todo:
+        print("Nothing to submit: every run is done or on its way.")
+        return 0
+    _prepare_data(made)
+    runs = []
+    for key in todo:
+        directory = RunDir.of(key)
+        directory.prepare(made.runs[key].config)
+        runs.append(directory)
+    ids = submit_runs(runs, profile)
+    names = " ".join(arguments.tables) if not arguments.all else "--all"
+    print(f"Submitted {len(ids)} run{'s'[: len(ids) != 1]} to {profile.name}: {', '.join(ids)}.")
+    print(f"Follow them with: python -m benchmark status {names}")
+    return 0
+
+
+def render(arguments: argparse.Namespace) -> int:
+    """`render`: tables as the runs are now."""
+    written = _render(arguments.loaded, show=not arguments.json)
+    if arguments.json:
+        print(json.dumps({name: [str(path) for path in paths] for name, paths in written.items()}, indent=1))
+    return 0
+
+
+def results_folder(table: Table) -> Path:
+    """Where a table is rendered: results/<paper>/<number>, and a folder below it for any protocol but `embedded`."""
+    folder = Path(os.environ.get("BENCHMARK_RESULTS") or "results") / table.paper / table.number
+    return folder if table.protocol == "embedded" else folder / table.protocol
+
+
+def _render(tables: list[Table], show: bool) -> dict[str, list[Path]]:
+    from benchmark.report.collect import collect
+    from benchmark.report.costs import counted_costs
+    from benchmark.report.render import render as write
+
+    written = {}
+    for table in tables:
+        folder = results_folder(table)
+        written[table.id] = write(table, collect(table), counted_costs(table), folder)
+        if show:
+            print((folder / "table.md").read_text().rstrip() + "\n")
+            print(f"Written to {folder}/: {', '.join(path.name for path in written[table.id])}\n")
+    return written
+
+
+def _count(tables: list[Table]) -> None:
+    """Count every config of the tables at paper scale that is not in the cache."""
+    from benchmark.cost.cache import cached
+
+    configs: dict[str, RunConfig] = {}
+    for table in tables:
+        for row in table.rows:
+            for config in (row.paper_config, row.reading_config):
+                if config is not None and cached(config) is None:
+                    configs[config.model_dump_json()] = config
+    if not configs:
+        return
+    from benchmark.cost.cache import get
+
+    with steps(f"Counting {len(configs)} networks at paper scale") as advance:
+        for i, config in enumerate(configs.values()):
+            advance(i, len(configs))
+            get(config)
+        advance(len(configs), len(configs))
+
+
+def _prepare_data(made: Plan) -> None:
+    from benchmark.data.datasets import prepare
+
+    for name in dict.fromkeys(run.config.data.dataset for run in made.runs.values()):
+        if DATASETS[name].generated:
+            with steps(f"Preparing data set {name}") as advance:
+                prepare(name, progress=advance)
+
+
+def _train(made: Plan, todo: list[str], jobs: int | None, device: str | None) -> list[RunDir]:
+    from benchmark.launch.local import run_all, slots
+
+    directories, names = [], {}
+    for key in todo:
+        directory = RunDir.of(key)
+        directory.prepare(made.runs[key].config)
+        directories.append(directory)
+        table, label = made.runs[key].used_by[0]
+        names[key] = f"{table} '{label}' seed {made.runs[key].config.seed}"
+    places = slots(jobs, device)
+    with run_progress(names, len(todo)) as tick:
+        outcome = run_all(directories, places, tick)
+    took = sum(float(run.env.get("seconds", 0)) for run in outcome.done)
+    print(f"{len(outcome.done)} of {len(todo)} runs done, {duration(took)} of training and evaluation.", file=sys.stderr)
+    return outcome.failed
+
+
+def _say_failed(run: RunDir) -> None:
+    from benchmark.launch.local import last_lines
+
+    indented = "\n".join(f"    {line}" for line in last_lines(run).splitlines())
+    print(f"\n{run.path} {run.state}: {run.status.get('error') or ''}\n{indented}", file=sys.stderr)

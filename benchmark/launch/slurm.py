@@ -1,0 +1,136 @@
+"""Run directories as a SLURM job array, through submitit. Submission returns at once; the state stays in the directories.
+
+The same job as on one machine (`benchmark.launch.job`) fills the same directory, so `status` and `render` need no cluster:
+SLURM is asked only about runs that are queued or have gone silent. Imports without torch, and without submitit until used.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.launch.cluster import ClusterError, ClusterProfile, load_cluster
+from benchmark.launch.rundir import RunDir, read_json, runs_root, write_json
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class ClusterJob:
+    """What a job of the array executes. submitit pickles it; `checkpoint` lets it be requeued as it is."""
+
+    folder: str
+    device: str
+    workers: int
+
+    def __call__(self) -> dict[str, Any]:
+        """Run the directory to its end; the heavy imports happen on the node."""
+        from benchmark.launch.job import execute
+
+        return execute(RunDir(Path(self.folder)), self.device, self.workers)
+
+    def checkpoint(self) -> Any:
+        """Called before a pre-emption or a time-out: the same job again, which goes on from its checkpoint."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def submit(runs: Sequence[RunDir], profile: ClusterProfile) -> list[str]:
+    """Queue prepared run directories as job arrays no longer than the cluster allows.
+
+    Returns:
+        The job ids, in the order of `runs`.
+
+    Raises:
+        ClusterError: SLURM did not take the jobs; runs that it had taken stay queued.
+    """
+    import submitit
+
+    os.environ.update(profile.env)
+    folder = runs_root().resolve() / ".slurm"
+    try:
+        executor = submitit.AutoExecutor(folder=folder, cluster="slurm")
+    except RuntimeError as error:
+        raise ClusterError(f"cluster '{profile.name}': {error}. Is SLURM installed here, and running?") from None
+    executor.update_parameters(**_parameters(profile))
+    device = "cuda" if profile.gpus_per_node else "cpu"
+    workers = max(profile.cpus_per_task - 1, 0) if profile.gpus_per_node else 0
+    ids: list[str] = []
+    for start in range(0, len(runs), profile.max_array_size):
+        chunk = runs[start : start + profile.max_array_size]
+        for run in chunk:  # before the jobs exist: from then on status.json is theirs
+            (run.path / "job.json").unlink(missing_ok=True)
+            run.set_status(state="queued", error=None)
+        try:
+            jobs = executor.submit_array([ClusterJob(str(run.path.resolve()), device, workers) for run in chunk])
+        except (subprocess.CalledProcessError, submitit.core.utils.FailedJobError) as error:
+            for run in chunk:
+                run.set_status(state="pending")
+            raise ClusterError(f"cluster '{profile.name}' refused the jobs: {error}") from None
+        for run, job in zip(chunk, jobs, strict=True):
+            log = str(job.paths.stderr)
+            write_json(run.path / "job.json", {"id": job.job_id, "cluster": profile.name, "log": log})
+            ids.append(job.job_id)
+    return ids
+
+
+def _parameters(profile: ClusterProfile) -> dict[str, Any]:
+    roots = {name: os.environ.get(name) for name in ("BENCHMARK_DATA", "BENCHMARK_WEIGHTS")}
+    exports = {name: str(Path(value).resolve()) for name, value in roots.items() if value}
+    exports.setdefault("BENCHMARK_DATA", str(Path("data").resolve()))
+    exports["BENCHMARK_RUNS"] = str(runs_root().resolve())
+    setup = [f"export PYTHONPATH={REPOSITORY}${{PYTHONPATH:+:$PYTHONPATH}}"]
+    setup += [f"export {name}={value!r}" for name, value in (exports | profile.env).items()]
+    parameters: dict[str, Any] = {
+        "name": "benchmark",
+        "timeout_min": profile.time_minutes,
+        "cpus_per_task": profile.cpus_per_task,
+        "mem_gb": profile.mem_gb,
+        "slurm_partition": profile.partition,
+        "slurm_array_parallelism": profile.array_parallelism,
+        "slurm_setup": setup + list(profile.setup),
+        "slurm_python": sys.executable,
+    }
+    if profile.gpus_per_node:
+        parameters["gpus_per_node"] = profile.gpus_per_node
+    return parameters
+
+
+def refresh(runs: Sequence[RunDir]) -> None:
+    """Ask SLURM, once per cluster, about queued and silent runs, and record those that it no longer knows as failed."""
+    by_cluster: dict[str, list[tuple[RunDir, dict[str, Any]]]] = {}
+    for run in runs:
+        if run.state not in ("queued", "interrupted"):
+            continue
+        job = read_json(run.path / "job.json")
+        if job is None:
+            if run.state == "queued":
+                run.set_status(state="pending")  # the submission was cut off before SLURM answered
+            continue
+        by_cluster.setdefault(job["cluster"], []).append((run, job))
+    for cluster, members in by_cluster.items():
+        alive = _alive_jobs(load_cluster(cluster))
+        if alive is None:
+            continue
+        for run, job in members:
+            if job["id"] not in alive and run.state == "queued":
+                error = f"SLURM job {job['id']} ended without starting the run; see {job['log']}"
+                run.set_status(state="failed", error=error)
+
+
+def _alive_jobs(profile: ClusterProfile) -> set[str] | None:
+    """Ids of this user's jobs that are pending or running; None when SLURM does not answer."""
+    command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
+    try:
+        done = subprocess.run(
+            command, env={**os.environ, **profile.env}, capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return set(done.stdout.split())

@@ -1,0 +1,42 @@
+"""Read run directories into what the report works on. Never waits: a run that is not done is a cell that says so."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from benchmark.launch.rundir import RunDir
+from benchmark.plan import row_keys
+from benchmark.report.cells import Predictions, SeedResult
+from benchmark.spec.table import Table
+
+
+def collect(table: Table) -> dict[str, list[SeedResult]]:
+    """The runs of every measured row, one per seed, in the table's order of seeds."""
+    return {
+        row.label: [_seed_result(seed, RunDir.of(key)) for seed, key in row_keys(row, table.seeds).items()]
+        for row in table.rows
+        if row.config is not None
+    }
+
+
+def _seed_result(seed: int, run: RunDir) -> SeedResult:
+    result = run.result
+    if result is None:
+        return SeedResult(seed, run.key, run.state, note=str(run.status.get("error") or ""))
+    unreadable = result["unreadable_clips"]
+    return SeedResult(
+        seed,
+        run.key,
+        "done",
+        metrics=result["metrics"],
+        predictions=partial(_read_predictions, run),
+        env=run.env,
+        note=f"{unreadable} clips unreadable, counted as wrong" if unreadable else "",
+    )
+
+
+def _read_predictions(run: RunDir) -> Predictions:
+    with np.load(run.path / "predictions.npz") as stored:
+        return Predictions(stored["ids"], stored["labels"], stored["logits"])
