@@ -14,3 +14,65 @@ $(READY): requirements-dev.txt requirements-bootstrap.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.txt
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements-dev.txt
 	@touch $@
+
+PY := $(BIN)/python
+B := $(PY) -m benchmark
+
+.PHONY: help setup test test-slow test-slurm check lint format lock list plan clean
+
+help: ## this list
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
+	@echo
+	@echo "table-%, plan-% and the like take a table id (bqn-3b) or a paper (bqn): make table-bqn-3b"
+
+setup: $(READY) ## make .venv
+
+table-%: $(READY) ## train what is missing, count, render and print a table
+	@$(B) run $*
+
+plan-%: $(READY) ## the runs that a table needs, and the time they take
+	@$(B) plan $*
+
+cost-%: $(READY) ## the cost audit of a table
+	@$(B) cost $*
+
+submit-%: $(READY) ## send a table to a cluster: make submit-bqn-3b CLUSTER=dev
+	@$(B) submit $* --cluster $(or $(CLUSTER),$(error give CLUSTER=name, a profile of slurm/clusters/))
+
+status-%: $(READY) ## the state of a table's runs
+	@$(B) status $*
+
+render-%: $(READY) ## a table from the runs as they are now
+	@$(B) render $*
+
+list: $(READY) ## every table
+	@$(B) list
+
+plan: $(READY) ## the runs of all tables, and how many are shared
+	@$(B) plan --all
+
+test: $(READY) ## the default tests: under 5 minutes on two cores
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(or $(JOBS),2) -m "not slow and not slurm"
+
+test-slow: $(READY) ## a table from a clean machine's start, killed and resumed runs, README commands
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -m slow
+
+test-slurm: $(READY) ## a small table on a real single-machine SLURM (root; installs Debian's packages)
+	@slurm/devcluster start
+	@$(PY) -m pytest -q -m slurm; status=$$?; slurm/devcluster stop; exit $$status
+
+lint: $(READY) ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: $(READY) ## let ruff rewrite the layout
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+check: lint test test-slow test-slurm ## everything that CI runs
+
+lock: $(READY) ## pin requirements*.in again, with hashes
+	@for name in requirements requirements-dev requirements-bootstrap; do \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url $$name.in -o $$name.txt || exit 1; done
+
+clean: ## remove the environment and caches; runs, data and results stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,105 @@
+"""Parameter groups, schedules and partial batch normalisation against the recipes' own figures."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark.models.build import build_model
+from benchmark.spec.config import DataConfig, TrainConfig
+from benchmark.spec.models import BqnConfig, LateralConfig, TsmResNetConfig
+from benchmark.train.optim import freeze_all_but_first_bn, lr_at, make_optimizer, parameter_roles, set_lr
+
+DATA = DataConfig(dataset="motionpairs", size=56)
+RECIPE = TrainConfig(lr=0.1, weight_decay=1e-3, epochs=50, warmup_epochs=7)
+
+
+@pytest.fixture(scope="module")
+def bqn() -> nn.Module:
+    lateral = LateralConfig(phi="conv1x1")
+    return build_model(BqnConfig(width=0.125, lateral=lateral), DATA)
+
+
+def groups(model: nn.Module, recipe: TrainConfig) -> dict[str, tuple[float, float]]:
+    return {g["role"]: (g["lr"] / recipe.lr, g["weight_decay"]) for g in make_optimizer(model, recipe).param_groups}
+
+
+def test_bqn_multipliers(bqn: nn.Module) -> None:
+    assert groups(bqn, RECIPE) == {
+        "stem_conv": (5, 1e-3),
+        "stem_mbpm": (5, 1e-3),
+        "weight": (1, 1e-3),
+        "norm": (1, 0),
+        "classifier_weight": (5, 0),
+        "classifier_bias": (10, 0),
+    }
+
+
+def test_tsm_decays_the_classifier_and_leaves_the_stem_alone(bqn: nn.Module) -> None:
+    found = groups(bqn, RECIPE.model_copy(update={"param_groups": "tsm"}))
+    assert found["classifier_weight"] == (5, 1e-3)
+    assert found["stem_conv"] == (1, 1e-3)
+
+
+def test_plain_treats_every_parameter_alike(bqn: nn.Module) -> None:
+    assert set(groups(bqn, RECIPE.model_copy(update={"param_groups": "plain"})).values()) == {(1, 1e-3)}
+
+
+def test_every_trainable_parameter_has_one_role(bqn: nn.Module) -> None:
+    roles = parameter_roles(bqn)
+    assert roles.keys() == {name for name, p in bqn.named_parameters() if p.requires_grad}
+    optimizer = make_optimizer(bqn, RECIPE)
+    assert sum(len(g["params"]) for g in optimizer.param_groups) == len(roles)
+
+
+def test_roles_of_telling_parameters(bqn: nn.Module) -> None:
+    by_role: dict[str, list[str]] = {}
+    for name, role in parameter_roles(bqn).items():
+        by_role.setdefault(role, []).append(name)
+    assert sorted(by_role["stem_conv"]) == ["busy.conv1.weight", "quiet.conv1.weight"]
+    assert all(name.startswith("stem_mbpm") for name in by_role["stem_mbpm"])
+    assert len(by_role["stem_mbpm"]) == 2
+    assert all(".bn" in n or ".downsample.1." in n or n.split(".")[-2].startswith("bn") for n in by_role["norm"])
+    lateral_mbpm = [n for n in by_role["weight"] if n.startswith("laterals") and "mbpm" in n]
+    assert len(lateral_mbpm) == 16  # eight connections from Quiet to Busy, LoG and high-pass each
+
+
+def test_an_untrained_mbpm_is_not_optimised() -> None:
+    from benchmark.spec.models import MbpmConfig
+
+    frozen = TsmResNetConfig(width=0.125, representation="mbpm", mbpm=MbpmConfig(trainable=False))
+    assert "stem_mbpm" not in set(parameter_roles(build_model(frozen, DATA)).values())
+
+
+def test_warm_up_then_cosine() -> None:
+    assert lr_at(0, RECIPE) == pytest.approx(0.01)
+    assert lr_at(3.5, RECIPE) == pytest.approx(0.055)
+    assert lr_at(7, RECIPE) == pytest.approx(0.1)
+    assert lr_at(7 + 43 / 2, RECIPE) == pytest.approx(0.05)
+    assert lr_at(7 + 43 / 3, RECIPE) == pytest.approx(0.5 * 0.1 * (1 + math.cos(math.pi / 3)))
+    assert lr_at(50, RECIPE) == pytest.approx(0, abs=1e-12)
+
+
+def test_steps() -> None:
+    recipe = RECIPE.model_copy(update={"schedule": "step", "warmup_epochs": 0})
+    assert [lr_at(e, recipe) for e in (0, 19.99, 20, 40)] == pytest.approx([0.1, 0.1, 0.01, 0.001])
+
+
+def test_set_lr_keeps_the_multipliers(bqn: nn.Module) -> None:
+    optimizer = make_optimizer(bqn, RECIPE)
+    set_lr(optimizer, 1.0)
+    assert {g["role"]: g["lr"] for g in optimizer.param_groups}["classifier_bias"] == 10
+
+
+def test_partial_bn_keeps_only_the_quiet_stem() -> None:
+    model = build_model(BqnConfig(width=0.125), DATA)
+    model.train()
+    bns = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert freeze_all_but_first_bn(model) == len(bns) - 1
+    active = [name for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+    assert active == ["quiet.bn1"]
+    before = {name: buffer.clone() for name, buffer in model.named_buffers() if "running_mean" in name}
+    model(torch.randn(2, 24, 3, 56, 56))
+    moved = [name for name, buffer in model.named_buffers() if name in before and not torch.equal(buffer, before[name])]
+    assert moved == ["quiet.bn1.running_mean"]
