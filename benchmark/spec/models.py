@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from benchmark.spec.custom import check_options, digest
+
 Stage = Literal["res2", "res3", "res4", "res5"]
 STAGES: tuple[Stage, ...] = ("res2", "res3", "res4", "res5")
 BLOCKS_PER_STAGE: dict[int, tuple[int, int, int, int]] = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -142,4 +144,29 @@ class BqnConfig(_ResNetFamily):
         return [(stage, i * blocks[stage] // count) for stage, count in share.items() for i in range(count)]
 
 
-ModelConfig = Annotated[TsmResNetConfig | BqnConfig, Field(discriminator="name")]
+class CustomConfig(Strict):
+    """A network of the user's own, from one Python file; see `benchmark.spec.custom`."""
+
+    name: Literal["custom"] = "custom"
+    entry: str = Field(description="path/to/file.py:Class, from the working folder")
+    options: dict[str, Any] = Field(default_factory=dict, description="the class's own arguments")
+    frames_per_segment: int = Field(1, ge=1, le=8)
+    width: float = scaled("width", 1.0, gt=0, le=2)
+    dropout: float = Field(0.5, ge=0, lt=1)
+    pretrained: None = None
+    source: str = Field("", description="digest of the file; filled in, and checked again where the run starts")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_source(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(values.get("entry"), str):
+            return values
+        return {"source": digest(values["entry"]), **values}
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> CustomConfig:
+        check_options(self.entry, self.options)
+        return self
+
+
+ModelConfig = Annotated[TsmResNetConfig | BqnConfig | CustomConfig, Field(discriminator="name")]

@@ -1,0 +1,91 @@
+"""The reading commands as a user types them: output, JSON, exit status and messages."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli.main import main
+from benchmark.launch.rundir import RunDir, write_json
+from benchmark.plan import make_plan
+from benchmark.spec.load import load_table
+
+
+@pytest.fixture(autouse=True)
+def _empty_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCHMARK_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("BENCHMARK_RESULTS", str(tmp_path / "results"))
+
+
+def test_list_names_every_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert [e["table"] for e in entries][:2] == ["bqn-3a", "bqn-3b"]
+    assert next(e for e in entries if e["table"] == "bqn-3a")["runs"] == 3
+
+
+def test_show_has_printed_digits_settings_and_claims(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "bqn-3d"]) == 0
+    out = capsys.readouterr().out
+    assert "60.7" in out
+    assert "data.size=64 model.quiet_size=40" in out.replace("  ", " ")
+    assert "bqn-3d.02" in out
+
+
+def test_plan_counts_shared_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "bqn", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["wanted"], plan["runs"], plan["shared"], plan["done"]) == (24, 19, 5, 0)
+    assert plan["device_hours"] > 0
+    assert main(["plan", "bqn"]) == 0
+    assert "ask for 24 runs; 5 are shared, so 19 are needed: 0 done, 19 to do" in capsys.readouterr().out
+
+
+def test_plan_refuses_a_changed_default(capsys: pytest.CaptureFixture[str]) -> None:
+    key, run = next(iter(make_plan([load_table("bqn-3b")]).runs.items()))
+    directory = RunDir.of(key)
+    directory.prepare(run.config)
+    stored = json.loads((directory.path / "config.json").read_text())
+    stored["train"]["momentum"] = 0.5
+    write_json(directory.path / "config.json", stored)
+    assert main(["plan", "bqn-3b"]) == 2
+    assert "train.momentum: 0.5 when it was run, 0.9 now" in capsys.readouterr().err
+
+
+def test_status_of_runs_that_never_started(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "bqn-3b", "--json"]) == 0
+    assert {e["state"] for e in json.loads(capsys.readouterr().out)} == {"pending"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "bqn-3x"], "no table 'bqn-3x'"),
+        (["plan"], "name a table, or --all"),
+        (["plan", "bqn-3b", "--protocol", "embeded"], "Did you mean 'embedded'?"),
+        (["plan", "missing.yaml"], "missing.yaml: no such file"),
+    ],
+)
+def test_a_wrong_request_is_status_2_and_one_clear_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert len(captured.err.strip().splitlines()) == 1
+    assert captured.out == ""
+
+
+def test_listing_takes_about_a_second() -> None:
+    start = time.monotonic()
+    subprocess.run([sys.executable, "-m", "benchmark", "list"], check=True, capture_output=True)
+    assert time.monotonic() - start < 3
+
+
+def test_help_names_every_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "benchmark", "--help"], check=True, capture_output=True, text=True)
+    for command in ("list", "show", "plan", "cost", "run", "submit", "status", "render", "data"):
+        assert f"  {command} " in done.stdout
