@@ -1,0 +1,185 @@
+"""Cells: one value of one row and column, where it came from, and how it reads in a table.
+
+A column has up to two cells per row: the printed one, and ours (measured, counted or read off the config).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+from typing import Any, Literal
+
+import numpy as np
+
+from benchmark.spec.columns import COLUMNS, Column
+from benchmark.spec.table import Row, Table
+
+State = Literal["done", "running", "failed", "interrupted", "pending"]
+Kind = Literal["printed", "measured", "counted", "config", "quoted", "missing"]
+ALWAYS_COUNTED = ("gmacs", "mparams")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one run predicted: ids (clips,), labels (clips,), logits (clips, classes), sorted by id."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    logits: np.ndarray
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One run as the report sees it. A fused result has `members`, and `key` joins their keys by '+'.
+
+    metrics: percent, by column key. predictions: reads them when called. env: what the run recorded of its commit,
+    versions and dates, copied to PROVENANCE.json.
+    """
+
+    seed: int
+    key: str
+    state: State
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    predictions: Callable[[], Predictions] | None = None
+    members: tuple[SeedResult, ...] = ()
+    env: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+    def value(self, column: str) -> float | None:
+        """The metric in percent, or None unless the run is done and the number finite."""
+        number = self.metrics.get(column)
+        return number if self.state == "done" and number is not None and math.isfinite(number) else None
+
+
+RowRuns = Mapping[str, Sequence[SeedResult]]
+
+
+@dataclass(frozen=True)
+class CountedCost:
+    """The cost of a row at paper scale: plain count, and the reading that is meant to explain the printed number."""
+
+    gmacs: float
+    mparams: float
+    reading_gmacs: float | None = None
+    reading_name: str | None = None
+    reading_verdict: str | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value: `n` of `wanted` seeds make up a measured one, `values` are theirs; `text` overrides the digits."""
+
+    row: str
+    column: str
+    kind: Kind
+    value: float | None = None
+    sd: float | None = None
+    n: int = 0
+    wanted: int = 0
+    unit: str = ""
+    runs: tuple[str, ...] = ()
+    state: State | None = None
+    values: tuple[tuple[int, float], ...] = ()
+    text: str = ""
+    note: str = ""
+
+    def display(self) -> str:
+        """As shown in a table: `51.4 ± 0.3 (3)`, `51.4` for one seed, `51.5 ± 0.2 (2/3)`, `…` running, `–` missing."""
+        if self.value is None:
+            return {"running": "…", "failed": "failed", "interrupted": "interrupted"}.get(self.state or "", "–")
+        if self.text:
+            return self.text
+        decimals = COLUMNS[self.column].decimals
+        shown = f"{self.value:.{decimals}f}"
+        if self.kind != "measured":
+            return shown
+        if self.sd is not None:
+            shown += f" ± {self.sd:.{decimals}f}"
+        if self.n < self.wanted:
+            return f"{shown} ({self.n}/{self.wanted})"
+        return f"{shown} ({self.n})" if self.n > 1 else shown
+
+
+def shown_columns(table: Table) -> tuple[Column, ...]:
+    """The printed columns in order, then GMACs and parameters where the paper prints none."""
+    extra = tuple(key for key in ALWAYS_COUNTED if key not in table.columns)
+    return tuple(COLUMNS[key] for key in table.columns + extra)
+
+
+def build_cells(table: Table, runs: RowRuns, costs: Mapping[str, CountedCost]) -> list[Cell]:
+    """Every cell of the table, row by row, at whatever stage its runs are. `runs` may hold fused rows already."""
+    from benchmark.report.fuse import with_fused  # it needs this module's classes
+
+    complete = with_fused(table, runs)
+    cells: list[Cell] = []
+    for row in table.rows:
+        for column in shown_columns(table):
+            cells.append(_printed(row, column))
+            if not row.quoted:
+                cells.append(_ours(table, row, column, complete[row.label], costs.get(row.label)))
+    return cells
+
+
+def find_cell(cells: Sequence[Cell], row: str, column: str, ours: bool) -> Cell | None:
+    """The printed or our cell of a row and column; None where a quoted row has none of ours."""
+    pair = [cell for cell in cells if cell.row == row and cell.column == column]
+    return pair[1] if ours and len(pair) > 1 else None if ours or not pair else pair[0]
+
+
+def config_value(row: Row, column: Column) -> float | None:
+    """The number at the column's dotted path of the row's config."""
+    node: Any = row.paper_config or row.config
+    for name in column.path.split("."):
+        node = getattr(node, name, None)
+    return float(node) if isinstance(node, int | float) else None
+
+
+def _printed(row: Row, column: Column) -> Cell:
+    if column.key not in row.printed:
+        return Cell(row.label, column.key, "missing", unit=column.unit)
+    return Cell(
+        row.label,
+        column.key,
+        "quoted" if row.quoted else "printed",
+        row.printed[column.key],
+        unit=column.unit,
+        text=row.printed_text.get(column.key, ""),
+    )
+
+
+def _ours(table: Table, row: Row, column: Column, results: Sequence[SeedResult], cost: CountedCost | None) -> Cell:
+    if column.source == "measured":
+        return _measured(table, row, column, results)
+    kind: Kind = "counted" if column.source == "counted" else "config"
+    value = (getattr(cost, column.key) if cost else None) if kind == "counted" else config_value(row, column)
+    return Cell(row.label, column.key, kind if value is not None else "missing", value, unit=column.unit)
+
+
+def _measured(table: Table, row: Row, column: Column, results: Sequence[SeedResult]) -> Cell:
+    values = tuple((r.seed, v) for r in results if (v := r.value(column.key)) is not None)
+    unfinished = [r for r in results if r.value(column.key) is None]
+    state = _worst_news(unfinished)
+    note = "; ".join(f"seed {r.seed} {r.note or r.state}" for r in unfinished if r.state != "pending")
+    numbers = [v for _, v in values]
+    return Cell(
+        row.label,
+        column.key,
+        "measured" if values else "missing",
+        fmean(numbers) if numbers else None,
+        stdev(numbers) if len(numbers) > 1 else None,
+        len(numbers),
+        len(table.seeds),
+        column.unit,
+        tuple(r.key for r in results if r.value(column.key) is not None),
+        state,
+        values,
+        note=note,
+    )
+
+
+def _worst_news(unfinished: Sequence[SeedResult]) -> State:
+    """What a reader most needs to know of the runs that are not in the cell: a failure before one in progress."""
+    states: tuple[State, ...] = ("failed", "running", "interrupted", "pending")
+    return next((s for s in states if any(r.state == s for r in unfinished)), "done")

@@ -1,0 +1,77 @@
+"""Rows that average the predictions of other rows: their runs with the same seed are one fused result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from benchmark.report.cells import Predictions, RowRuns, SeedResult, State
+from benchmark.report.metrics import all_metrics
+from benchmark.spec.table import Table
+
+# A fused result is as far as its least advanced member.
+_LEAST_ADVANCED: tuple[State, ...] = ("failed", "interrupted", "pending", "running", "done")
+
+
+def average_predictions(members: Sequence[Predictions]) -> Predictions:
+    """Average the softmax probabilities of each clip; the result's logits are their logarithm.
+
+    Raises:
+        ValueError: the members were not evaluated on the same clips with the same labels and classes.
+    """
+    first = members[0]
+    for other in members[1:]:
+        if not (np.array_equal(first.ids, other.ids) and np.array_equal(first.labels, other.labels)):
+            raise ValueError("predictions to average are of different clips or labels")
+        if first.logits.shape != other.logits.shape:
+            raise ValueError(f"predictions to average have shapes {first.logits.shape} and {other.logits.shape}")
+    mean = np.mean([_softmax(member.logits) for member in members], axis=0)
+    return Predictions(first.ids, first.labels, np.log(np.maximum(mean, np.finfo(np.float64).tiny)))
+
+
+def fuse_seed(members: Sequence[SeedResult]) -> SeedResult:
+    """One seed of a fused row from the same seed of its members, its metrics recomputed from averaged predictions."""
+    state = next(s for s in _LEAST_ADVANCED if any(member.state == s for member in members))
+    key = "+".join(member.key for member in members)
+    sources = [member.predictions for member in members]
+    available = [source for source in sources if source is not None]
+    if state != "done" or len(available) < len(members):
+        note = "a member has no stored predictions" if state == "done" else ""
+        return SeedResult(
+            members[0].seed, key, "failed" if state == "done" else state, members=tuple(members), note=note
+        )
+
+    @cache
+    def predictions() -> Predictions:
+        return average_predictions([source() for source in available])
+
+    fused = predictions()
+    return SeedResult(
+        members[0].seed, key, "done", all_metrics(fused.logits, fused.labels), predictions, tuple(members)
+    )
+
+
+def with_fused(table: Table, runs: RowRuns) -> dict[str, tuple[SeedResult, ...]]:
+    """The runs of every row that is not quoted, fused rows included; a seed without a run is pending.
+
+    A fused row that `runs` holds already is kept, so that applying this twice costs nothing.
+    """
+    complete: dict[str, tuple[SeedResult, ...]] = {}
+    for row in table.rows:
+        if row.quoted:
+            continue
+        if row.average and row.label in runs:
+            complete[row.label] = tuple(runs[row.label])
+            continue
+        members = [{result.seed: result for result in runs.get(member.label, ())} for member in table.members(row)]
+        per_seed = [[by_seed.get(seed, SeedResult(seed, "", "pending")) for by_seed in members] for seed in table.seeds]
+        complete[row.label] = tuple(fuse_seed(group) if row.average else group[0] for group in per_seed)
+    return complete
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    wide = np.asarray(logits, dtype=np.float64)
+    weights = np.exp(wide - wide.max(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
