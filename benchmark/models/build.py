@@ -1,0 +1,35 @@
+"""From a model config to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from benchmark.models.bqn import Bqn
+from benchmark.models.tsm_resnet import TsmResNet
+from benchmark.spec.config import DataConfig
+from benchmark.spec.models import ModelConfig
+
+MODELS: dict[str, Callable[[Any, DataConfig], nn.Module]] = {
+    "tsm_resnet": TsmResNet,
+    "bqn": Bqn,
+}
+
+
+def build_model(model: ModelConfig, data: DataConfig) -> nn.Module:
+    """The network of a config, with weights drawn from torch's default generator unless pretrained.
+
+    Args:
+        model: The network.
+        data: `segments`, `size` and `num_classes` shape it.
+
+    Returns:
+        A module from normalised RGB clips (B, T, 3, H, W), T = data.segments * model.frames_per_segment, to logits
+        (B, num_classes).
+
+    Raises:
+        PretrainedWeightsError: Pretrained weights are neither in the weights folder nor reachable.
+    """
+    return MODELS[model.name](model, data)
