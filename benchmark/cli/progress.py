@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -51,6 +51,28 @@ def steps(title: str) -> Iterator[Steps]:
     yield remember
     if last != [0, 0]:
         print(f"{title}: {last[0]} of {last[1]}, {duration(time.monotonic() - started)}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def several_steps() -> Iterator[Callable[[str, int, int], None]]:
+    """Callback for work in several pieces, each with a title: one bar after the other, or a line when a piece ends."""
+    if sys.stderr.isatty():
+        with _bars() as bars:
+            tasks: dict[str, Any] = {}
+
+            def advance(title: str, done: int, total: int) -> None:
+                if title not in tasks:
+                    tasks[title] = bars.add_task(title, total=total)
+                bars.update(tasks[title], completed=done, total=total)
+
+            yield advance
+        return
+
+    def say(title: str, done: int, total: int) -> None:
+        if done == total:
+            print(f"{title}: {done} clips", file=sys.stderr, flush=True)
+
+    yield say
 
 
 @contextmanager

@@ -47,7 +47,9 @@ def show(arguments: argparse.Namespace) -> int:
         return _print_json([table.model_dump(mode="json") for table in arguments.loaded])
     for table in arguments.loaded:
         print(f"{table.id}: {table.caption}")
-        print(f"printed values: {table.dataset}; measured on: {table.protocol}, seeds {', '.join(map(str, table.seeds))}")
+        print(
+            f"printed values: {table.dataset}; measured on: {table.protocol}, seeds {', '.join(map(str, table.seeds))}"
+        )
         print()
         header = [table.label_header, *(f"{COLUMNS[key].title} (printed)" for key in table.columns), "settings"]
         rows = [

@@ -125,12 +125,11 @@ def _count(tables: list[Table]) -> None:
 
 
 def _prepare_data(made: Plan) -> None:
-    from benchmark.data.datasets import prepare
+    from benchmark.cli.data import prepare_with_progress
 
     for name in dict.fromkeys(run.config.data.dataset for run in made.runs.values()):
         if DATASETS[name].generated:
-            with steps(f"Preparing data set {name}") as advance:
-                prepare(name, progress=advance)
+            prepare_with_progress(name)
 
 
 def _train(made: Plan, todo: list[str], jobs: int | None, device: str | None) -> list[RunDir]:
@@ -147,7 +146,9 @@ def _train(made: Plan, todo: list[str], jobs: int | None, device: str | None) ->
     with run_progress(names, len(todo)) as tick:
         outcome = run_all(directories, places, tick)
     took = sum(float(run.env.get("seconds", 0)) for run in outcome.done)
-    print(f"{len(outcome.done)} of {len(todo)} runs done, {duration(took)} of training and evaluation.", file=sys.stderr)
+    print(
+        f"{len(outcome.done)} of {len(todo)} runs done, {duration(took)} of training and evaluation.", file=sys.stderr
+    )
     return outcome.failed
 
 

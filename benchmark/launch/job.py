@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,11 +26,11 @@ import numpy as np
 import torch
 
 from benchmark.data.datasets import Split, open_split
-from benchmark.data.loader import ClipDataset, make_loader
+from benchmark.data.loader import ClipDataset, epoch_order, make_loader
 from benchmark.launch.provenance import code_state, processor, versions
 from benchmark.launch.rundir import HEARTBEAT_SECONDS, ClaimedError, RunDir, write_atomic, write_json
-from benchmark.metrics import accuracies
 from benchmark.models.build import build_model
+from benchmark.report.metrics import all_metrics
 from benchmark.spec.config import RunConfig
 from benchmark.train import checkpoint
 from benchmark.train.loop import EpochSummary, predict, train_epoch
@@ -122,6 +123,13 @@ def _epoch_seed(config: RunConfig, epoch: int) -> int:
     return int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0])
 
 
+def _order(config: RunConfig, clips: int, epoch: int) -> Sequence[int]:
+    """The epoch's order without the last, smaller batch, as in the released code."""
+    order = epoch_order(clips, config.seed, epoch).tolist()
+    whole = clips - clips % config.train.batch_size
+    return order[:whole] if whole else order
+
+
 def _train_and_evaluate(
     run: RunDir, config: RunConfig, device: torch.device, workers: int, parent: int | None
 ) -> dict[str, Any]:
@@ -137,29 +145,22 @@ def _train_and_evaluate(
     history = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
     env = _begin_env(run, device, train_split, val_split)
     report = Reporter(run, config.train.epochs, parent)
-    dataset = ClipDataset(train_split, config.data, config.eval, frames_per_segment, mode="train", seed=config.seed)
+    dataset = ClipDataset(train_split, config.data, config.eval, frames_per_segment, config.seed, "train")
     for epoch in range(len(history), config.train.epochs):
         report.start("train", epoch)
         torch.manual_seed(_epoch_seed(config, epoch))
-        batches = make_loader(dataset, config.train.batch_size, epoch, workers)
-        summary = train_epoch(model, optimizer, batches, len(batches), epoch, config.train, dataset.normalise, report)
+        dataset.set_epoch(epoch)
+        batches = make_loader(dataset, config.train.batch_size, _order(config, len(dataset), epoch), workers)
+        summary = train_epoch(model, optimizer, batches, len(batches), epoch, config.train, report)
         history.append(summary)
         checkpoint.save(model, optimizer, history, write_atomic, run.path / "checkpoint.pt")
         write_atomic(run.path / "metrics.jsonl", "".join(json.dumps(asdict(s)) + "\n" for s in history))
         _log(f"epoch {epoch + 1}/{config.train.epochs}: loss {summary.loss:.3f}, training top-1 {summary.top1:.1f}")
     report.start("evaluate", config.train.epochs)
-    val = ClipDataset(val_split, config.data, config.eval, frames_per_segment, mode="eval", seed=config.seed)
-    batches = make_loader(val, config.train.batch_size, 0, workers)
-    logits = predict(
-        model,
-        batches,
-        len(val_split.clips),
-        config.data.num_classes,
-        len(batches),
-        val.normalise,
-        config.train.precision,
-        report,
-    )
+    val = ClipDataset(val_split, config.data, config.eval, frames_per_segment, config.seed, "eval")
+    batches = make_loader(val, config.train.batch_size, range(len(val)), workers)
+    classes, precision = config.data.num_classes, config.train.precision
+    logits = predict(model, batches, len(val), classes, len(batches), precision, report)
     result = _write_result(run, config, val_split, logits, history)
     env["seconds"] = round(env.get("seconds", 0) + time.monotonic() - started, 1)
     write_json(run.path / "env.json", env)
@@ -196,7 +197,7 @@ def _write_result(
         "key": run.key,
         "seed": config.seed,
         "epochs": len(history),
-        "metrics": accuracies(logits[order], labels[order]),
+        "metrics": all_metrics(logits[order], labels[order]),
         "num_clips": len(labels),
         "unreadable_clips": int(np.isnan(logits).any(axis=1).sum()),
         "unreadable_training_clips": history[-1].unreadable if history else 0,

@@ -5,24 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmark.data.loader import Item
+from benchmark.data.transforms import normalise
 from benchmark.spec.config import TrainConfig
 from benchmark.train.optim import freeze_all_but_first_bn, lr_at, set_lr
 
 OnStep = Callable[[int, int], None]
 """Called after every batch with the batches done and their total; may raise to stop the run."""
-
-
-class Normalise(Protocol):
-    """Turns uint8 frames on the device into what the network expects."""
-
-    def __call__(self, frames: torch.Tensor) -> torch.Tensor: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -51,11 +46,10 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 def train_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    batches: Iterable[tuple[torch.Tensor, torch.Tensor, int]],
+    batches: Iterable[Item],
     steps: int,
     epoch: int,
     recipe: TrainConfig,
-    normalise: Normalise,
     on_step: OnStep,
 ) -> EpochSummary:
     """Train for one epoch.
@@ -63,12 +57,10 @@ def train_epoch(
     Args:
         model: on its device.
         optimizer: from `make_optimizer`.
-        batches: frames (B, T, 3, H, W) uint8, labels (B,) int64, and how many clips of the batch could not be read
-            and were left out.
+        batches: of clips (B, T, 3, H, W) uint8; those that could not be read are left out, and counted.
         steps: number of batches.
         epoch: 0-based; the learning rate follows the fractional epoch, step by step.
         recipe: learning rate, loss and clipping.
-        normalise: from uint8 frames to the network's input.
         on_step: progress.
 
     Raises:
@@ -79,12 +71,13 @@ def train_epoch(
     if recipe.partial_bn:
         freeze_all_but_first_bn(model)
     loss_sum, correct, seen, unreadable, lr = 0.0, 0, 0, 0, 0.0
-    for step, (frames, labels, lost) in enumerate(batches):
+    for step, item in enumerate(batches):
         lr = lr_at(epoch + step / steps, recipe)
         set_lr(optimizer, lr)
-        unreadable += lost
-        if len(labels) > 1:  # batch normalisation cannot train on a single clip
-            frames, labels = frames.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        unreadable += int((~item.readable).sum())
+        if item.readable.sum() > 1:  # batch normalisation cannot train on a single clip
+            frames = item.frames[item.readable].to(device, non_blocking=True)
+            labels = item.label[item.readable].to(device, non_blocking=True)
             with autocast(device, recipe.precision):
                 logits = model(normalise(frames))
                 loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
@@ -106,11 +99,10 @@ def train_epoch(
 @torch.no_grad()
 def predict(
     model: nn.Module,
-    batches: Iterable[tuple[torch.Tensor, list[int]]],
+    batches: Iterable[Item],
     clips: int,
     classes: int,
     steps: int,
-    normalise: Normalise,
     precision: str,
     on_step: OnStep,
 ) -> np.ndarray:
@@ -118,11 +110,10 @@ def predict(
 
     Args:
         model: on its device.
-        batches: frames (B, V, T, 3, H, W) uint8 of the readable clips, and their positions.
+        batches: of clips (B, V, T, 3, H, W) uint8.
         clips: number of clips in the split.
         classes: number of classes.
         steps: number of batches.
-        normalise: from uint8 frames to the network's input.
         precision: `fp32` or `bf16`.
         on_step: progress.
 
@@ -132,11 +123,12 @@ def predict(
     device = next(model.parameters()).device
     model.eval()
     logits = np.full((clips, classes), np.nan, dtype=np.float32)
-    for step, (frames, positions) in enumerate(batches):
-        if positions:
-            views = frames.shape[1]
+    for step, item in enumerate(batches):
+        frames, readable = item.frames[item.readable], item.index[item.readable].numpy()
+        if len(readable):
+            count, views = frames.shape[:2]
             with autocast(device, precision):
                 out = model(normalise(frames.flatten(0, 1).to(device, non_blocking=True)))
-            logits[positions] = out.float().unflatten(0, (len(positions), views)).mean(1).cpu().numpy()
+            logits[readable] = out.float().unflatten(0, (count, views)).mean(1).cpu().numpy()
         on_step(step + 1, steps)
     return logits

@@ -1,0 +1,85 @@
+"""All frames of a split, decoded once into one memory-mapped array, so that small data sets train at no decoding cost.
+
+The pixels are those that `decode.read_frames` gives. A store belongs to one fingerprint of its split; with another it is ignored and rebuilt.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.data.decode import Frames, read_frames
+from benchmark.data.errors import DataError
+
+ARRAY, MANIFEST = "frames.npy", "frames.json"
+
+
+class FrameStore:
+    """Read access to a store. The map is opened on first use, so that a store travels to worker processes as a path."""
+
+    def __init__(self, folder: Path, offsets: Sequence[int]) -> None:
+        self._path = folder / ARRAY
+        self._offsets = tuple(offsets)
+        self._frames: Frames | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_frames": None}
+
+    def read(self, clip: int, indices: Sequence[int] | NDArray[np.int64]) -> Frames:
+        """Frames of a clip by number, (n, H, W, 3) uint8. Raises DataError for an index outside of the clip."""
+        if self._frames is None:
+            self._frames = np.load(self._path, mmap_mode="r")
+        start, stop = self._offsets[clip], self._offsets[clip + 1]
+        rows = np.asarray(indices, dtype=np.int64)
+        if rows.min() < 0 or rows.max() >= stop - start:
+            raise DataError(f"{self._path}: clip {clip} has {stop - start} frames, asked for {rows.tolist()}")
+        return np.asarray(self._frames[start + rows])
+
+
+def open_store(folder: Path, fingerprint: str) -> FrameStore | None:
+    """The store of a split's folder, or None if there is none for this fingerprint."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    if manifest.get("fingerprint") != fingerprint or not (folder / ARRAY).is_file():
+        return None
+    return FrameStore(folder, manifest["offsets"])
+
+
+def build_store(
+    folder: Path,
+    fingerprint: str,
+    paths: Sequence[Path],
+    frames: Sequence[int],
+    height: int,
+    width: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> FrameStore:
+    """Decodes all clips of a split (`paths`, with `frames` frames each, all height x width) into `folder`.
+
+    The array and its manifest appear under their names only when complete, the manifest last. Raises DecodeError for an unreadable clip.
+    """
+    offsets = [0, *np.cumsum(frames).tolist()]
+    (folder / MANIFEST).unlink(missing_ok=True)
+    partial = folder / f".{ARRAY}.{os.getpid()}.partial"
+    array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(offsets[-1], height, width, 3))
+    try:
+        for i, path in enumerate(paths):
+            array[offsets[i] : offsets[i + 1]] = read_frames(path, range(frames[i]), height, width)
+            if progress is not None:
+                progress(i + 1, len(paths))
+        array.flush()
+        del array
+        partial.replace(folder / ARRAY)
+    finally:
+        partial.unlink(missing_ok=True)
+    manifest = folder / f".{MANIFEST}.{os.getpid()}.partial"
+    manifest.write_text(json.dumps({"fingerprint": fingerprint, "offsets": offsets, "height": height, "width": width}))
+    manifest.replace(folder / MANIFEST)
+    return FrameStore(folder, offsets)

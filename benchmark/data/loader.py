@@ -1,0 +1,151 @@
+"""Batches for training and evaluation.
+
+A training clip is a function of (seed, epoch, clip) alone: not of the worker that made it, of the batch it falls in, or of the model. So a
+resumed run continues on the same data, and rows of a table that share a seed see the same clips at the same places.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from benchmark.data.datasets import Split
+from benchmark.data.errors import DecodeError
+from benchmark.data.sampling import eval_indices, train_indices
+from benchmark.data.transforms import (
+    cut,
+    eval_transform,
+    scale_short_side,
+    to_tensor,
+    train_transform,
+    view_boxes,
+    view_side,
+)
+from benchmark.spec.config import DataConfig, EvalConfig
+
+
+class Item(NamedTuple):
+    """A clip, or a batch of them with one more leading dimension.
+
+    `frames` is uint8: (T, 3, S, S) in training, (V, T, 3, S, S) in evaluation with V = clips x crops views; T = segments x frames per segment,
+    segment-major. `readable` is False if the file could not be decoded (frames are then zero): training leaves the clip out of the loss,
+    evaluation counts it as wrong. `index` is the clip's place in its split.
+    """
+
+    frames: Tensor
+    label: Tensor
+    index: Tensor
+    readable: Tensor
+
+
+def clip_streams(seed: int, epoch: int, clip_id: str) -> tuple[np.random.Generator, np.random.Generator]:
+    """Two random streams of a clip in an epoch: for its frames and for its crop. Apart, so that neither shifts the other."""
+    digest = int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8], "big")
+    return (
+        np.random.default_rng(np.random.SeedSequence([seed, epoch, digest, 0])),
+        np.random.default_rng(np.random.SeedSequence([seed, epoch, digest, 1])),
+    )
+
+
+def epoch_order(clips: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order of the training clips in an epoch, a permutation of range(clips)."""
+    return np.random.default_rng(np.random.SeedSequence([seed, epoch, clips])).permutation(clips)
+
+
+class ClipDataset(Dataset[Item]):
+    """Clips of a split as the network wants them; call `set_epoch` before making each epoch's loader."""
+
+    def __init__(
+        self,
+        split: Split,
+        data: DataConfig,
+        evaluation: EvalConfig,
+        frames_per_segment: int,
+        seed: int,
+        mode: Literal["train", "eval"],
+    ) -> None:
+        self.split = split
+        self.data = data
+        self.evaluation = evaluation
+        self.frames_per_segment = frames_per_segment
+        self.seed = seed
+        self.mode = mode
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the random draws of the clips. Workers that already run do not see it."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Item:
+        """The clip at a place of the split. An unreadable file gives zeros and readable = False."""
+        clip = self.split.clips[index]
+        readable = True
+        try:
+            frames = self._train(index) if self.mode == "train" else self._eval(index)
+        except DecodeError:
+            frames, readable = torch.zeros(self._shape(), dtype=torch.uint8), False
+        return Item(frames, torch.tensor(clip.label), torch.tensor(index), torch.tensor(readable))
+
+    def _shape(self) -> tuple[int, ...]:
+        time, size = self.data.segments * self.frames_per_segment, self.data.size
+        if self.mode == "train":
+            return (time, 3, size, size)
+        side = view_side(size, self.evaluation.scale, self.evaluation.crops)
+        return (self.evaluation.clips * self.evaluation.crops, time, 3, side, side)
+
+    def _train(self, index: int) -> Tensor:
+        clip, data = self.split.clips[index], self.data
+        places, crops = clip_streams(self.seed, self.epoch, clip.id)
+        wanted = train_indices(clip.frames, data.segments, self.frames_per_segment, data.sampling, places)
+        frames = self.split.read(index, wanted)
+        if data.train_crop == "multiscale":
+            return train_transform(frames, data.size, data.flip, crops)
+        scaled = scale_short_side(to_tensor(frames), self.evaluation.scale)
+        part = cut(scaled, view_boxes(scaled.shape[-2], scaled.shape[-1], data.size, 1)[0])
+        return (part.flip(-1) if data.flip and crops.random() < 0.5 else part).contiguous()
+
+    def _eval(self, index: int) -> Tensor:
+        clip, data, evaluation = self.split.clips[index], self.data, self.evaluation
+        wanted = eval_indices(clip.frames, data.segments, self.frames_per_segment, data.sampling, evaluation.clips)
+        # Views overlap in time: every frame is decoded and scaled once.
+        distinct, places = np.unique(wanted, return_inverse=True)
+        crops = eval_transform(self.split.read(index, distinct), data.size, evaluation.scale, evaluation.crops)
+        views = crops[:, torch.from_numpy(places.reshape(wanted.shape))]
+        return views.transpose(0, 1).flatten(0, 1).contiguous()
+
+
+class _Order:
+    """A fixed order as a sampler."""
+
+    def __init__(self, order: Sequence[int]) -> None:
+        self._order = [int(i) for i in order]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._order)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+
+def make_loader(
+    dataset: ClipDataset, batch_size: int, order: Sequence[int] | NDArray[np.int64], workers: int = 0
+) -> DataLoader[Item]:
+    """Batches of Items in the given order; the last batch may be smaller. workers = 0 loads in this process."""
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=_Order(order),  # type: ignore[arg-type]
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -1,0 +1,140 @@
+"""Segment sampling: which frames of a clip the network sees.
+
+Notation: a clip has `frames` F frames, is divided into `segments` N segments, and every segment contributes `length`
+d consecutive frames (d = 1 for RGB, d = 3 for MBPM). Indices are 0-BASED here; the released code and the papers count
+from 1, so its values are one larger.
+
+Sources: TSN (Wang et al. 2016, Section 3.1) for uniform sampling, TSM (Lin et al. 2019, released code) for `twice`
+and for dense sampling with d = 1, BQN (released code) for d = 3. A segment that runs over the end of the clip repeats
+the last frame.
+
+Random draws are made as numbers in [0, 1) that are then scaled, so that two rows with different d but the same
+generator state look at the same places of the clip.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+Sampling = Literal["uniform", "dense"]
+
+DENSE_WINDOW = 64
+"""Frames that a dense clip of single frames spans (TSM); its stride is DENSE_WINDOW // N."""
+
+
+def _check(frames: int, segments: int, length: int) -> None:
+    if frames < 1 or segments < 1 or length < 1:
+        raise ValueError(f"frames, segments and length must be at least 1, got {frames}, {segments}, {length}")
+
+
+def train_uniform(frames: int, segments: int, length: int, rng: np.random.Generator) -> Indices:
+    """One random start per segment, (N,).
+
+    With a = (F - d + 1) // N > 0, segment k starts in [k a, (k + 1) a). A clip too short for that, yet longer than N,
+    gets N sorted draws from its possible starts; a still shorter one starts at 0 everywhere.
+    """
+    _check(frames, segments, length)
+    draws = rng.random(segments)
+    spacing = (frames - length + 1) // segments
+    if spacing > 0:
+        return np.arange(segments) * spacing + (draws * spacing).astype(np.int64)
+    if frames > segments:
+        return np.sort((draws * max(1, frames - length + 1)).astype(np.int64))
+    return np.zeros(segments, dtype=np.int64)
+
+
+def _spaced(frames: int, segments: int, length: int, shift: float) -> Indices:
+    spacing = max(0.0, (frames - length + 1) / segments)
+    return (spacing * shift + spacing * np.arange(segments)).astype(np.int64)
+
+
+def val_uniform(frames: int, segments: int, length: int) -> Indices:
+    """The centre start of every segment, (N,); all 0 unless F > N + d - 1.
+
+    What the released code validates with during training.
+    """
+    _check(frames, segments, length)
+    if frames > segments + length - 1:
+        return _spaced(frames, segments, length, 0.5)
+    return np.zeros(segments, dtype=np.int64)
+
+
+def centred_uniform(frames: int, segments: int, length: int) -> Indices:
+    """The centre start of every segment, (N,), for clips of any length.
+
+    What the released code reports accuracies with.
+    """
+    _check(frames, segments, length)
+    return _spaced(frames, segments, length, 0.5)
+
+
+def twice_uniform(frames: int, segments: int, length: int) -> Indices:
+    """Two clips, (2, N): the centred starts, then the first possible start of every segment."""
+    _check(frames, segments, length)
+    return np.stack([_spaced(frames, segments, length, 0.5), _spaced(frames, segments, length, 0.0)])
+
+
+def _dense_span(segments: int, length: int) -> tuple[int, int]:
+    # BQN's dense clip of triples is 3N frames in a row; TSM's clip of single frames is strided over a fixed window.
+    if length > 1:
+        return segments * length, length
+    return DENSE_WINDOW, max(1, DENSE_WINDOW // segments)
+
+
+def train_dense(frames: int, segments: int, length: int, rng: np.random.Generator) -> Indices:
+    """The starts of one randomly placed dense clip, (N,), modulo F.
+
+    The last possible position is never drawn: the released code draws from {0, ..., positions - 2}.
+    """
+    _check(frames, segments, length)
+    span, stride = _dense_span(segments, length)
+    positions = max(1, 1 + frames - span)
+    start = int(rng.random() * max(1, positions - 1))
+    return (start + stride * np.arange(segments)) % frames
+
+
+def spread_dense(frames: int, segments: int, length: int, clips: int) -> Indices:
+    """The starts of `clips` dense clips spread evenly from the first to the last possible position, (clips, N).
+
+    A single clip is centred: the released code has only 10 clips, and a random one for validation.
+    """
+    _check(frames, segments, length)
+    if clips < 1:
+        raise ValueError(f"clips must be at least 1, got {clips}")
+    span, stride = _dense_span(segments, length)
+    last = max(0, frames - span)
+    first = np.linspace(0, last, clips).astype(np.int64) if clips > 1 else np.array([last // 2])
+    return (first[:, None] + stride * np.arange(segments)) % frames
+
+
+def expand(starts: Indices, length: int, frames: int) -> Indices:
+    """Every start p becomes p, p + 1, ..., p + d - 1, clamped to the last frame: (..., N) -> (..., N d), segment-major.."""
+    runs = np.minimum(starts[..., None] + np.arange(length), frames - 1)
+    return runs.reshape(*starts.shape[:-1], -1)
+
+
+def train_indices(frames: int, segments: int, length: int, sampling: Sampling, rng: np.random.Generator) -> Indices:
+    """Frame indices of one random training clip, (N d,)."""
+    draw = {"uniform": train_uniform, "dense": train_dense}[sampling]
+    return expand(draw(frames, segments, length, rng), length, frames)
+
+
+def eval_indices(frames: int, segments: int, length: int, sampling: Sampling, clips: int) -> Indices:
+    """Frame indices of the temporal views of a clip, (clips, N d).
+
+    Raises ValueError for uniform sampling with more than two clips: only the centred set and the shifted one are
+    defined.
+    """
+    if sampling == "dense":
+        starts = spread_dense(frames, segments, length, clips)
+    elif clips == 1:
+        starts = centred_uniform(frames, segments, length)[None]
+    elif clips == 2:
+        starts = twice_uniform(frames, segments, length)
+    else:
+        raise ValueError(f"uniform sampling has 1 or 2 clips, not {clips}")
+    return expand(starts, length, frames)

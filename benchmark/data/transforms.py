@@ -1,0 +1,129 @@
+"""From decoded frames to the network's input: crops, resizing, flips. All frames of a clip are cut alike.
+
+Source of the training crop: TSN's multi-scale corner cropping (Wang et al. 2016, Section 3.2, and released code), with the scales that TSM and BQN use.
+Frames come in as (n, H, W, 3) uint8 arrays and leave as (n, 3, S, S) uint8 tensors; `normalise` runs on the device that trains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmark.data.decode import Frames
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""Of ImageNet's training images, RGB in [0, 1]."""
+
+SCALES = (1.0, 0.875, 0.75, 0.66)
+PAIRS = tuple((i, j) for i in range(4) for j in range(4) if abs(i - j) <= 1)
+"""Width and height of the crop as positions in SCALES: the ten pairs at most one step apart."""
+QUARTERS = (
+    ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2))  # corners and centre
+    + ((0, 2), (4, 2), (2, 0), (2, 4))  # middles of the edges
+    + ((1, 1), (1, 3), (3, 1), (3, 3))  # quarter points
+)
+"""The thirteen places of a crop, (down, across), in quarters of the room that it leaves."""
+SNAP = 3
+"""A side that differs from the input's by fewer pixels than this becomes the input's."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A crop: top and left corner, height and width, in pixels; `flip` mirrors it."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    flip: bool = False
+
+
+def normalise(clips: Tensor) -> Tensor:
+    """uint8 RGB (..., 3, H, W) to float32 with ImageNet's mean and standard deviation removed."""
+    mean = torch.tensor(MEAN, device=clips.device).view(3, 1, 1) * 255
+    std = torch.tensor(STD, device=clips.device).view(3, 1, 1) * 255
+    return (clips.float() - mean) / std
+
+
+def _place(height: int, width: int, side: tuple[int, int], quarters: tuple[int, int], flip: bool = False) -> Box:
+    top, left = ((room // 4) * step for room, step in zip((height - side[0], width - side[1]), quarters, strict=True))
+    return Box(top, left, side[0], side[1], flip)
+
+
+def multiscale_box(height: int, width: int, size: int, flip: bool, rng: np.random.Generator) -> Box:
+    """Draws a training crop for frames of height x width; `size` is the network's input. With `flip` half of the crops are mirrored.
+
+    The three draws are made in any case, so that rows with and without flip see the same crops.
+    """
+    pair, place, mirrored = rng.integers(len(PAIRS)), rng.integers(len(QUARTERS)), rng.random() < 0.5
+    sides = [int(min(height, width) * scale) for scale in SCALES]
+    sides = [size if abs(side - size) < SNAP and size <= min(height, width) else side for side in sides]
+    across, down = PAIRS[pair]
+    return _place(height, width, (sides[down], sides[across]), QUARTERS[place], flip and bool(mirrored))
+
+
+def view_boxes(height: int, width: int, side: int, crops: int) -> list[Box]:
+    """The spatial views of evaluation on frames of height x width, square crops of `side`.
+
+    1: centre. 3: left, right, centre along the width, in the middle of the height. 5: corners and centre. 10: those and their mirror images.
+    """
+    if side > min(height, width):
+        raise ValueError(f"a crop of {side} does not fit into {height} x {width}")
+    if crops == 1:
+        # Rounded to the nearest pixel, where the other views go by quarters.
+        return [Box(round((height - side) / 2), round((width - side) / 2), side, side)]
+    if crops == 3:
+        return [_place(height, width, (side, side), quarters) for quarters in ((2, 0), (2, 4), (2, 2))]
+    if crops not in (5, 10):
+        raise ValueError(f"crops must be 1, 3, 5 or 10, got {crops}")
+    flips = (False, True) if crops == 10 else (False,)
+    return [_place(height, width, (side, side), quarters, flip) for flip in flips for quarters in QUARTERS[:5]]
+
+
+def cut(frames: Tensor, box: Box) -> Tensor:
+    """Crops (n, 3, H, W) without copying unless it flips."""
+    part = frames[..., box.top : box.top + box.height, box.left : box.left + box.width]
+    return part.flip(-1) if box.flip else part
+
+
+def resize(frames: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear with antialiasing, as Pillow resizes uint8 images: (n, 3, H, W) -> (n, 3, height, width)."""
+    if frames.shape[-2:] == (height, width):
+        return frames
+    return functional.interpolate(frames, (height, width), mode="bilinear", antialias=True)
+
+
+def to_tensor(frames: Frames) -> Tensor:
+    """(n, H, W, 3) array to (n, 3, H, W) tensor over the same memory."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+
+
+def train_transform(frames: Frames, size: int, flip: bool, rng: np.random.Generator) -> Tensor:
+    """A random multi-scale crop of all frames, resized to the input: (n, H, W, 3) uint8 -> (n, 3, size, size) uint8."""
+    box = multiscale_box(frames.shape[1], frames.shape[2], size, flip, rng)
+    return resize(cut(to_tensor(frames), box), size, size).contiguous()
+
+
+def scale_short_side(frames: Tensor, scale: int) -> Tensor:
+    """Resizes (n, 3, H, W) so that the shorter side is `scale`; the longer one is rounded down, as in torchvision."""
+    height, width = frames.shape[-2:]
+    if height <= width:
+        return resize(frames, scale, int(scale * width / height))
+    return resize(frames, int(scale * height / width), scale)
+
+
+def view_side(size: int, scale: int, crops: int) -> int:
+    """Side of the evaluation crops: the input size, but with three crops the whole shorter side (full resolution in the released code)."""
+    return scale if crops == 3 else size
+
+
+def eval_transform(frames: Frames, size: int, scale: int, crops: int) -> Tensor:
+    """All spatial views of frames: (n, H, W, 3) uint8 -> (crops, n, 3, S, S) uint8, S = view_side(size, scale, crops)."""
+    scaled = scale_short_side(to_tensor(frames), scale)
+    boxes = view_boxes(scaled.shape[-2], scaled.shape[-1], view_side(size, scale, crops), crops)
+    return torch.stack([cut(scaled, box) for box in boxes])
