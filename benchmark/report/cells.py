@@ -16,7 +16,7 @@ import numpy as np
 from benchmark.spec.columns import COLUMNS, Column
 from benchmark.spec.table import Row, Table
 
-State = Literal["done", "running", "failed", "interrupted", "pending"]
+State = Literal["done", "running", "queued", "failed", "interrupted", "pending"]
 Kind = Literal["printed", "measured", "counted", "config", "quoted", "missing"]
 ALWAYS_COUNTED = ("gmacs", "mparams")
 
@@ -88,7 +88,7 @@ class Cell:
     def display(self) -> str:
         """As shown in a table: `51.4 ± 0.3 (3)`, `51.4` for one seed, `51.5 ± 0.2 (2/3)`, `…` running, `–` missing."""
         if self.value is None:
-            return {"running": "…", "failed": "failed", "interrupted": "interrupted"}.get(self.state or "", "–")
+            return {"running": "…", "pending": "–", "done": "–"}.get(self.state or "pending", str(self.state))
         if self.text:
             return self.text
         decimals = COLUMNS[self.column].decimals
@@ -161,7 +161,11 @@ def _measured(table: Table, row: Row, column: Column, results: Sequence[SeedResu
     values = tuple((r.seed, v) for r in results if (v := r.value(column.key)) is not None)
     unfinished = [r for r in results if r.value(column.key) is None]
     state = _worst_news(unfinished)
-    note = "; ".join(f"seed {r.seed} {r.note or r.state}" for r in unfinished if r.state != "pending")
+    note = "; ".join(
+        f"seed {r.seed}: {r.note}" if r.note else f"seed {r.seed} {r.state}"
+        for r in results
+        if r.note or (values and r in unfinished and r.state != "pending")
+    )
     numbers = [v for _, v in values]
     return Cell(
         row.label,
@@ -181,5 +185,5 @@ def _measured(table: Table, row: Row, column: Column, results: Sequence[SeedResu
 
 def _worst_news(unfinished: Sequence[SeedResult]) -> State:
     """What a reader most needs to know of the runs that are not in the cell: a failure before one in progress."""
-    states: tuple[State, ...] = ("failed", "running", "interrupted", "pending")
+    states: tuple[State, ...] = ("failed", "running", "queued", "interrupted", "pending")
     return next((s for s in states if any(r.state == s for r in unfinished)), "done")

@@ -38,11 +38,10 @@ MOST_SEEDS = 100
 
 @dataclass(frozen=True)
 class PrintedCheck:
-    """What the printed numbers alone say. `difference` is the weakest of the pairs, `error` the half width of its 95 %
-    interval.
+    """What the printed numbers alone say: the `difference` of the weakest pair, and its sampling `error`.
 
-    The interval takes the two accuracies as independent samples of the validation set: without predictions per clip
-    nothing better is known of a paper's numbers. `error` is None for exact columns and data sets of unknown size.
+    The error is the half width of the difference's 95 % interval, from the binomial SE of each accuracy: unpaired,
+    since a paper prints no predictions. It is None for exact columns and data sets of unknown size.
     """
 
     difference: float
@@ -140,7 +139,7 @@ def _judge_exact(
     differences = [values[larger] - values[smaller] for larger, smaller in directed_pairs(claim)]
     weakest = min(differences)
     holds = weakest >= 0 if claim.relation in (">=", "<=") else weakest > 0
-    shown = f"counted difference {_towards(claim, weakest):+.2f} {column.unit}".rstrip()
+    shown = f"counted difference {towards(claim, weakest):+.2f} {column.unit}".rstrip()
     return Judgement(claim, "supported" if holds else "contradicted", shown, printed=printed)
 
 
@@ -185,7 +184,7 @@ def _outlook(contrast: Contrast, seeds: int | None) -> str:
     return f"more than {MOST_SEEDS} seeds per row would be needed"
 
 
-def _towards(claim: Claim, difference: float) -> float:
+def towards(claim: Claim, difference: float) -> float:
     """The difference as lhs - rhs (for `monotone`, later minus earlier), from larger - smaller."""
     flips = claim.relation in ("<", "<=") or (
         claim.relation in ("best", "monotone") and COLUMNS[claim.metric].better == "lower"
@@ -195,12 +194,12 @@ def _towards(claim: Claim, difference: float) -> float:
 
 def _difference(claim: Claim, contrast: Contrast) -> str:
     several = len(claim.rhs) > 1
-    pair = f" ({contrast.lhs} - {contrast.rhs})" if several and _towards(claim, 1.0) > 0 else ""
+    pair = f" ({contrast.lhs} - {contrast.rhs})" if several and towards(claim, 1.0) > 0 else ""
     if several and not pair:
         pair = f" ({contrast.rhs} - {contrast.lhs})"
-    text = f"{_towards(claim, contrast.difference):+.1f}{pair}"
+    text = f"{towards(claim, contrast.difference):+.1f}{pair}"
     if contrast.low is not None and contrast.high is not None:
-        ends = sorted((_towards(claim, contrast.low), _towards(claim, contrast.high)))
+        ends = sorted((towards(claim, contrast.low), towards(claim, contrast.high)))
         text += f", 95% CI [{ends[0]:+.1f}, {ends[1]:+.1f}]"
     elif contrast.p_mcnemar is not None:
         text += f", p = {contrast.p_mcnemar:.2g} over clips"

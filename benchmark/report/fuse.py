@@ -12,7 +12,7 @@ from benchmark.report.metrics import all_metrics
 from benchmark.spec.table import Table
 
 # A fused result is as far as its least advanced member.
-_LEAST_ADVANCED: tuple[State, ...] = ("failed", "interrupted", "pending", "running", "done")
+_LEAST_ADVANCED: tuple[State, ...] = ("failed", "interrupted", "pending", "queued", "running", "done")
 
 
 def average_predictions(members: Sequence[Predictions]) -> Predictions:

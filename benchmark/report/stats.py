@@ -203,9 +203,9 @@ def power(difference: float, seeds: int, sd: float, clip_se: float = 0.0, df: fl
         return float(difference != 0)
     degrees = df or 2 * (seeds - 1)
     critical, shift = t_quantile(degrees), abs(difference) / se
-    # The far tail is below 1e-9 from here on, and scipy's is NaN for some of these arguments.
-    wrong_side = 0.0 if shift > 6 else float(nctdtr(degrees, shift, -critical))
-    return 1 - float(nctdtr(degrees, shift, critical)) + wrong_side
+    # scipy's far tails, where the probability is negligible, are NaN for some arguments.
+    short, opposite = np.nan_to_num([nctdtr(degrees, shift, critical), nctdtr(degrees, shift, -critical)], nan=0.0)
+    return float(1 - short + opposite)
 
 
 def seeds_needed(

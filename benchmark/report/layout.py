@@ -1,0 +1,153 @@
+"""What a rendered table shows, before it is Markdown or LaTeX: headings, body, caption and footnotes as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmark.report.cells import Cell, CountedCost, find_cell, shown_columns
+from benchmark.spec.columns import COLUMNS, Column
+from benchmark.spec.datasets import DATASETS
+from benchmark.spec.table import Row, Table
+
+OURS = {"measured": "measured", "counted": "counted", "config": "config"}
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column of the rendered table: a group such as 'Top-1 (%)', and within it 'printed' or 'measured'."""
+
+    group: str
+    part: str = ""
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row: its entries under the headings, and the numbers of its footnotes."""
+
+    entries: tuple[str, ...]
+    notes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A table ready to be typeset. `notes` are the numbered footnotes; `remarks` stand below them without a number."""
+
+    title: str
+    caption: str
+    headings: tuple[Heading, ...]
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def lay_out(table: Table, cells: Sequence[Cell], costs: Mapping[str, CountedCost]) -> Layout:
+    """Printed beside ours for every column; a config column is one, since it holds no result."""
+    columns = shown_columns(table)
+    headings = [Heading(pretty(part), numeric=False) for part in table.label_header.split(" | ")]
+    label_columns = max([len(headings), *(len(row.label.split(" | ")) for row in table.rows)])
+    headings += [Heading("", numeric=False)] * (label_columns - len(headings))
+    for column in columns:
+        parts = [""] if column.source == "config" else ["printed", OURS[column.source]]
+        headings += [Heading(_title(column), part) for part in parts]
+    notes: list[str] = []
+    lines = []
+    for row in table.rows:
+        labels = [pretty(part) for part in row.label.split(" | ")]
+        entries = labels + [""] * (label_columns - len(labels))
+        for column in columns:
+            entries += _entries(row, column, cells)
+        numbers = []
+        for note in _row_notes(table, row, columns, cells):
+            if note not in notes:
+                notes.append(note)
+            numbers.append(notes.index(note) + 1)
+        lines.append(Line(tuple(entries), tuple(numbers)))
+    remarks = [*_readings(table, costs), *([pretty(table.note)] if table.note else [])]
+    title = f"{table.id}: {pretty(table.caption)}"
+    return Layout(title, _caption(table, cells), tuple(headings), tuple(lines), tuple(notes), tuple(remarks))
+
+
+def pretty(text: str) -> str:
+    """Labels and notes are typed in ASCII: 224^2 is shown as 224²."""
+    return text.replace("^2", "²").replace("^3", "³")
+
+
+def measured_dataset(table: Table) -> str:
+    """The data set that this protocol measures the table on."""
+    configs = [row.config for row in table.rows if row.config is not None]
+    return configs[0].data.dataset if configs else table.dataset
+
+
+def dataset_title(name: str) -> str:
+    """The data set's full name, or the given one where it is not known here."""
+    return DATASETS[name].title if name in DATASETS else name
+
+
+def _title(column: Column) -> str:
+    return (
+        column.title if not column.unit or column.title.startswith(column.unit) else f"{column.title} ({column.unit})"
+    )
+
+
+def _entries(row: Row, column: Column, cells: Sequence[Cell]) -> list[str]:
+    printed = find_cell(cells, row.label, column.key, ours=False)
+    ours = find_cell(cells, row.label, column.key, ours=True)
+    shown = [cell.display() if cell else "–" for cell in (printed, ours)]
+    if column.source != "config":
+        return shown
+    return [shown[0] if printed and printed.value is not None else shown[1]]
+
+
+def _row_notes(table: Table, row: Row, columns: Sequence[Column], cells: Sequence[Cell]) -> list[str]:
+    notes = [pretty(row.note)] if row.note else []
+    if row.quoted:
+        notes.append("Quoted from another paper; not measured here.")
+    if row.average:
+        members = " and ".join(pretty(label) for label in row.average)
+        notes.append(f"Average of the predictions of {members}, seed by seed.")
+    for column in columns:
+        printed = find_cell(cells, row.label, column.key, ours=False)
+        ours = find_cell(cells, row.label, column.key, ours=True)
+        differ = printed and ours and None not in (printed.value, ours.value) and printed.value != ours.value
+        if column.source == "config" and differ and ours:
+            notes.append(f"{column.title} is {ours.display()} in the config measured here.")
+    measured = [
+        cell for column in columns if (cell := find_cell(cells, row.label, column.key, ours=True)) and cell.note
+    ]
+    notes += [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(cell.note.rstrip(".") for cell in measured)]
+    return notes
+
+
+def _readings(table: Table, costs: Mapping[str, CountedCost]) -> list[str]:
+    """One sentence per convention and verdict on how the printed GMACs come about."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    decimals = COLUMNS["gmacs"].decimals
+    for row in table.rows:
+        cost = costs.get(row.label)
+        if cost and cost.reading_gmacs is not None and cost.reading_name:
+            said = f"{cost.reading_gmacs:.{decimals}f} ({pretty(row.label)})"
+            groups.setdefault((cost.reading_name, cost.reading_verdict or ""), []).append(said)
+    return [
+        f"GMACs read as {pretty(name)}: {', '.join(values)}{': ' if verdict else ''}{pretty(verdict)}."
+        for (name, verdict), values in groups.items()
+    ]
+
+
+def _caption(table: Table, cells: Sequence[Cell]) -> str:
+    seeds = f"{len(table.seeds)} seed{'s' if len(table.seeds) > 1 else ''}"
+    sentences = [
+        f"Printed: {dataset_title(table.dataset)}.",
+        f"Measured: {dataset_title(measured_dataset(table))}, protocol {table.protocol}, {seeds}.",
+    ]
+    measured = [cell for cell in cells if cell.kind == "measured"]
+    if any(cell.sd is not None for cell in measured):
+        sentences.append("Entries are mean ± SD (n) over seeds.")
+    if any(cell.n < cell.wanted for cell in measured):
+        sentences.append("(n/m): n of m seeds are done.")
+    if any(cell.kind == "missing" and cell.state == "running" for cell in cells):
+        sentences.append("… is running.")
+    if any(cell.kind == "counted" for cell in cells):
+        sentences.append("GMACs and parameters are counted at paper scale.")
+    return " ".join(sentences)

@@ -1,0 +1,262 @@
+"""Accuracy against cost: printed values hollow, ours filled, with the Pareto front of each.
+
+Values of different data sets or protocols never share an axis: then the printed and the measured ones have a panel
+each, one above the other, over the same GMACs.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmark.report.cells import Cell, find_cell
+from benchmark.report.label_placement import Box, place
+from benchmark.report.layout import dataset_title, measured_dataset, pretty
+from benchmark.spec.columns import COLUMNS
+from benchmark.spec.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, told apart with any colour vision; the marker's fill says the same without colour.
+BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#595959"
+WIDTH, HEIGHT, HEIGHT_OF_TWO = 3.4, 2.6, 4.2
+DPI = 300
+LOG_SPAN = 5.0
+_STYLE: dict[str, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 7,
+    "axes.labelsize": 7,
+    "axes.titlesize": 7,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    # Text stays text, so that a figure can be searched and edited; the salt makes element ids reproducible.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "benchmark",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A row in the plane. `error` is the SD over seeds, where there are several."""
+
+    label: str
+    gmacs: float
+    accuracy: float
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class Series:
+    """The points of one kind, with how they are drawn."""
+
+    name: str
+    points: tuple[Point, ...]
+    ours: bool
+
+
+def printed_points(cells: Sequence[Cell], column: str = "top1") -> tuple[Point, ...]:
+    """Rows with a printed accuracy, at their printed GMACs or else at those counted here."""
+    points = []
+    for label in dict.fromkeys(cell.row for cell in cells):
+        accuracy = find_cell(cells, label, column, ours=False)
+        places = (find_cell(cells, label, "gmacs", ours=ours) for ours in (False, True))
+        cost = next((cell.value for cell in places if cell and cell.value is not None), None)
+        if accuracy and accuracy.value is not None and cost is not None and cost > 0:
+            points.append(Point(label, cost, accuracy.value))
+    return tuple(points)
+
+
+def measured_points(cells: Sequence[Cell], column: str = "top1") -> tuple[Point, ...]:
+    """Rows with a measured accuracy and counted GMACs."""
+    points = []
+    for label in dict.fromkeys(cell.row for cell in cells):
+        accuracy = find_cell(cells, label, column, ours=True)
+        cost = find_cell(cells, label, "gmacs", ours=True)
+        if accuracy and accuracy.value is not None and cost and cost.value is not None and cost.value > 0:
+            points.append(Point(label, cost.value, accuracy.value, accuracy.sd))
+    return tuple(points)
+
+
+def pareto_front(points: Sequence[Point]) -> list[Point]:
+    """The points that no other beats in accuracy at the same or a lower cost, by rising cost."""
+    front: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.gmacs, -p.accuracy)):
+        if not front or point.accuracy > front[-1].accuracy:
+            front.append(point)
+    return front
+
+
+def panels(table: Table, cells: Sequence[Cell]) -> list[tuple[str, list[Series]]]:
+    """What to draw: (title, series) per panel, from the top. Panels without a point are left out."""
+    dataset = measured_dataset(table)
+    printed = Series("printed", printed_points(cells), ours=False)
+    measured = Series("measured", measured_points(cells), ours=True)
+    if table.protocol == "paper" and dataset == table.dataset:
+        together = [series for series in (printed, measured) if series.points]
+        return [(dataset_title(dataset), together)] if together else []
+    where = dataset_title(dataset)
+    title = f"measured ({where})" if table.protocol in where else f"measured ({where}; {table.protocol})"
+    titled = [(f"printed ({dataset_title(table.dataset)})", printed), (title, measured)]
+    return [(title, [series]) for title, series in titled if series.points]
+
+
+def accuracy_against_cost(table: Table, cells: Sequence[Cell]) -> dict[str, bytes]:
+    """The figure as {"svg": ..., "png": ...}, without dates, so that the same cells give the same bytes."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown = panels(table, cells)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(WIDTH, HEIGHT_OF_TWO if len(shown) > 1 else HEIGHT), dpi=DPI)
+        canvas = FigureCanvasAgg(figure)
+        if shown:
+            _draw(figure, canvas, shown)
+        else:
+            figure.text(0.5, 0.5, "no row has both accuracy and GMACs yet", ha="center", va="center", color=GREY)
+        return {kind: _saved(figure, kind) for kind in ("svg", "png")}
+
+
+def _saved(figure: Figure, kind: str) -> bytes:
+    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, metadata=metadata, dpi=DPI)
+    return buffer.getvalue()
+
+
+def _draw(figure: Figure, canvas: Any, shown: Sequence[tuple[str, list[Series]]]) -> None:
+    axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    _set_x(axes[-1], [point.gmacs for _, several in shown for series in several for point in series.points])
+    for ax, (title, several) in zip(axes, shown, strict=True):
+        for series in several:
+            _draw_series(ax, series)
+        _set_y(ax, several)
+        ax.set_title(title, loc="left", pad=4)
+        ax.set_ylabel(f"{COLUMNS['top1'].title} accuracy (%)")
+        if len(several) > 1:
+            ax.legend(frameon=False, fontsize=6.5, loc="lower right", handletextpad=0.2, borderaxespad=0.1)
+    axes[-1].set_xlabel("GMACs per clip, at paper scale")
+    figure.align_ylabels()
+    figure.subplots_adjust(0.135, 0.36 / figure.get_figheight(), 0.985, 1 - 0.2 / figure.get_figheight(), hspace=0.24)
+    for ax, (_, several) in zip(axes, shown, strict=True):
+        _label(ax, canvas, several)
+
+
+def _draw_series(ax: Axes, series: Series) -> None:
+    colour = BLUE if series.ours else VERMILLION
+    front = pareto_front(series.points)
+    if len(front) > 1:
+        ax.plot(
+            [p.gmacs for p in front],
+            [p.accuracy for p in front],
+            color=colour,
+            linewidth=0.8,
+            linestyle="-" if series.ours else (0, (4, 2)),
+            alpha=0.6,
+            zorder=1,
+        )
+    for point in series.points:
+        if point.error is not None:
+            bar = [point.accuracy - point.error, point.accuracy + point.error]
+            ax.plot([point.gmacs] * 2, bar, color=colour, linewidth=0.8, zorder=2)
+    ax.plot(
+        [p.gmacs for p in series.points],
+        [p.accuracy for p in series.points],
+        linestyle="none",
+        marker="o",
+        markersize=4,
+        markeredgewidth=0.9,
+        markeredgecolor=colour,
+        markerfacecolor=colour if series.ours else "white",
+        label=series.name,
+        zorder=3,
+    )
+
+
+def _set_x(ax: Axes, values: Sequence[float]) -> None:
+    """Log over more than a factor of five. One per cent at least, so that equal costs do not look different."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+
+    low, high = min(values), max(values)
+    if high > LOG_SPAN * low:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        margin = (high / low) ** 0.12
+        ax.set_xlim(low / margin, high * margin)
+    else:
+        margin = max(0.15 * (high - low), 0.005 * (low + high) / 2)
+        ax.set_xlim(low - margin, high + margin)
+        ax.xaxis.set_major_locator(MaxNLocator(6))
+    ax.xaxis.set_major_formatter(ScalarFormatter(useOffset=False))
+
+
+def _set_y(ax: Axes, several: Sequence[Series]) -> None:
+    from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+    ends = [p.accuracy + s * (p.error or 0) for series in several for p in series.points for s in (-1, 1)]
+    margin = max(0.15 * (max(ends) - min(ends)), 0.5)
+    ax.set_ylim(min(ends) - margin, max(ends) + margin)
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
+
+
+def _label(ax: Axes, canvas: Any, several: Sequence[Series]) -> None:
+    """Name every point; a row that both series show is named once, at ours."""
+    renderer, per_point = canvas.get_renderer(), DPI / 72
+    frame = ax.get_window_extent(renderer)
+    anchors, texts, obstacles = [], [], []
+    named: set[str] = set()
+    for series in sorted(several, key=lambda s: not s.ours):
+        for point in series.points:
+            x, y = (float(v) / per_point for v in ax.transData.transform((point.gmacs, point.accuracy)))
+            reach = 0.0
+            if point.error is not None:
+                top = ax.transData.transform((point.gmacs, point.accuracy + point.error))[1] / per_point
+                reach = float(top) - y
+            obstacles.append(Box(x - 2.8, y - max(2.8, reach), x + 2.8, y + max(2.8, reach)))
+            if point.label not in named:
+                named.add(point.label)
+                text = ax.text(0, 0, pretty(point.label).replace(" | ", ", "), fontsize=6, color=GREY, zorder=4)
+                extent = text.get_window_extent(renderer)
+                anchors.append((x, y))
+                texts.append((text, extent.width / per_point, extent.height / per_point))
+        obstacles += _front_boxes(ax, series, per_point)
+    legend = ax.get_legend()
+    if legend is not None:
+        box = legend.get_window_extent(renderer)
+        obstacles.append(Box(*(float(v) / per_point for v in (box.x0, box.y0, box.x1, box.y1))))
+    bounds = Box(*(float(v) / per_point for v in (frame.x0, frame.y0, frame.x1, frame.y1)))
+    places = place(anchors, [(width, height) for _, width, height in texts], obstacles, bounds)
+    inverse = ax.transData.inverted()
+    for (text, width, height), anchor, box in zip(texts, anchors, places, strict=True):
+        text.set_position(inverse.transform((box.left * per_point, box.bottom * per_point)))
+        text.set_verticalalignment("bottom")
+        near = (min(max(anchor[0], box.left), box.left + width), min(max(anchor[1], box.bottom), box.bottom + height))
+        if math.dist(near, anchor) > 6:
+            ends = inverse.transform([(v * per_point for v in end) for end in map(tuple, (anchor, near))])
+            ax.plot(ends[:, 0], ends[:, 1], color=GREY, linewidth=0.35, alpha=0.7, zorder=1.5)
+
+
+def _front_boxes(ax: Axes, series: Series, per_point: float) -> list[Box]:
+    """Small boxes along the Pareto line, for labels to keep clear of."""
+    corners = [ax.transData.transform((p.gmacs, p.accuracy)) / per_point for p in pareto_front(series.points)]
+    boxes = []
+    for start, end in zip(corners, corners[1:], strict=False):
+        steps = max(2, int(math.dist(start, end) / 3))
+        for i in range(steps + 1):
+            x, y = start + (end - start) * i / steps
+            boxes.append(Box(float(x) - 0.6, float(y) - 0.6, float(x) + 0.6, float(y) + 0.6))
+    return boxes

@@ -1,0 +1,111 @@
+"""cells.csv and table.csv (raw numbers), and PROVENANCE.json. Nothing here is rounded."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmark.report.cells import Cell, CountedCost, SeedResult, find_cell, shown_columns
+from benchmark.report.compare import Contrast
+from benchmark.spec.table import Table
+
+CELL_FIELDS = (
+    *("table", "row", "label", "column", "kind", "value", "sd"),
+    *("n", "wanted", "unit", "runs", "values", "note"),
+)
+
+
+def cells_csv(table: Table, cells: Sequence[Cell]) -> str:
+    """One line per cell. `row` counts from 1; `runs` are keys; `values` are seed=value; a missing cell has no value."""
+    position = {row.label: i for i, row in enumerate(table.rows, 1)}
+    lines = []
+    for cell in cells:
+        state = cell.state if cell.kind == "missing" and cell.state else ""
+        lines.append(
+            {
+                "table": table.id,
+                "row": position[cell.row],
+                "label": cell.row,
+                "column": cell.column,
+                "kind": cell.kind,
+                "value": cell.value,
+                "sd": cell.sd,
+                "n": cell.n if cell.wanted else None,
+                "wanted": cell.wanted or None,
+                "unit": cell.unit,
+                "runs": " ".join(cell.runs),
+                "values": " ".join(f"{seed}={value!r}" for seed, value in cell.values),
+                "note": "; ".join(part for part in (state, cell.note) if part),
+            }
+        )
+    return _csv(CELL_FIELDS, lines)
+
+
+def table_csv(
+    table: Table, cells: Sequence[Cell], costs: Mapping[str, CountedCost], contrasts: Sequence[Contrast]
+) -> str:
+    """One line per row. Differences are from the baseline row, with the limits of their 95 % interval and McNemar's p."""
+    by_pair = {(c.lhs, c.column): c for c in contrasts}
+    lines = []
+    for row in table.rows:
+        line: dict[str, Any] = {"label": row.label}
+        for column in shown_columns(table):
+            key = column.key
+            printed = find_cell(cells, row.label, key, ours=False)
+            ours = find_cell(cells, row.label, key, ours=True)
+            line[f"printed_{key}"] = printed.value if printed else None
+            line[f"{column.source}_{key}"] = ours.value if ours else None
+            if column.source == "measured":
+                contrast = by_pair.get((row.label, key))
+                line[f"sd_{key}"] = ours.sd if ours else None
+                line[f"n_{key}"] = ours.n if ours else None
+                for name, of in (
+                    ("difference", "difference"),
+                    ("difference_low", "low"),
+                    ("difference_high", "high"),
+                    ("p_mcnemar", "p_mcnemar"),
+                ):
+                    line[f"{name}_{key}"] = getattr(contrast, of) if contrast else None
+        cost = costs.get(row.label)
+        line["reading_gmacs"] = cost.reading_gmacs if cost else None
+        line["reading_name"] = cost.reading_name if cost else None
+        line["reading_verdict"] = cost.reading_verdict if cost else None
+        lines.append(line)
+    return _csv(tuple(lines[0]) if lines else (), lines)
+
+
+def provenance_json(
+    table: Table, runs: Mapping[str, Sequence[SeedResult]], given: Mapping[str, Any] | None = None
+) -> str:
+    """Where the numbers come from: every run with its rows, seed, state and what it recorded of itself.
+
+    Commits, versions and dates are those of the runs, so that rendering the same runs again changes nothing. `given`
+    joins the top level; what varies from one rendering to the next does not belong there.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for label, results in runs.items():
+        for result in results:
+            for run in result.members or (result,):
+                if run.key:
+                    entry = {"key": run.key, "seed": run.seed, "state": run.state, "rows": [], "env": dict(run.env)}
+                    rows = found.setdefault(run.key, entry)["rows"]
+                    if label not in rows:
+                        rows.append(label)
+    whole = {
+        "table": table.id,
+        "protocol": table.protocol,
+        "seeds": list(table.seeds),
+        "runs": sorted(found.values(), key=lambda run: run["key"]),
+    }
+    return json.dumps(whole | dict(given or {}), indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"
+
+
+def _csv(fields: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return buffer.getvalue()

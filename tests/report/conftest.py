@@ -1,0 +1,60 @@
+"""Synthetic runs and costs for the printed tables: accuracies with a known SD, predictions to match, no training."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+
+from benchmark.report.cells import CountedCost, Predictions, SeedResult
+from benchmark.report.metrics import all_metrics
+from benchmark.spec.load import load_table
+from benchmark.spec.table import Table
+
+CLIPS, CLASSES = 480, 8
+
+
+def predictions(label: str, seed: int, accuracy: float, clips: int = CLIPS) -> Predictions:
+    """Logits that hit each clip by its difficulty, shared by all rows and seeds, and by a row's and seed's own noise."""
+    shared = np.random.default_rng(0)
+    labels, difficulty = shared.integers(0, CLASSES, clips), shared.normal(size=clips)
+    own = np.random.default_rng([seed, zlib.crc32(label.encode())])
+    score = -difficulty + 0.5 * own.normal(size=clips)
+    hits = score >= np.quantile(score, 1 - accuracy / 100)
+    logits = own.normal(scale=0.5, size=(clips, CLASSES)).astype(np.float32)
+    logits[np.arange(clips), labels] += np.where(hits, 4, -0.5)
+    return Predictions(np.array([f"clip{i:05d}" for i in range(clips)]), labels, logits)
+
+
+def seed_result(label: str, seed: int, accuracy: float, state: str = "done", clips: int = CLIPS) -> SeedResult:
+    key = f"{zlib.crc32(f'{label}/{seed}'.encode()):08x}" * 2
+    if state != "done":
+        return SeedResult(seed, key, state)  # type: ignore[arg-type]
+    made = predictions(label, seed, accuracy, clips)
+    env = {"git": {"commit": "0" * 40, "changes": None}, "started": "2026-01-01T00:00:00"}
+    return SeedResult(seed, key, "done", all_metrics(made.logits, made.labels), lambda: made, env=env)
+
+
+def synthetic(table: Table, sd: float = 0.6, lift: float = 10.0) -> dict[str, list[SeedResult]]:
+    """A run per row and seed, `lift` points above the printed top-1."""
+    rng = np.random.default_rng(1)
+    return {
+        row.label: [seed_result(row.label, s, row.printed["top1"] + lift + sd * rng.normal()) for s in table.seeds]
+        for row in table.rows
+        if row.config is not None
+    }
+
+
+def synthetic_costs(table: Table) -> dict[str, CountedCost]:
+    return {
+        row.label: CountedCost(
+            row.printed.get("gmacs", 65.7) + 0.13, 48.03, row.printed.get("gmacs", 65.7), "thop 2020-05", "reproduced"
+        )
+        for row in table.rows
+    }
+
+
+@pytest.fixture(scope="session")
+def table_3b() -> Table:
+    return load_table("bqn-3b", "proxy")
