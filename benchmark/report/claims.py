@@ -18,13 +18,14 @@ Counted and config columns are exact, and so are their verdicts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
 from benchmark.report.cells import CountedCost, config_value
 from benchmark.report.compare import Comparison, Contrast
+from benchmark.report.layout import flat
 from benchmark.report.stats import binomial_se, holm, seeds_needed, t_quantile
 from benchmark.spec.columns import COLUMNS, Column
 from benchmark.spec.datasets import DATASETS
@@ -68,15 +69,15 @@ def judge(claim: Claim, table: Table, comparison: Comparison, costs: Mapping[str
     printed = check_printed(claim, table)
     unknown = sorted({label for pair in _pairs(claim) for label in pair} - {row.label for row in table.rows})
     if unknown:
-        return Judgement(claim, "not resolved", f"not in this table: {', '.join(unknown)}", printed=printed)
+        return Judgement(claim, "not resolved", f"not in this table: {_listed(unknown)}", printed=printed)
     if column.source != "measured":
         return _judge_exact(claim, column, table, costs, printed)
     quoted = [label for label in _labels(claim) if table.row(label).quoted]
     if quoted:
-        return Judgement(claim, "not resolved", f"quoted, not measured: {', '.join(quoted)}", printed=printed)
+        return Judgement(claim, "not resolved", f"quoted, not measured: {_listed(quoted)}", printed=printed)
     missing = [label for label in _labels(claim) if not comparison.values(label, column.key)]
     if missing:
-        return Judgement(claim, "not resolved", f"not measured yet: {', '.join(missing)}", printed=printed)
+        return Judgement(claim, "not resolved", f"not measured yet: {_listed(missing)}", printed=printed)
     contrasts = [comparison.contrast(better, worse, column.key) for better, worse in directed_pairs(claim)]
     known = [contrast for contrast in contrasts if contrast is not None]
     if len(known) < len(contrasts):
@@ -120,6 +121,10 @@ def _pairs(claim: Claim) -> list[tuple[str, str]]:
     return [(claim.lhs, other) for other in claim.rhs]
 
 
+def _listed(labels: Sequence[str]) -> str:
+    return "; ".join(flat(label) for label in labels)
+
+
 def _labels(claim: Claim) -> tuple[str, ...]:
     return (claim.lhs, *claim.rhs)
 
@@ -135,7 +140,7 @@ def _judge_exact(
     values = {label: value for label in _labels(claim) if (value := read(label)) is not None}
     absent = [label for label in _labels(claim) if label not in values]
     if absent:
-        return Judgement(claim, "not resolved", f"not counted: {', '.join(absent)}", printed=printed)
+        return Judgement(claim, "not resolved", f"not counted: {_listed(absent)}", printed=printed)
     differences = [values[larger] - values[smaller] for larger, smaller in directed_pairs(claim)]
     weakest = min(differences)
     holds = weakest >= 0 if claim.relation in (">=", "<=") else weakest > 0
@@ -194,14 +199,15 @@ def towards(claim: Claim, difference: float) -> float:
 
 def _difference(claim: Claim, contrast: Contrast) -> str:
     several = len(claim.rhs) > 1
-    pair = f" ({contrast.lhs} - {contrast.rhs})" if several and towards(claim, 1.0) > 0 else ""
+    pair = f" ({flat(contrast.lhs)} - {flat(contrast.rhs)})" if several and towards(claim, 1.0) > 0 else ""
     if several and not pair:
-        pair = f" ({contrast.rhs} - {contrast.lhs})"
+        pair = f" ({flat(contrast.rhs)} - {flat(contrast.lhs)})"
     text = f"{towards(claim, contrast.difference):+.1f}{pair}"
     if contrast.low is not None and contrast.high is not None:
         ends = sorted((towards(claim, contrast.low), towards(claim, contrast.high)))
         text += f", 95% CI [{ends[0]:+.1f}, {ends[1]:+.1f}]"
-    elif contrast.p_mcnemar is not None:
-        text += f", p = {contrast.p_mcnemar:.2g} over clips"
+    else:
+        # Why there is no interval has been said, and with it how many seeds there are.
+        return text if contrast.p_mcnemar is None else f"{text}, p = {contrast.p_mcnemar:.2g} over clips"
     count = len(contrast.seeds)
     return f"{text}, {count} seed{'s' if count > 1 else ''}"

@@ -74,6 +74,11 @@ def pretty(text: str) -> str:
     return text.replace("^2", "²").replace("^3", "³")
 
 
+def flat(label: str) -> str:
+    """A label of several columns on one line."""
+    return pretty(label).replace(" | ", ", ")
+
+
 def measured_dataset(table: Table) -> str:
     """The data set that this protocol measures the table on."""
     configs = [row.config for row in table.rows if row.config is not None]
@@ -105,7 +110,7 @@ def _row_notes(table: Table, row: Row, columns: Sequence[Column], cells: Sequenc
     if row.quoted:
         notes.append("Quoted from another paper; not measured here.")
     if row.average:
-        members = " and ".join(pretty(label) for label in row.average)
+        members = " and ".join(flat(label) for label in row.average)
         notes.append(f"Average of the predictions of {members}, seed by seed.")
     for column in columns:
         printed = find_cell(cells, row.label, column.key, ours=False)
@@ -127,7 +132,7 @@ def _readings(table: Table, costs: Mapping[str, CountedCost]) -> list[str]:
     for row in table.rows:
         cost = costs.get(row.label)
         if cost and cost.reading_gmacs is not None and cost.reading_name:
-            said = f"{cost.reading_gmacs:.{decimals}f} ({pretty(row.label)})"
+            said = f"{cost.reading_gmacs:.{decimals}f} ({flat(row.label)})"
             groups.setdefault((cost.reading_name, cost.reading_verdict or ""), []).append(said)
     return [
         f"GMACs read as {pretty(name)}: {', '.join(values)}{': ' if verdict else ''}{pretty(verdict)}."
@@ -142,6 +147,8 @@ def _caption(table: Table, cells: Sequence[Cell]) -> str:
         f"Measured: {dataset_title(measured_dataset(table))}, protocol {table.protocol}, {seeds}.",
     ]
     measured = [cell for cell in cells if cell.kind == "measured"]
+    if any(COLUMNS[cell.column].source == "measured" for cell in cells):
+        sentences.append("Accuracies in percent.")
     if any(cell.sd is not None for cell in measured):
         sentences.append("Entries are mean ± SD (n) over seeds.")
     if any(cell.n < cell.wanted for cell in measured):

@@ -1,27 +1,29 @@
-"""table.md: the table, its differences from the baseline row and its claims, aligned so that the raw text reads well."""
+"""table.md: the table, its differences from the baseline row and its claims, aligned to read well as raw text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 from benchmark.report.claims import Judgement, towards
 from benchmark.report.compare import Contrast
-from benchmark.report.layout import Heading, Layout, pretty
+from benchmark.report.layout import Heading, Layout, flat
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Claim, Table
 
 SYMBOLS = {"supported": "✓", "contradicted": "✗", "not resolved": "?"}
+_WRAP = 110
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def markdown(table: Table, layout: Layout, contrasts: Sequence[Contrast], judgements: Sequence[Judgement]) -> str:
     """The whole file, ending in one newline."""
-    blocks = [f"# {layout.title}", layout.caption, _grid(layout)]
+    blocks = [f"# {layout.title}", _wrapped(layout.caption), _grid(layout)]
     if layout.notes:
         blocks.append("\n".join(f"- {_mark((i,))} {note}" for i, note in enumerate(layout.notes, 1)))
-    blocks += layout.remarks
+    blocks += [_wrapped(remark) for remark in layout.remarks]
     if contrasts:
-        blocks += [f"## Differences from {_label(table.baseline)}", _contrasts(contrasts)]
+        blocks += [f"## Differences from the baseline row, {flat(table.baseline)}", _contrasts(contrasts)]
     if judgements:
         blocks += ["## Claims", "\n".join(_judgement(judgement) for judgement in judgements)]
     return "\n\n".join(blocks) + "\n"
@@ -29,7 +31,11 @@ def markdown(table: Table, layout: Layout, contrasts: Sequence[Contrast], judgem
 
 def aligned(headings: Sequence[Heading], lines: Sequence[Sequence[str]]) -> str:
     """A Markdown table whose columns line up in a terminal; numeric ones are flush right."""
-    titles = [f"{h.group}, {h.part}" if h.part else h.group for h in headings]
+    # The second and third column of a group need not repeat its name.
+    titles = [
+        h.part if i and h.part and headings[i - 1].group == h.group else f"{h.group} {h.part}".strip()
+        for i, h in enumerate(headings)
+    ]
     rows = [[_escape(entry) for entry in line] for line in [titles, *lines]]
     widths = [max(3, *(len(row[i]) for row in rows)) for i in range(len(headings))]
     rules = ["-" * (w - 1) + ":" if h.numeric else "-" * w for h, w in zip(headings, widths, strict=True)]
@@ -46,8 +52,8 @@ def aligned(headings: Sequence[Heading], lines: Sequence[Sequence[str]]) -> str:
 
 def claim_formula(claim: Claim) -> str:
     """The claim in symbols, as in 'Top-1: 16 > 0'."""
-    title, lhs = COLUMNS[claim.metric].title, _label(claim.lhs)
-    others = [_label(label) for label in claim.rhs]
+    title, lhs = COLUMNS[claim.metric].title, flat(claim.lhs)
+    others = [flat(label) for label in claim.rhs]
     if claim.relation == "monotone":
         sign = " > " if COLUMNS[claim.metric].better == "lower" else " < "
         return f"{title}: {sign.join([lhs, *others])}"
@@ -73,7 +79,7 @@ def _contrasts(contrasts: Sequence[Contrast]) -> str:
     headings.append(Heading("p, McNemar"))
     lines = []
     for c in contrasts:
-        entries = [_label(c.lhs), f"{c.difference:+.1f}", str(len(c.seeds))]
+        entries = [flat(c.lhs), f"{c.difference:+.1f}", str(len(c.seeds))]
         if with_interval:
             interval = f"[{c.low:+.1f}, {c.high:+.1f}]" if c.low is not None and c.high is not None else "–"
             entries += [interval, _p(c.p_permutation)]
@@ -87,22 +93,22 @@ def _contrasts(contrasts: Sequence[Contrast]) -> str:
             if floors
             else f"The interval covers training (SD pooled over the rows) and the test clips. {text}"
         )
-    return f"{aligned(headings, lines)}\n\n{text}"
+    return f"{aligned(headings, lines)}\n\n{_wrapped(text)}"
 
 
 def _judgement(judgement: Judgement) -> str:
     claim = judgement.claim
+    verdict = f"{SYMBOLS[judgement.verdict]} **{judgement.verdict}**"
     lines = [
-        f"- {SYMBOLS[judgement.verdict]} **{judgement.verdict}** {_escape(claim_formula(claim))} ({claim.text.rstrip('.')})",
-        f"  - ours: {_escape(pretty(judgement.reason))}",
+        f"- {verdict} {_escape(claim_formula(claim))} ({claim.text.rstrip('.')})",
+        f"  - ours: {_escape(judgement.reason)}",
     ]
     printed = judgement.printed
     if printed is not None:
         column = COLUMNS[claim.metric]
         shown = f"  - printed: {towards(claim, printed.difference):+.1f}"
         if printed.error is not None:
-            beyond = "yes" if printed.exceeds else "no"
-            shown += f", sampling error ±{printed.error:.1f}: larger? {beyond}"
+            shown += f", {'beyond' if printed.exceeds else 'within'} its sampling error of ±{printed.error:.1f}"
         elif column.unit:
             shown += f" {column.unit}"
         lines.append(shown if printed.agrees else f"{shown}; the printed numbers do not bear the claim out")
@@ -117,8 +123,8 @@ def _mark(numbers: Sequence[int], lead: str = "") -> str:
     return lead + "˒".join(str(n).translate(_SUPERSCRIPTS) for n in numbers) if numbers else ""
 
 
-def _label(label: str) -> str:
-    return pretty(label).replace(" | ", ", ")
+def _wrapped(text: str) -> str:
+    return fill(text, _WRAP, break_long_words=False, break_on_hyphens=False)
 
 
 def _escape(text: str) -> str:

@@ -9,25 +9,33 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from benchmark.report.cells import Cell, find_cell
 from benchmark.report.label_placement import Box, place
-from benchmark.report.layout import dataset_title, measured_dataset, pretty
+from benchmark.report.layout import dataset_title, flat, measured_dataset
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 # Okabe and Ito's palette, told apart with any colour vision; the marker's fill says the same without colour.
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#595959"
 WIDTH, HEIGHT, HEIGHT_OF_TWO = 3.4, 2.6, 4.2
 DPI = 300
+PER_POINT = DPI / 72
 LOG_SPAN = 5.0
-_STYLE: dict[str, Any] = {
+_TICK_STEPS = [1, 2, 2.5, 5, 10]
+# Points nearer than this to each other in cost are drawn side by side, this far apart, if they would hide one another.
+_TOUCHING, _APART = 4.0, 9.0
+# Where all costs are equal, the whole width is free.
+_APART_ALONE = 30.0
+_STYLE: Any = {
     "font.family": ["DejaVu Sans"],
     "font.size": 7,
     "axes.labelsize": 7,
@@ -49,12 +57,13 @@ _STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Point:
-    """A row in the plane. `error` is the SD over seeds, where there are several."""
+    """A row in the plane. `error` is the SD over seeds, if several; `aside` is by how many points it is moved."""
 
     label: str
     gmacs: float
     accuracy: float
     error: float | None = None
+    aside: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -138,20 +147,81 @@ def _saved(figure: Figure, kind: str) -> bytes:
 
 def _draw(figure: Figure, canvas: Any, shown: Sequence[tuple[str, list[Series]]]) -> None:
     axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
-    _set_x(axes[-1], [point.gmacs for _, several in shown for series in several for point in series.points])
+    costs = [point.gmacs for _, several in shown for series in several for point in series.points]
+    _set_x(axes[-1], costs)
+    figure.subplots_adjust(0.135, 0.36 / figure.get_figheight(), 0.985, 1 - 0.2 / figure.get_figheight(), hspace=0.24)
     for ax, (title, several) in zip(axes, shown, strict=True):
-        for series in several:
-            _draw_series(ax, series)
         _set_y(ax, several)
         ax.set_title(title, loc="left", pad=4)
         ax.set_ylabel(f"{COLUMNS['top1'].title} accuracy (%)")
+    # All panels or none, so that a row has the same place in each.
+    crowded = any(_hides_another(ax, several) for ax, (_, several) in zip(axes, shown, strict=True))
+    for ax, (_, given) in zip(axes, shown, strict=True):
+        several = _side_by_side(ax, given) if crowded else given
+        for series in several:
+            _draw_series(ax, series)
         if len(several) > 1:
             ax.legend(frameon=False, fontsize=6.5, loc="lower right", handletextpad=0.2, borderaxespad=0.1)
-    axes[-1].set_xlabel("GMACs per clip, at paper scale")
-    figure.align_ylabels()
-    figure.subplots_adjust(0.135, 0.36 / figure.get_figheight(), 0.985, 1 - 0.2 / figure.get_figheight(), hspace=0.24)
-    for ax, (_, several) in zip(axes, shown, strict=True):
         _label(ax, canvas, several)
+    if crowded and all(len(_clusters(ax, several)) == 1 for ax, (_, several) in zip(axes, shown, strict=True)):
+        # A scale would invite reading costs off positions that say nothing about them.
+        axes[-1].set_xticks([sum(costs) / len(costs)])
+    axes[-1].set_xlabel(f"GMACs per clip, at paper scale{' (equal costs side by side)' if crowded else ''}")
+    figure.align_ylabels()
+
+
+def _clusters(ax: Axes, several: Sequence[Series]) -> list[list[tuple[int, int]]]:
+    """Points that touch in cost, as (series, point) in the order of the rows."""
+    ids = [(s, p) for s, series in enumerate(several) for p in range(len(series.points))]
+    at = {(s, p): _position(ax, several[s].points[p])[0] for s, p in ids}
+    rows = list(dict.fromkeys(point.label for series in several for point in series.points))
+    clusters: list[list[tuple[int, int]]] = []
+    for i in sorted(ids, key=lambda i: at[i]):
+        if clusters and at[i] - at[clusters[-1][-1]] < _TOUCHING:
+            clusters[-1].append(i)
+        else:
+            clusters.append([i])
+    return [sorted(c, key=lambda i: (rows.index(several[i[0]].points[i[1]].label), i)) for c in clusters]
+
+
+def _hides_another(ax: Axes, several: Sequence[Series]) -> bool:
+    for cluster in _clusters(ax, several):
+        boxes = [_marker_box(ax, several[s].points[p]) for s, p in cluster]
+        if any(a.overlap(b) for i, a in enumerate(boxes) for b in boxes[:i]):
+            return True
+    return False
+
+
+def _side_by_side(ax: Axes, several: Sequence[Series]) -> list[Series]:
+    points = [list(series.points) for series in several]
+    clusters = _clusters(ax, several)
+    width = ax.get_window_extent().width / PER_POINT
+    for cluster in clusters:
+        apart = _APART if len(clusters) > 1 else min(_APART_ALONE, 0.75 * width / len(cluster))
+        for place_in_cluster, (s, p) in enumerate(cluster):
+            aside = apart * (place_in_cluster - (len(cluster) - 1) / 2)
+            points[s][p] = replace(points[s][p], aside=aside)
+    return [replace(series, points=tuple(moved)) for series, moved in zip(several, points, strict=True)]
+
+
+def _position(ax: Axes, point: Point) -> tuple[float, float]:
+    """Where the point is drawn, in typographic points."""
+    x, y = ax.transData.transform((point.gmacs, point.accuracy)) / PER_POINT
+    return float(x) + point.aside, float(y)
+
+
+def _marker_box(ax: Axes, point: Point) -> Box:
+    """The room of the marker and its error bar."""
+    x, y = _position(ax, point)
+    top = ax.transData.transform((point.gmacs, point.accuracy + (point.error or 0)))[1] / PER_POINT
+    reach = max(2.8, float(top) - y)
+    return Box(x - 2.8, y - reach, x + 2.8, y + reach)
+
+
+def _x(ax: Axes, point: Point) -> float:
+    """The drawn position on the axis of costs."""
+    x, y = _position(ax, point)
+    return float(ax.transData.inverted().transform((x * PER_POINT, y * PER_POINT))[0])
 
 
 def _draw_series(ax: Axes, series: Series) -> None:
@@ -159,7 +229,7 @@ def _draw_series(ax: Axes, series: Series) -> None:
     front = pareto_front(series.points)
     if len(front) > 1:
         ax.plot(
-            [p.gmacs for p in front],
+            [_x(ax, p) for p in front],
             [p.accuracy for p in front],
             color=colour,
             linewidth=0.8,
@@ -170,9 +240,9 @@ def _draw_series(ax: Axes, series: Series) -> None:
     for point in series.points:
         if point.error is not None:
             bar = [point.accuracy - point.error, point.accuracy + point.error]
-            ax.plot([point.gmacs] * 2, bar, color=colour, linewidth=0.8, zorder=2)
+            ax.plot([_x(ax, point)] * 2, bar, color=colour, linewidth=0.8, zorder=2)
     ax.plot(
-        [p.gmacs for p in series.points],
+        [_x(ax, p) for p in series.points],
         [p.accuracy for p in series.points],
         linestyle="none",
         marker="o",
@@ -199,7 +269,7 @@ def _set_x(ax: Axes, values: Sequence[float]) -> None:
     else:
         margin = max(0.15 * (high - low), 0.005 * (low + high) / 2)
         ax.set_xlim(low - margin, high + margin)
-        ax.xaxis.set_major_locator(MaxNLocator(6))
+        ax.xaxis.set_major_locator(MaxNLocator(6, steps=_TICK_STEPS))
     ax.xaxis.set_major_formatter(ScalarFormatter(useOffset=False))
 
 
@@ -209,54 +279,54 @@ def _set_y(ax: Axes, several: Sequence[Series]) -> None:
     ends = [p.accuracy + s * (p.error or 0) for series in several for p in series.points for s in (-1, 1)]
     margin = max(0.15 * (max(ends) - min(ends)), 0.5)
     ax.set_ylim(min(ends) - margin, max(ends) + margin)
-    ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=_TICK_STEPS))
     ax.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
 
 
 def _label(ax: Axes, canvas: Any, several: Sequence[Series]) -> None:
     """Name every point; a row that both series show is named once, at ours."""
-    renderer, per_point = canvas.get_renderer(), DPI / 72
+    renderer = canvas.get_renderer()
     frame = ax.get_window_extent(renderer)
     anchors, texts, obstacles = [], [], []
     named: set[str] = set()
     for series in sorted(several, key=lambda s: not s.ours):
         for point in series.points:
-            x, y = (float(v) / per_point for v in ax.transData.transform((point.gmacs, point.accuracy)))
-            reach = 0.0
-            if point.error is not None:
-                top = ax.transData.transform((point.gmacs, point.accuracy + point.error))[1] / per_point
-                reach = float(top) - y
-            obstacles.append(Box(x - 2.8, y - max(2.8, reach), x + 2.8, y + max(2.8, reach)))
+            x, y = _position(ax, point)
+            obstacles.append(_marker_box(ax, point))
             if point.label not in named:
                 named.add(point.label)
-                text = ax.text(0, 0, pretty(point.label).replace(" | ", ", "), fontsize=6, color=GREY, zorder=4)
+                text = ax.text(0, 0, flat(point.label), fontsize=6, color=GREY, zorder=4)
                 extent = text.get_window_extent(renderer)
                 anchors.append((x, y))
-                texts.append((text, extent.width / per_point, extent.height / per_point))
-        obstacles += _front_boxes(ax, series, per_point)
+                texts.append((text, extent.width / PER_POINT, extent.height / PER_POINT))
+        obstacles += _front_boxes(ax, series)
     legend = ax.get_legend()
     if legend is not None:
-        box = legend.get_window_extent(renderer)
-        obstacles.append(Box(*(float(v) / per_point for v in (box.x0, box.y0, box.x1, box.y1))))
-    bounds = Box(*(float(v) / per_point for v in (frame.x0, frame.y0, frame.x1, frame.y1)))
+        obstacles.append(_in_points(legend.get_window_extent(renderer)))
+    bounds = _in_points(frame)
     places = place(anchors, [(width, height) for _, width, height in texts], obstacles, bounds)
     inverse = ax.transData.inverted()
     for (text, width, height), anchor, box in zip(texts, anchors, places, strict=True):
-        text.set_position(inverse.transform((box.left * per_point, box.bottom * per_point)))
+        x, y = inverse.transform((box.left * PER_POINT, box.bottom * PER_POINT))
+        text.set_position((float(x), float(y)))
         text.set_verticalalignment("bottom")
         near = (min(max(anchor[0], box.left), box.left + width), min(max(anchor[1], box.bottom), box.bottom + height))
         if math.dist(near, anchor) > 6:
-            ends = inverse.transform([(v * per_point for v in end) for end in map(tuple, (anchor, near))])
+            ends = inverse.transform([[v * PER_POINT for v in end] for end in (anchor, near)])
             ax.plot(ends[:, 0], ends[:, 1], color=GREY, linewidth=0.35, alpha=0.7, zorder=1.5)
 
 
-def _front_boxes(ax: Axes, series: Series, per_point: float) -> list[Box]:
+def _in_points(pixels: Bbox) -> Box:
+    return Box(*(float(v) / PER_POINT for v in (pixels.x0, pixels.y0, pixels.x1, pixels.y1)))
+
+
+def _front_boxes(ax: Axes, series: Series) -> list[Box]:
     """Small boxes along the Pareto line, for labels to keep clear of."""
-    corners = [ax.transData.transform((p.gmacs, p.accuracy)) / per_point for p in pareto_front(series.points)]
+    corners = [_position(ax, p) for p in pareto_front(series.points)]
     boxes = []
-    for start, end in zip(corners, corners[1:], strict=False):
+    for start, end in pairwise(corners):
         steps = max(2, int(math.dist(start, end) / 3))
         for i in range(steps + 1):
-            x, y = start + (end - start) * i / steps
+            x, y = (a + (b - a) * i / steps for a, b in zip(start, end, strict=True))
             boxes.append(Box(float(x) - 0.6, float(y) - 0.6, float(x) + 0.6, float(y) + 0.6))
     return boxes

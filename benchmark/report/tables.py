@@ -47,7 +47,7 @@ def cells_csv(table: Table, cells: Sequence[Cell]) -> str:
 def table_csv(
     table: Table, cells: Sequence[Cell], costs: Mapping[str, CountedCost], contrasts: Sequence[Contrast]
 ) -> str:
-    """One line per row. Differences are from the baseline row, with the limits of their 95 % interval and McNemar's p."""
+    """One line per row. Differences are from the baseline row, with their 95 % interval and McNemar's p."""
     by_pair = {(c.lhs, c.column): c for c in contrasts}
     lines = []
     for row in table.rows:

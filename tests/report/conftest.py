@@ -16,7 +16,7 @@ CLIPS, CLASSES = 480, 8
 
 
 def predictions(label: str, seed: int, accuracy: float, clips: int = CLIPS) -> Predictions:
-    """Logits that hit each clip by its difficulty, shared by all rows and seeds, and by a row's and seed's own noise."""
+    """Logits that hit a clip by its difficulty, which all rows and seeds share, and by noise of their own."""
     shared = np.random.default_rng(0)
     labels, difficulty = shared.integers(0, CLASSES, clips), shared.normal(size=clips)
     own = np.random.default_rng([seed, zlib.crc32(label.encode())])
