@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from benchmark.cli import data, reading, running
-from benchmark.launch.cluster import ClusterError
 from benchmark.launch.rundir import StaleRunError
+from benchmark.launch.slurm import ClusterError
 from benchmark.spec.load import load_table, protocol_names, select, table_paths
 from benchmark.spec.source import SpecError
 from benchmark.spec.table import Table

@@ -90,7 +90,7 @@ class Setting:
     travel: tuple[float, float] = (0.42, 0.62)
     growth: tuple[float, float] = (1.9, 2.5)
     """Largest diameter by the smallest."""
-    rotation: tuple[float, float] = (0.28, 0.42)
+    rotation: tuple[float, float] = (0.5, 0.7)
     """Travel of the angle over the clip, in turns."""
     background_contrast: float = 0.3
     """Of the sprite's contrast."""

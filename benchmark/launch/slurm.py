@@ -1,7 +1,7 @@
-"""Run directories as a SLURM job array, through submitit. Submission returns at once; the state stays in the directories.
+"""Run directories as a SLURM job array, through submitit. Submission returns at once; the state is in the directories.
 
-The same job as on one machine (`benchmark.launch.job`) fills the same directory, so `status` and `render` need no cluster:
-SLURM is asked only about runs that are queued or have gone silent. Imports without torch, and without submitit until used.
+The same job as on one machine (`benchmark.launch.job`) fills the same directory, so `status` and `render` need no
+cluster: SLURM is asked only about runs that are queued. Imports without torch, and without submitit until it is used.
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.launch.cluster import ClusterError, ClusterProfile, load_cluster
+from benchmark.launch.cluster import ClusterProfile, load_cluster
 from benchmark.launch.rundir import RunDir, read_json, runs_root, write_json
+from benchmark.spec.source import SpecError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class ClusterError(Exception):
+    """SLURM is not there or did not take the jobs; the message says what to do."""
 
 
 @dataclass
@@ -52,7 +57,7 @@ def submit(runs: Sequence[RunDir], profile: ClusterProfile) -> list[str]:
     """
     import submitit
 
-    os.environ.update(profile.env)
+    os.environ.update(profile.environment(os.environ))
     folder = runs_root().resolve() / ".slurm"
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster="slurm")
@@ -99,23 +104,27 @@ def _parameters(profile: ClusterProfile) -> dict[str, Any]:
     }
     if profile.gpus_per_node:
         parameters["gpus_per_node"] = profile.gpus_per_node
+    if profile.account:
+        parameters["slurm_account"] = profile.account
     return parameters
 
 
 def refresh(runs: Sequence[RunDir]) -> None:
-    """Ask SLURM, once per cluster, about queued and silent runs, and record those that it no longer knows as failed."""
+    """Ask SLURM, once per cluster, about queued runs, and record those that it no longer knows as failed."""
     by_cluster: dict[str, list[tuple[RunDir, dict[str, Any]]]] = {}
     for run in runs:
-        if run.state not in ("queued", "interrupted"):
+        if run.state != "queued":
             continue
         job = read_json(run.path / "job.json")
         if job is None:
-            if run.state == "queued":
-                run.set_status(state="pending")  # the submission was cut off before SLURM answered
+            run.set_status(state="pending")  # the submission was cut off before SLURM answered
             continue
         by_cluster.setdefault(job["cluster"], []).append((run, job))
     for cluster, members in by_cluster.items():
-        alive = _alive_jobs(load_cluster(cluster))
+        try:
+            alive = _alive_jobs(load_cluster(cluster))
+        except SpecError:  # the profile is gone; the run directories still tell what they can
+            continue
         if alive is None:
             continue
         for run, job in members:
@@ -129,7 +138,7 @@ def _alive_jobs(profile: ClusterProfile) -> set[str] | None:
     command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
     try:
         done = subprocess.run(
-            command, env={**os.environ, **profile.env}, capture_output=True, text=True, timeout=30, check=True
+            command, env=profile.environment(os.environ), capture_output=True, text=True, timeout=30, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
