@@ -116,7 +116,8 @@ def panels(table: Table, cells: Sequence[Cell]) -> list[tuple[str, list[Series]]
         together = [series for series in (printed, measured) if series.points]
         return [(dataset_title(dataset), together)] if together else []
     where = dataset_title(dataset)
-    title = f"measured ({where})" if table.protocol in where else f"measured ({where}; {table.protocol})"
+    name = "measured ± SD" if any(point.error is not None for point in measured.points) else "measured"
+    title = f"{name} ({where})" if table.protocol in where else f"{name} ({where}; {table.protocol})"
     titled = [(f"printed ({dataset_title(table.dataset)})", printed), (title, measured)]
     return [(title, [series]) for title, series in titled if series.points]
 
@@ -165,7 +166,8 @@ def _draw(figure: Figure, canvas: Any, shown: Sequence[tuple[str, list[Series]]]
         _label(ax, canvas, several)
     if crowded and all(len(_clusters(ax, several)) == 1 for ax, (_, several) in zip(axes, shown, strict=True)):
         # A scale would invite reading costs off positions that say nothing about them.
-        axes[-1].set_xticks([sum(costs) / len(costs)])
+        cost = sum(costs) / len(costs)
+        axes[-1].set_xticks([cost], [f"{cost:.1f}"])
     axes[-1].set_xlabel(f"GMACs per clip, at paper scale{' (equal costs side by side)' if crowded else ''}")
     figure.align_ylabels()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -58,3 +59,11 @@ def synthetic_costs(table: Table) -> dict[str, CountedCost]:
 @pytest.fixture(scope="session")
 def table_3b() -> Table:
     return load_table("bqn-3b", "proxy")
+
+
+@pytest.fixture(scope="session")
+def make() -> SimpleNamespace:
+    """The functions above, which tests cannot import from here."""
+    return SimpleNamespace(
+        predictions=predictions, seed_result=seed_result, runs=synthetic, costs=synthetic_costs, table=load_table
+    )

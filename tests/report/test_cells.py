@@ -1,0 +1,67 @@
+from types import SimpleNamespace
+
+import pytest
+
+from benchmark.report.cells import Cell, build_cells, find_cell
+from benchmark.spec.table import Row, Table
+
+
+def _cell(**values: object) -> Cell:
+    return Cell("row", "top1", **values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (_cell(kind="measured", value=51.42, sd=0.31, n=3, wanted=3), "51.4 ± 0.3 (3)"),
+        (_cell(kind="measured", value=51.5, sd=0.2, n=2, wanted=3), "51.5 ± 0.2 (2/3)"),
+        (_cell(kind="measured", value=51.4, n=1, wanted=1), "51.4"),
+        (_cell(kind="measured", value=51.4, n=1, wanted=3), "51.4 (1/3)"),
+        (_cell(kind="missing", state="running"), "…"),
+        (_cell(kind="missing", state="failed"), "failed"),
+        (_cell(kind="missing", state="pending"), "–"),
+        (_cell(kind="missing"), "–"),
+        (_cell(kind="printed", value=50.0, text="50.0"), "50.0"),
+        (_cell(kind="printed", value=50.0, text="50"), "50"),
+    ],
+)
+def test_text_of_a_cell(cell: Cell, text: str) -> None:
+    assert cell.display() == text
+
+
+def test_measured_cell_holds_mean_sd_and_the_runs_it_came_from(make: SimpleNamespace, table_3b: Table) -> None:
+    runs = make.runs(table_3b)
+    cell = find_cell(build_cells(table_3b, runs, {}), "8", "top1", ours=True)
+    assert cell is not None
+    values = [run.metrics["top1"] for run in runs["8"]]
+    mean = sum(values) / 3
+    assert cell.value == pytest.approx(mean)
+    assert cell.sd == pytest.approx((sum((v - mean) ** 2 for v in values) / 2) ** 0.5)
+    assert cell.runs == tuple(run.key for run in runs["8"])
+
+
+def test_costs_are_shown_where_the_paper_prints_none(make: SimpleNamespace) -> None:
+    table = make.table("bqn-3c", "embedded")
+    cells = build_cells(table, {}, make.costs(table))
+    for column in ("gmacs", "mparams"):
+        printed, ours = (find_cell(cells, table.rows[0].label, column, ours=o) for o in (False, True))
+        assert printed is not None
+        assert ours is not None
+        assert (printed.display(), ours.kind) == ("–", "counted")
+
+
+def test_a_quoted_row_has_printed_values_and_nothing_of_ours(make: SimpleNamespace, table_3b: Table) -> None:
+    quoted = Row(label="other paper", quoted=True, printed={"top1": 45.0})
+    cells = build_cells(table_3b.model_copy(update={"rows": (*table_3b.rows, quoted)}), {}, {})
+    assert find_cell(cells, "other paper", "top1", ours=True) is None
+    cell = find_cell(cells, "other paper", "top1", ours=False)
+    assert cell is not None
+    assert cell.kind == "quoted"
+
+
+def test_a_failed_seed_is_noted_and_left_out_of_the_mean(make: SimpleNamespace, table_3b: Table) -> None:
+    runs = make.runs(table_3b)
+    runs["8"][2] = make.seed_result("8", 2, 0.0, "failed")
+    cell = find_cell(build_cells(table_3b, runs, {}), "8", "top1", ours=True)
+    assert cell is not None
+    assert (cell.n, cell.wanted, cell.state, cell.note) == (2, 3, "failed", "seed 2 failed")
