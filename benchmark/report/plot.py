@@ -162,6 +162,7 @@ def _draw(figure: Figure, canvas: Any, shown: Sequence[tuple[str, list[Series]]]
         for series in several:
             _draw_series(ax, series)
         if len(several) > 1:
+            _join_rows(ax, several)
             ax.legend(frameon=False, fontsize=6.5, loc="lower right", handletextpad=0.2, borderaxespad=0.1)
         _label(ax, canvas, several)
     if crowded and all(len(_clusters(ax, several)) == 1 for ax, (_, several) in zip(axes, shown, strict=True)):
@@ -170,6 +171,15 @@ def _draw(figure: Figure, canvas: Any, shown: Sequence[tuple[str, list[Series]]]
         axes[-1].set_xticks([cost], [f"{cost:.1f}"])
     axes[-1].set_xlabel(f"GMACs per clip, at paper scale{' (equal costs side by side)' if crowded else ''}")
     figure.align_ylabels()
+
+
+def _join_rows(ax: Axes, several: Sequence[Series]) -> None:
+    """A dotted line from a row's printed point to its measured one, since only the latter is named."""
+    printed, measured = ({p.label: p for p in series.points} for series in several)
+    for label in (label for label in printed if label in measured):
+        ends = (printed[label], measured[label])
+        places = [_x(ax, p) for p in ends], [p.accuracy for p in ends]
+        ax.plot(*places, color=GREY, linewidth=0.5, linestyle=":", zorder=0.5)
 
 
 def _clusters(ax: Axes, several: Sequence[Series]) -> list[list[tuple[int, int]]]:

@@ -23,7 +23,7 @@ def _run(seed: int, accuracy: float) -> SeedResult:
 
 
 def _claim(relation: str, lhs: str = "16", rhs: tuple[str, ...] = ("0",), metric: str = "top1") -> Claim:
-    return Claim(id="c", lhs=lhs, relation=relation, rhs=rhs, metric=metric, text="as stated")  # type: ignore[arg-type]
+    return Claim(id="c", lhs=lhs, relation=relation, rhs=rhs, metric=metric, text="as stated")
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_printed_tie_does_not_agree_with_strictly_more(make: SimpleNamespace) 
 
 
 def test_a_method_without_effect_is_seldom_called_better(table_3b: Table) -> None:
-    """Clips and seeds are both drawn anew, as the interval assumes: about one in forty lies wholly on the claimed side."""
+    """With clips and seeds drawn anew, one interval in forty at most lies wholly on the claimed side."""
     rng, supported = np.random.default_rng(5), 0
     for _ in range(150):
         difficulty = rng.normal(size=400)
