@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 FOLD_DIV = 8
 
@@ -35,10 +34,11 @@ def temporal_shift(x: Tensor, frames: int, fold_div: int = FOLD_DIV) -> Tensor:
     fold = x.shape[1] // fold_div
     if fold == 0:
         return x
-    # Slices are joined over the channels, not written into a copy: that keeps the memory format and the backward cheap.
-    clips = x.unflatten(0, (-1, frames))
-    from_next = F.pad(clips[:, 1:, :fold], (0, 0, 0, 0, 0, 0, 0, 1)).flatten(0, 1)
-    from_previous = F.pad(clips[:, :-1, fold : 2 * fold], (0, 0, 0, 0, 0, 0, 1, 0)).flatten(0, 1)
+    # Rolled over the whole batch and masked at the clip ends: of the equivalent forms the fastest, forward and
+    # backward, and the one that keeps channels-last maps channels-last.
+    t = torch.arange(x.shape[0], device=x.device).view(-1, 1, 1, 1) % frames
+    from_next = x[:, :fold].roll(-1, 0) * (t < frames - 1).to(x.dtype)
+    from_previous = x[:, fold : 2 * fold].roll(1, 0) * (t > 0).to(x.dtype)
     return torch.cat([from_next, from_previous, x[:, 2 * fold :]], dim=1)
 
 

@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from fvcore.nn import FlopCountAnalysis
+from torch import Tensor, nn
+
+from benchmark.models.bqn import Bqn, subsampled_segments
+from benchmark.models.build import MODELS, build_model
+from benchmark.models.modules.lateral import LateralConnection
+from benchmark.models.modules.mbpm import Mbpm
+from benchmark.models.tsm_resnet import TsmResNet
+from benchmark.spec.config import DataConfig
+from benchmark.spec.models import BqnConfig, ModelConfig, TsmResNetConfig
+
+SMALL = DataConfig(dataset="motionpairs", segments=4, size=56)
+PAPER = DataConfig(dataset="something-v1", segments=8, size=224)
+
+NETWORKS: dict[str, ModelConfig] = {
+    "tsn": TsmResNetConfig(width=0.125, depth=18, temporal_shift=False),
+    "tsm rgb": TsmResNetConfig(width=0.125),
+    "tsm mbpm": TsmResNetConfig(width=0.125, representation="mbpm"),
+    "tsm fixed mbpm": TsmResNetConfig.model_validate(
+        {"width": 0.125, "depth": 18, "representation": "mbpm", "mbpm": {"trainable": False}}
+    ),
+    "bqn": BqnConfig(width=0.125),
+    "bqn r18": BqnConfig(width=0.125, depth=18, num_bplc=8, quiet_size=40),
+    "bqn r101": BqnConfig(width=0.125, depth=101, num_bplc=33, quiet_size=40),
+    "bqn slow quiet": BqnConfig(width=0.125, quiet_size=40, quiet_segments=3),
+    "bqn no lateral": BqnConfig(width=0.125, depth=18, num_bplc=0),
+    "bqn average": BqnConfig(width=0.125, depth=18, num_bplc=4, quiet_input="average"),
+    "bqn complement": BqnConfig(width=0.125, depth=18, num_bplc=4, quiet_input="complement"),
+}
+
+
+def clips(model: ModelConfig, batch: int = 2, data: DataConfig = SMALL) -> Tensor:
+    return torch.randn(batch, data.segments * model.frames_per_segment, 3, data.size, data.size)
+
+
+def bqn(data: DataConfig = SMALL, **settings: Any) -> Bqn:
+    return Bqn(BqnConfig.model_validate({"width": 0.125, "depth": 18, "num_bplc": 8, **settings}), data)
+
+
+def count(module: nn.Module, only: str = "") -> int:
+    return sum(p.numel() for name, p in module.named_parameters() if only in name)
+
+
+def before_zero_gamma(model: nn.Module) -> set[str]:
+    """Parameters whose gradient a zero gamma blocks: everything of a lateral connection but its normalisation."""
+    return {
+        f"{name}.{key}"
+        for name, module in model.named_modules()
+        if isinstance(module, LateralConnection)
+        for key, _ in module.named_parameters()
+        if ".bn." not in key
+    }
+
+
+def assert_trains(model: nn.Module, x: Tensor, classes: int) -> None:
+    logits = model(x)
+    assert logits.shape == (len(x), classes)
+    nn.functional.cross_entropy(logits, torch.arange(len(x)) % classes).backward()
+    blocked = before_zero_gamma(model)
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            assert parameter.grad is None, name
+            continue
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        # The gradient of a weight before batch normalisation may underflow, so only blocked ones are told apart by it.
+        assert name not in blocked or not parameter.grad.any(), name
+
+
+def test_every_network_is_tried() -> None:
+    assert {config.name for config in NETWORKS.values()} == set(MODELS)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_trains(name: str) -> None:
+    torch.manual_seed(0)
+    config = NETWORKS[name]
+    assert_trains(build_model(config, SMALL), clips(config), SMALL.num_classes)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_seed_decides_the_weights(name: str) -> None:
+    states = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(seed)
+        states.append(build_model(NETWORKS[name], SMALL).state_dict())
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert not all(torch.equal(states[0][key], states[2][key]) for key in states[0])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_clip_does_not_depend_on_its_batch(name: str) -> None:
+    config = NETWORKS[name]
+    model = build_model(config, SMALL).eval()
+    x = clips(config)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x)[:1], model(x[:1]), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tsm rgb", "bqn"])
+def test_refuses_another_number_of_frames(name: str) -> None:
+    config = NETWORKS[name]
+    with pytest.raises(ValueError, match="frames"):
+        build_model(config, SMALL)(clips(config)[:, 1:])
+
+
+FUSIONS = ("average_after_fc", "average_before_fc", "max_after_fc", "concat_before_fc")
+DIRECTIONS = ("alternating", "bidirectional", "quiet_to_busy", "busy_to_quiet")
+
+
+@pytest.mark.parametrize(
+    ("fusion", "direction", "phi"), itertools.product(FUSIONS, DIRECTIONS, ("identity", "conv1x1", "bottleneck"))
+)
+def test_every_fusion_direction_and_phi_trains(fusion: str, direction: str, phi: str) -> None:
+    data = DataConfig(dataset="motionpairs", segments=2, size=56)
+    mbpm = phi != "conv1x1"
+    model = bqn(data, quiet_size=40, fusion=fusion, lateral={"direction": direction, "phi": phi, "mbpm": mbpm})
+    assert_trains(model, torch.randn(2, 6, 3, 56, 56), 8)
+
+
+class TestTsmResNet:
+    def test_is_the_mean_over_segments_of_a_linear_classifier(self) -> None:
+        model = TsmResNet(TsmResNetConfig(width=0.125, depth=18, temporal_shift=False), SMALL).eval()
+        x = torch.randn(1, 4, 3, 56, 56)
+        per_segment = [model.fc(model.backbone(x[:, t], 1).mean((2, 3))) for t in range(4)]
+        torch.testing.assert_close(model(x), torch.stack(per_segment).mean(0))
+
+    def test_without_shift_the_order_of_the_segments_is_lost(self) -> None:
+        x = torch.randn(1, 4, 3, 56, 56)
+        for shift in (False, True):
+            model = TsmResNet(TsmResNetConfig(width=0.125, depth=18, temporal_shift=shift), SMALL).eval()
+            nn.init.normal_(model.fc.weight)
+            assert torch.allclose(model(x), model(x.flip(1)), rtol=1e-3, atol=1e-4) is not shift
+
+    def test_mbpm_is_blind_to_a_still_clip(self) -> None:
+        model = TsmResNet(TsmResNetConfig(width=0.125, depth=18, representation="mbpm"), SMALL).eval()
+        nn.init.normal_(model.fc.weight)
+        one, other = (torch.randn(1, 1, 3, 56, 56).expand(1, 12, 3, 56, 56) for _ in range(2))
+        torch.testing.assert_close(model(one), model(other), rtol=0, atol=1e-2)
+        moving = torch.randn(1, 12, 3, 56, 56)
+        assert not torch.allclose(model(one), model(moving), atol=1)
+
+
+class TestBqn:
+    def test_busy_sees_motion_and_quiet_the_first_frame_of_each_triple(self) -> None:
+        model = bqn(quiet_size=40)
+        x = torch.randn(2, 12, 3, 56, 56)
+        busy, quiet = model.inputs(x)
+        assert busy.shape == (8, 3, 56, 56)
+        torch.testing.assert_close(busy, model.stem_mbpm(x.flatten(0, 1), 12))
+        first = nn.functional.interpolate(x[:, ::3].flatten(0, 1), size=(40, 40), mode="bilinear")
+        torch.testing.assert_close(quiet, first)
+
+    def test_quiet_input_of_eq_4(self) -> None:
+        x = torch.randn(1, 12, 3, 56, 56)
+        busy, complement = bqn(quiet_input="complement").inputs(x)
+        mean = torch.stack([x[0, 3 * i : 3 * i + 3].mean(0) for i in range(4)])
+        torch.testing.assert_close(complement, mean - busy)
+        torch.testing.assert_close(bqn(quiet_input="average").inputs(x)[1], mean)
+
+    def test_segments_that_quiet_keeps(self) -> None:
+        assert subsampled_segments(8, 8) == list(range(8))
+        assert subsampled_segments(8, 6) == [0, 2, 3, 4, 6, 7]
+        assert subsampled_segments(8, 4) == [1, 3, 5, 7]
+        assert subsampled_segments(8, 1) == [4]
+        x = torch.randn(1, 12, 3, 56, 56)
+        torch.testing.assert_close(bqn(quiet_segments=2).inputs(x)[1], x[0, [3, 9]])
+
+    def test_pathways_are_independent_until_a_gamma_moves(self) -> None:
+        model = bqn(quiet_size=40).eval()
+        x = torch.randn(2, 12, 3, 56, 56)
+        busy, quiet = model.inputs(x)
+        logits = [
+            model.fc(net(v, 4).mean((2, 3))).view(2, 4, -1).mean(1)
+            for net, v in ((model.busy, busy), (model.quiet, quiet))
+        ]
+        torch.testing.assert_close(model(x), (logits[0] + logits[1]) / 2)
+        for lateral in model.laterals.values():
+            for module in lateral.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    nn.init.ones_(module.weight)
+        assert not torch.allclose(model(x), (logits[0] + logits[1]) / 2, rtol=1e-2)
+
+    def test_fusions(self) -> None:
+        busy, quiet = torch.randn(2, 2, 4, 64)
+        rows = range(4)
+        for fusion in FUSIONS:
+            model = bqn(fusion=fusion)
+            nn.init.normal_(model.fc.weight)
+            fc = model.fc
+            per_segment = {
+                "average_after_fc": lambda t, fc=fc: (fc(busy[:, t]) + fc(quiet[:, t])) / 2,
+                "average_before_fc": lambda t, fc=fc: fc((busy[:, t] + quiet[:, t]) / 2),
+                "max_after_fc": lambda t, fc=fc: torch.maximum(fc(busy[:, t]), fc(quiet[:, t])),
+                "concat_before_fc": lambda t, fc=fc: fc(torch.cat([busy[:, t], quiet[:, t]], 1)),
+            }[fusion]
+            expected = torch.stack([per_segment(t) for t in rows]).mean(0)
+            torch.testing.assert_close(model.fuse(busy, quiet), expected, rtol=1e-4, atol=1e-4)
+
+    def test_dropout_draws_a_mask_for_each_pathway(self) -> None:
+        model = bqn(dropout=0.5)
+        maps = torch.ones(4, 64, 2, 2)
+        first, second = model._features(maps, 4), model._features(maps, 4)
+        assert not torch.equal(first, second)
+
+    @pytest.mark.parametrize(
+        ("parity", "directions"),
+        [("connection", ["to_quiet", "to_busy"] * 2), ("block", ["to_quiet", "to_busy", "to_busy", "to_busy"])],
+    )
+    def test_sparse_connections_alternate_by_parity(self, parity: str, directions: list[str]) -> None:
+        model = bqn(depth=50, num_bplc=4, lateral={"parity": parity})
+        assert list(model.laterals) == ["res2_0", "res3_0", "res4_0", "res5_0"]
+        found = [
+            "to_busy" if lateral.to_busy is not None else "to_quiet"
+            for lateral in model.laterals.values()
+            if isinstance(lateral, LateralConnection)
+        ]
+        assert found == directions
+
+    def test_parity_starts_afresh_in_every_network(self) -> None:
+        first, second = bqn(depth=101, num_bplc=33), bqn(depth=101, num_bplc=33)
+        assert first.state_dict().keys() == second.state_dict().keys()
+        assert first.laterals["res2_0"].to_quiet is not None
+
+
+class TestPaperScale:
+    @pytest.mark.parametrize(
+        ("config", "parameters"),
+        [
+            (TsmResNetConfig(), 23_864_558),
+            (TsmResNetConfig(representation="mbpm"), 23_864_558 + 252),
+            (BqnConfig(num_bplc=0), 2 * 23_508_032 + 356_526 + 252),
+            (BqnConfig(), 47_678_506),
+            (BqnConfig.model_validate({"lateral": {"phi": "conv1x1"}}), 47_678_506 + 7_995_392),
+            (BqnConfig(fusion="concat_before_fc"), 47_678_506 + 2048 * 174),
+        ],
+    )
+    def test_parameters(self, config: ModelConfig, parameters: int) -> None:
+        with torch.device("meta"):
+            assert count(build_model(config, PAPER)) == parameters
+
+    @pytest.mark.parametrize(("direction", "parameters"), [("alternating", 30_208), ("bidirectional", 60_416)])
+    def test_lateral_normalisation(self, direction: str, parameters: int) -> None:
+        with torch.device("meta"):
+            model = build_model(BqnConfig.model_validate({"lateral": {"direction": direction}}), PAPER)
+        assert isinstance(model, Bqn)
+        assert count(model.laterals, ".bn.") == parameters
+
+    def test_lateral_mbpms_of_the_alternating_net(self) -> None:
+        with torch.device("meta"):
+            model = build_model(BqnConfig(), PAPER)
+        assert isinstance(model, Bqn)
+        assert sum(count(m) for m in model.laterals.modules() if isinstance(m, Mbpm)) == 275_456
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("settings", "gmacs"),
+        [
+            ({}, 67.079),
+            ({"num_bplc": 0}, 66.053),
+            ({"quiet_size": 160, "num_bplc": 0}, 49.953),
+            ({"quiet_size": 160}, 50.624),
+            ({"lateral": {"phi": "conv1x1"}}, 80.233),
+        ],
+    )
+    def test_gmacs_of_every_operator(self, settings: dict[str, Any], gmacs: float) -> None:
+        assert total_gmacs(BqnConfig.model_validate(settings), PAPER) == pytest.approx(gmacs, abs=1e-3)
+
+    def test_gmacs_on_small_frames(self) -> None:
+        """The first count above, scaled: all but the classifier goes with the number of pixels."""
+        data = DataConfig(dataset="something-v1", segments=8, size=64)
+        classifier = 2 * 8 * 2048 * 174 / 1e9
+        expected = (67.0794 - classifier) * (64 / 224) ** 2 + classifier
+        assert total_gmacs(BqnConfig(), data) == pytest.approx(expected, rel=1e-5)
+
+
+def total_gmacs(config: ModelConfig, data: DataConfig) -> float:
+    model = build_model(config, data).eval()
+    analysis = FlopCountAnalysis(model, clips(config, 1, data))
+    return float(analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total() / 1e9)
