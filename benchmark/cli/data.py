@@ -11,8 +11,6 @@ from benchmark.data.errors import DataError
 from benchmark.spec.datasets import DATASETS
 from benchmark.spec.source import did_you_mean
 
-__all__ = ["DataError", "main"]
-
 
 def main(arguments: argparse.Namespace) -> int:
     """List data sets, prepare generated ones, or check the files of prepared ones."""

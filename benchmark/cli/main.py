@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from benchmark.cli import data, reading, running
+from benchmark.data.errors import DataError
 from benchmark.launch.rundir import StaleRunError
 from benchmark.launch.slurm import ClusterError
 from benchmark.spec.load import load_table, protocol_names, select, table_paths
@@ -121,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(arguments, "tables"):
             arguments.loaded = _load(arguments)
         return int(arguments.call(arguments))
-    except (SpecError, StaleRunError, RequestError, ClusterError, data.DataError) as error:
+    except (SpecError, StaleRunError, RequestError, ClusterError, DataError) as error:
         print(str(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -6,12 +6,17 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from benchmark.cli.progress import run_progress, steps
 from benchmark.cli.text import duration
-from benchmark.launch.rundir import RunDir, check_plan
+from benchmark.cost.audit import AuditRow, audit_table
+from benchmark.cost.audit_text import audit_markdown
+from benchmark.cost.cache import cached, get
+from benchmark.launch.rundir import RunDir, check_plan, write_atomic
 from benchmark.plan import Plan, make_plan
+from benchmark.report.cells import CountedCost
 from benchmark.spec.config import RunConfig
 from benchmark.spec.datasets import DATASETS
 from benchmark.spec.table import Table
@@ -19,14 +24,12 @@ from benchmark.spec.table import Table
 
 def cost(arguments: argparse.Namespace) -> int:
     """`cost`: count what is not counted yet, then print the audit."""
-    from benchmark.report.costs import audit_table
-
     _count(arguments.loaded)
-    audits = {table.id: audit_table(table) for table in arguments.loaded}
     if arguments.json:
-        print(json.dumps({name: audit.as_dict() for name, audit in audits.items()}, indent=1, ensure_ascii=False))
+        found = {table.id: [row.as_dict() for row in audit_table(table)] for table in arguments.loaded}
+        print(json.dumps(found, indent=1, ensure_ascii=False))
     else:
-        print("\n\n".join(audit.text() for audit in audits.values()))
+        print("\n".join(audit_markdown(table, audit_table(table)) for table in arguments.loaded))
     return 0
 
 
@@ -90,23 +93,36 @@ def results_folder(table: Table) -> Path:
 
 def _render(tables: list[Table], show: bool) -> dict[str, list[Path]]:
     from benchmark.report.collect import collect
-    from benchmark.report.costs import counted_costs
     from benchmark.report.render import render as write
 
     written = {}
     for table in tables:
         folder = results_folder(table)
-        written[table.id] = write(table, collect(table), counted_costs(table), folder)
+        audit = audit_table(table)
+        paths = write(table, collect(table), {row.label: _counted(row) for row in audit}, folder)
+        if audit:
+            write_atomic(folder / "audit.md", audit_markdown(table, audit))
+            paths.append(folder / "audit.md")
+        written[table.id] = paths
         if show:
             print((folder / "table.md").read_text().rstrip() + "\n")
-            print(f"Written to {folder}/: {', '.join(path.name for path in written[table.id])}\n")
+            print(f"Written to {folder}/: {', '.join(path.name for path in paths)}\n")
     return written
+
+
+def _counted(row: AuditRow) -> CountedCost:
+    """What a table shows of an audit."""
+    return CountedCost(
+        gmacs=row.gmacs,
+        mparams=row.mparams,
+        reading_gmacs=row.reading_gmacs,
+        reading_name=row.convention,
+        reading_verdict=row.gmacs_verdict.text() if row.gmacs_verdict else None,
+    )
 
 
 def _count(tables: list[Table]) -> None:
     """Count every config of the tables at paper scale that is not in the cache."""
-    from benchmark.cost.cache import cached
-
     configs: dict[str, RunConfig] = {}
     for table in tables:
         for row in table.rows:
@@ -115,9 +131,8 @@ def _count(tables: list[Table]) -> None:
                     configs[config.model_dump_json()] = config
     if not configs:
         return
-    from benchmark.cost.cache import get
-
-    with steps(f"Counting {len(configs)} networks at paper scale") as advance:
+    with steps(f"Counting {len(configs)} networks at paper scale") as advance, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch's tracer, which fvcore uses
         for i, config in enumerate(configs.values()):
             advance(i, len(configs))
             get(config)

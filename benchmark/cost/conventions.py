@@ -87,9 +87,9 @@ def _thop_modules(entry: ModuleParameters) -> bool:
 
 _THOP = (
     "MACs by thop, which hooks modules and is blind to functions: convolution (plus one per biased output), batch"
-    " normalisation 2 per element, bilinear nn.Upsample 11 per output element, average pooling one per input and one per"
-    " output element. Counted as nothing: matrix products run as functions, activations, additions, the temporal shift,"
-    " and every module of the authors' own, so also the MBPM with its convolutions. Resizes between the pathways count,"
+    " normalisation 2 per element, bilinear nn.Upsample 11 per output element, average pooling one per input and one"
+    " per output element. Nothing: matrix products run as functions, activations, additions, the temporal shift, and"
+    " every module of the authors' own, so also the MBPM with its convolutions. Resizes between the pathways count,"
     " since the released code runs them as modules."
 )
 
@@ -100,7 +100,8 @@ CONVENTIONS: dict[str, Convention] = {
             "fvcore",
             "MACs by fvcore: convolutions and matrix products one per multiplication and addition, biases free; batch"
             " normalisation 2 per element (evaluation mode), bilinear resize 4 per output element, adaptive average"
-            " pooling 1 per input element. Activations, additions, means, softmax, max-pooling: nothing. All parameters.",
+            " pooling 1 per input element. Nothing: activations, additions, means, softmax, max-pooling. All"
+            " parameters.",
             _fvcore,
             _every_module,
         ),

@@ -1,14 +1,13 @@
 """Count a network with fvcore and with torch's own counter.
 
-fvcore traces a forward pass, which runs it: some two seconds for the networks here on two idle CPU cores. Its tracing
-fails on tensors without storage (meta tensors, and fake ones), so the network is built without storage, which skips the
-initialisation, and then given storage filled with zeros. torch's counter runs on the version without storage, in a
-fifth of a second. The two share no code, so that a slip in one shows as a difference.
+Both look at shapes alone: the network is built and run on tensors without storage, half a second for the networks here.
+Should tracing that way fail or lose a convolution, which depends on torch's internals and shows in the other
+counter, the network gets storage and is traced by running it, which takes seconds and gives the same numbers.
+The two counters share no code, so that a slip in one shows as a difference.
 """
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -22,9 +21,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.cost.record import CostRecord, ModuleParameters, OperatorCount, UncountedOperator
+from benchmark.cost.tracing import TraceConvolutionShapes
 from benchmark.models.build import build_model
 from benchmark.spec.config import RunConfig
 
+_Counted = tuple[list[OperatorCount], list[UncountedOperator]]
 Handle = Callable[[list[Any], list[Any]], Any]
 
 # fmt: off
@@ -38,8 +39,8 @@ ARITHMETIC = frozenset({
 })
 MOVEMENT = frozenset({
     "alias", "clone", "dropout_", "empty_like", "expand_as", "feature_dropout", "fill_", "flip", "index_select",
-    "lift_fresh", "movedim", "new_zeros", "numpy_T", "ones_like", "pad", "pixel_shuffle", "reflection_pad1d",
-    "reflection_pad2d", "repeat", "repeat_interleave", "replication_pad2d", "replication_pad3d", "reshape_as",
+    "lift_fresh", "movedim", "new_zeros", "numel", "numpy_T", "ones_like", "pad", "pixel_shuffle",
+    "reflection_pad1d", "reflection_pad2d", "repeat", "repeat_interleave", "replication_pad2d", "replication_pad3d", "reshape_as",
     "swapaxes", "tile", "unflatten", "unfold", "view_as", "zero_",
 })
 # fmt: on
@@ -62,16 +63,19 @@ def count(config: RunConfig) -> CostRecord:
 
 
 def count_network(network: nn.Module, input_shape: tuple[int, ...]) -> CostRecord:
-    """Cost of one forward pass in evaluation mode. A network on the meta device is given storage, filled with zeros."""
+    """Cost of one forward pass in evaluation mode, of a network with its tensors on the CPU or on the meta device.
+
+    A network on the meta device may have been given storage, filled with zeros, on return.
+    """
     network.eval()
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     torch_macs = _count_with_torch(network, torch.zeros(input_shape, device=device))
-    if device.type == "meta":
-        network.to_empty(device="cpu")
-        with torch.no_grad():
-            for tensor in (*network.parameters(), *network.buffers()):
-                tensor.zero_()
-    operators, uncounted = _count_with_fvcore(network, torch.zeros(input_shape))
+    counted = _count_shapes(network, input_shape, torch_macs) if device.type == "meta" else None
+    if counted is None:
+        if device.type == "meta":
+            give_storage(network)
+        counted = _count_with_fvcore(network, torch.zeros(input_shape))
+    operators, uncounted = counted
     return CostRecord(
         input_shape=input_shape,
         operators=tuple(operators),
@@ -81,6 +85,25 @@ def count_network(network: nn.Module, input_shape: tuple[int, ...]) -> CostRecor
         torch_macs=torch_macs,
         versions={name: metadata.version(name) for name in ("torch", "fvcore")},
     )
+
+
+def give_storage(network: nn.Module) -> None:
+    """Move a network from the meta device to the CPU, every parameter and buffer zero."""
+    network.to_empty(device="cpu")
+    with torch.no_grad():
+        for tensor in (*network.parameters(), *network.buffers()):
+            tensor.zero_()
+
+
+def _count_shapes(network: nn.Module, input_shape: tuple[int, ...], torch_macs: dict[str, int]) -> _Counted | None:
+    """What fvcore counts without storage, or None where it cannot or its convolutions are not those torch counts."""
+    try:
+        with TraceConvolutionShapes():
+            operators, uncounted = _count_with_fvcore(network, torch.zeros(input_shape, device="meta"))
+    except (RuntimeError, TypeError, NotImplementedError, AssertionError, AttributeError):
+        return None
+    convolutions = sum(entry.macs for entry in operators if entry.operator == "conv")
+    return (operators, uncounted) if convolutions == torch_macs.get("convolution", 0) else None
 
 
 def _count_with_torch(network: nn.Module, x: Tensor) -> dict[str, int]:
@@ -145,21 +168,16 @@ def _elements(value: Any) -> int:
     return prod(value.type().sizes()) if value.isCompleteTensor() else 0
 
 
-def _count_with_fvcore(network: nn.Module, x: Tensor) -> tuple[Iterable[OperatorCount], Iterable[UncountedOperator]]:
+def _count_with_fvcore(network: nn.Module, x: Tensor) -> _Counted:
     analysis = _Analysis(network, x)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     FlopCountAnalysis.set_op_handle(analysis, **{f"aten::{name}": _uncounted_handle(name) for name in ARITHMETIC})
-    deprecations = logging.getLogger("torch.jit")
-    before, deprecations.disabled = deprecations.disabled, True
-    try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            inclusive = analysis.by_module_and_operator()
-    finally:
-        deprecations.disabled = before
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        inclusive = analysis.by_module_and_operator()
     return (
         [entry for path, module in network.named_modules() for entry in _own(path, module, inclusive)],
-        _uncounted(inclusive[""], analysis.unsupported_ops()),
+        list(_uncounted(inclusive[""], analysis.unsupported_ops())),
     )
 
 

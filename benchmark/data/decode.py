@@ -139,7 +139,7 @@ def read_frames(
         reformatter = VideoReformatter()
         for index, frame in _indexed_frames(container, stream, wanted, times):
             rgb = reformatter.reformat(frame, width, height, "rgb24", interpolation="BILINEAR", threads=1)
-            found[index] = rgb.to_ndarray()
+            found[index] = np.asarray(rgb.to_ndarray(), dtype=np.uint8)
             if len(found) == len(wanted):
                 break
     missing = sorted(wanted - found.keys())

@@ -36,12 +36,12 @@ class Item(NamedTuple):
 
     `frames` is uint8: (T, 3, S, S) in training, (V, T, 3, S, S) in evaluation with V = clips x crops views; T = segments x frames per segment,
     segment-major. `readable` is False if the file could not be decoded (frames are then zero): training leaves the clip out of the loss,
-    evaluation counts it as wrong. `index` is the clip's place in its split.
+    evaluation counts it as wrong. `place` is the clip's index in its split.
     """
 
     frames: Tensor
     label: Tensor
-    index: Tensor
+    place: Tensor
     readable: Tensor
 
 

@@ -39,7 +39,7 @@ class DivergedError(Exception):
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[None]:
     """Mixed precision for bf16, nothing for fp32."""
     if precision == "bf16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)  # type: ignore[return-value]
+        return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
 
 
@@ -124,7 +124,7 @@ def predict(
     model.eval()
     logits = np.full((clips, classes), np.nan, dtype=np.float32)
     for step, item in enumerate(batches):
-        frames, readable = item.frames[item.readable], item.index[item.readable].numpy()
+        frames, readable = item.frames[item.readable], item.place[item.readable].numpy()
         if len(readable):
             count, views = frames.shape[:2]
             with autocast(device, precision):

@@ -1,0 +1,81 @@
+"""Counted costs on disk, one file per distinct network. Imports without torch.
+
+`<runs root>/.costs/<digest>.json`, the digest over all that a count depends on: the network's part of the config, the
+sources of the networks and of the counters, and the versions of torch and fvcore. Nothing is ever stale: what no
+longer holds is no longer found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import pydantic
+
+from benchmark.cost.record import CostRecord
+from benchmark.launch.rundir import runs_root, write_atomic
+from benchmark.spec.config import RunConfig
+
+PACKAGE = Path(__file__).resolve().parents[1]
+COUNTING = ("cost/counters.py", "cost/tracing.py", "cost/record.py")
+
+
+@cache
+def _code_digest() -> str:
+    hashed = hashlib.sha256()
+    for path in (*sorted((PACKAGE / "models").rglob("*.py")), *(PACKAGE / name for name in COUNTING)):
+        hashed.update(f"{path.relative_to(PACKAGE).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return hashed.hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def cost_digest(config: RunConfig) -> str:
+    """16 hex digits, equal for configs whose networks are the same and are counted by the same code and packages.
+
+    The recipe, the seed, the views and the weights to start from are no part of it.
+    """
+    parts = {
+        "model": config.model.model_dump(mode="json", exclude={"pretrained"}),
+        "segments": config.data.segments,
+        "size": config.data.size,
+        "num_classes": config.data.num_classes,
+        "code": _code_digest(),
+        "versions": {name: _version(name) for name in ("torch", "fvcore")},
+    }
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def cost_path(config: RunConfig) -> Path:
+    """Where the cost of this config's network is kept."""
+    return runs_root() / ".costs" / f"{cost_digest(config)}.json"
+
+
+def cached(config: RunConfig) -> CostRecord | None:
+    """The counted cost, or None where it has not been counted or the file is damaged."""
+    try:
+        return CostRecord.model_validate_json(cost_path(config).read_bytes())
+    except (OSError, pydantic.ValidationError):
+        return None
+
+
+def get(config: RunConfig) -> CostRecord:
+    """The cost, counted now (half a second to two seconds, and torch is imported) unless it has been before."""
+    record = cached(config)
+    if record is None:
+        from benchmark.cost.counters import count
+
+        record = count(config)
+        path = cost_path(config)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, record.model_dump_json())
+    return record

@@ -1,0 +1,124 @@
+"""The audit: what counts as reproduced, and the printed costs of BQN."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmark.cost.audit import AuditRow, audit_row, audit_table, shortened
+from benchmark.cost.audit_text import audit_markdown
+from benchmark.cost.cache import cached, get
+from benchmark.spec.load import load_table
+from benchmark.spec.table import CostReading, Table
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _runs_root(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCHMARK_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield
+
+
+def counted(table_id: str) -> tuple[Table, dict[str, AuditRow]]:
+    table = load_table(table_id)
+    for row in table.rows:
+        for config in (row.paper_config, row.reading_config):
+            if config is not None:
+                get(config)
+    return table, {row.label: row for row in audit_table(table)}
+
+
+@pytest.mark.parametrize(
+    ("count", "printed", "how"),
+    [
+        (65_934_000_000, "65.9", "truncated or rounded"),
+        (65_757_000_000, "65.7", "truncated"),
+        (65_757_000_000, "65.8", "rounded"),
+        (65_850_000_000, "65.9", "rounded"),
+        (65_850_000_000, "65.8", "truncated"),
+        (65_700_000_000, "65.7", "truncated or rounded"),
+        (65_699_999_999, "65.7", "rounded"),
+        (65_849_999_999, "65.9", None),
+        (65_934_000_000, "66", "rounded"),
+        (65_934_000_000, "65.90", None),
+        (121_536_000_000, "121", "truncated"),
+    ],
+)
+def test_shortened_to_the_printed_digits_without_tolerance(count: int, printed: str, how: str | None) -> None:
+    assert shortened(count, 10**9, printed) == how
+
+
+@pytest.mark.parametrize("table_id", ["bqn-3a", "bqn-3b", "bqn-3d"])
+def test_every_printed_cost_of_bqn_is_reproduced_by_its_reading(table_id: str) -> None:
+    table, rows = counted(table_id)
+    assert set(rows) == {row.label for row in table.rows}
+    verdicts = {label: row.gmacs_verdict for label, row in rows.items()}
+    assert {label: verdict.text() for label, verdict in verdicts.items() if verdict and not verdict.reproduced} == {}
+    assert all(verdicts.values())
+
+
+def test_a_fused_row_costs_what_its_members_do() -> None:
+    _, rows = counted("bqn-3a")
+    fused, members = rows["Quiet+Busy"], [rows["Quiet"], rows["Busy"]]
+    assert fused.gmacs == pytest.approx(sum(row.gmacs for row in members))
+    assert fused.mparams == pytest.approx(sum(row.mparams for row in members))
+    assert fused.torch_gmacs == pytest.approx(sum(row.torch_gmacs for row in members))
+    assert fused.reading_gmacs == pytest.approx(65.757, abs=5e-4)
+
+
+def test_the_counters_differ_by_the_operators_named() -> None:
+    _, rows = counted("bqn-3d")
+    row = rows["160^2x8 | 256^2x8"]
+    assert sum(row.difference_by_operator.values()) == pytest.approx(row.gmacs - row.torch_gmacs)
+    assert set(row.difference_by_operator) == {"batch_norm", "upsample_bilinear2d", "adaptive_avg_pool2d"}
+    assert row.torch_difference == pytest.approx(1 - row.torch_gmacs / row.gmacs)
+    assert row.uncounted["max_pool2d"][0] == 2
+    assert row.unclassified == {}
+
+
+def test_the_plain_count_of_the_trained_network_does_not_give_the_print_and_says_what_comes_near() -> None:
+    table, _ = counted("bqn-3b")
+    row = table.row("16").model_copy(update={"reading": None, "reading_config": None})
+    audit = audit_row(table, row)
+    assert audit is not None
+    assert audit.gmacs_verdict is not None
+    assert not audit.gmacs_verdict.reproduced
+    assert audit.gmacs_verdict.count == pytest.approx(67.079, abs=5e-4)
+    assert audit.gmacs_verdict.nearest == "thop_2005 on the network that is trained"
+    assert "not reproduced; nearest 65.845" in audit.gmacs_verdict.text()
+
+
+def test_printed_parameters_are_judged_too() -> None:
+    table, _ = counted("bqn-3b")
+    row = table.row("16")
+    row = row.model_copy(update={"printed": {"mparams": 47.4}, "printed_text": {"mparams": "47.4"}})
+    audit = audit_row(table, row)
+    assert audit is not None
+    assert audit.gmacs_verdict is None
+    assert audit.mparams_verdict is not None
+    assert audit.mparams_verdict.how == "truncated or rounded"
+
+
+def test_uncounted_and_quoted_rows_are_left_out_and_named() -> None:
+    table, _ = counted("bqn-3a")
+    assert audit_table(table, lambda config: None) == []
+    assert "not counted yet: Quiet; Busy; Quiet+Busy; BQN." in audit_markdown(table, [])
+    quoted = table.rows[0].model_copy(update={"quoted": True, "paper_config": None, "config": None})
+    assert audit_row(table, quoted, cached) is None
+
+
+def test_an_unknown_convention_names_the_row_and_the_known_ones() -> None:
+    table, _ = counted("bqn-3a")
+    row = table.rows[0].model_copy(update={"reading": CostReading(convention="thop", why="")})
+    with pytest.raises(ValueError, match=r"bqn-3a, row 'Quiet'.*'thop'; known: fvcore, fvcore_core, thop_2005"):
+        audit_row(table, row)
+
+
+def test_markdown_has_a_line_per_row_and_explains_every_convention_used() -> None:
+    table, rows = counted("bqn-3d")
+    text = audit_markdown(table, list(rows.values()))
+    first = text.split("\n\n")[2].splitlines()
+    assert len(first) == 2 + len(table.rows)
+    assert all(line.replace("\\|", "").count("|") == 8 for line in first)
+    assert "| 160^2x6 \\| 256^2x8 | 55.5 |" in text
+    assert "- thop_2005: " in text
+    assert "- fvcore: " in text
