@@ -10,7 +10,7 @@ from benchmark.spec.table import Table
 
 
 def audit_markdown(table: Table, rows: Sequence[AuditRow]) -> str:
-    """A Markdown section: counts and verdicts, what the counters leave out, and what the readings and conventions are."""
+    """A Markdown section: counts and verdicts, what the counters leave out, the readings and conventions."""
     lines = [
         f"## Cost audit of {table.id}",
         "",
@@ -65,7 +65,7 @@ def _parameters(rows: Sequence[AuditRow]) -> list[str]:
 
 def _left_out(rows: Sequence[AuditRow]) -> list[str]:
     lines = [
-        "Operators that fvcore counts and torch does not (GMACs), and arithmetic that neither counts (calls, elements):",
+        "Operators that fvcore counts and torch does not (GMACs); arithmetic that fvcore leaves out (calls, elements):",
         "",
     ]
     for row in rows:

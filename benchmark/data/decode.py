@@ -90,9 +90,9 @@ def _indexed_frames(
             unwanted = packet.pts is None or rank.get(packet.pts) not in wanted
             stream.codec_context.skip_frame = "NONREF" if unwanted else "DEFAULT"
         for frame in packet.decode():
-            index = None if frame.pts is None else rank.get(frame.pts)
-            if index in wanted:
-                yield index, frame
+            place = None if frame.pts is None else rank.get(frame.pts)
+            if place is not None and place in wanted:
+                yield place, frame
 
 
 def probe(path: str | Path) -> VideoInfo:

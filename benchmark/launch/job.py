@@ -138,7 +138,7 @@ def _train_and_evaluate(
     train_split, val_split = open_split(config.data.dataset, "train"), open_split(config.data.dataset, "val")
     frames_per_segment = config.model.frames_per_segment
     torch.manual_seed(config.seed)
-    model = build_model(config.model, config.data).to(device)
+    model = build_model(config.model, config.data).to(memory_format=torch.channels_last).to(device)
     if config.train.partial_bn:
         freeze_all_but_first_bn(model)
     optimizer = make_optimizer(model, config.train)

@@ -12,10 +12,10 @@ Choices, where the paper's text and its released code differ or are silent:
 * Quiet's input is resized bilinearly, align_corners False, no anti-aliasing, and not at all where the sizes agree.
 * `quiet_segments` < N keeps the segments in which the centres of that many equal parts of the clip lie (8 to 4: 1, 3,
   5, 7; 8 to 6: 0, 2, 3, 4, 6, 7, from 0).
-* Dropout draws a mask for each pathway. The classifier is shared by the pathways, except that `concat_before_fc` has
-  one of twice the features. The two fusions before it average their features over the segments first, which gives the
-  same logits as averaging these would, the classifier being affine. `max_after_fc` is the elementwise maximum in each
-  segment, before the consensus.
+* Dropout belongs to the classifier: it acts on what enters `fc`, so a fusion before it has one mask and a fusion after it
+  one for each pathway. That is all that sets `average_before_fc` and `average_after_fc` apart, the shared classifier being
+  affine. `max_after_fc` is the elementwise maximum in each segment, before the consensus. `concat_before_fc` has a
+  classifier of twice the features. All but the default need as many Quiet segments as Busy ones.
 """
 
 from __future__ import annotations
@@ -116,13 +116,15 @@ class Bqn(nn.Module):
     def fuse(self, busy: Tensor, quiet: Tensor) -> Tensor:
         """Logits (B, num_classes) from features per segment, (B, N, C) and (B, quiet_segments, C)."""
         if self.fusion == "average_after_fc":
-            return (self.fc(busy).mean(1) + self.fc(quiet).mean(1)) / 2
+            return (self._logits(busy).mean(1) + self._logits(quiet).mean(1)) / 2
         if self.fusion == "max_after_fc":
-            return torch.maximum(self.fc(busy), self.fc(quiet)).mean(1)
-        busy, quiet = busy.mean(1), quiet.mean(1)
+            return torch.maximum(self._logits(busy), self._logits(quiet)).mean(1)
         if self.fusion == "average_before_fc":
-            return self.fc((busy + quiet) / 2)
-        return self.fc(torch.cat([busy, quiet], dim=1))
+            return self._logits((busy + quiet) / 2).mean(1)
+        return self._logits(torch.cat([busy, quiet], dim=2)).mean(1)
+
+    def _logits(self, features: Tensor) -> Tensor:
+        return self.fc(self.dropout(features))
 
     def _features(self, maps: Tensor, frames: int) -> Tensor:
-        return self.dropout(pooled(maps)).unflatten(0, (-1, frames))
+        return pooled(maps).unflatten(0, (-1, frames))

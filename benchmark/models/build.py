@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from benchmark.models.bqn import Bqn
+from benchmark.models.custom import build_custom
 from benchmark.models.tsm_resnet import TsmResNet
 from benchmark.spec.config import DataConfig
 from benchmark.spec.models import ModelConfig
@@ -15,6 +16,7 @@ from benchmark.spec.models import ModelConfig
 MODELS: dict[str, Callable[[Any, DataConfig], nn.Module]] = {
     "tsm_resnet": TsmResNet,
     "bqn": Bqn,
+    "custom": build_custom,
 }
 
 

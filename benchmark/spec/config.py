@@ -87,8 +87,8 @@ class RunConfig(Strict):
             quiet = self.model.quiet_segments or self.data.segments
             if quiet > self.data.segments:
                 raise ValueError(f"model.quiet_segments ({quiet}) exceeds data.segments ({self.data.segments})")
-            if quiet != self.data.segments and self.model.fusion == "max_after_fc":
-                raise ValueError("model.fusion max_after_fc needs equal model.quiet_segments and data.segments")
+            if quiet != self.data.segments and self.model.fusion != "average_after_fc":
+                raise ValueError(f"model.fusion {self.model.fusion} needs equal model.quiet_segments and data.segments")
             if (self.model.quiet_size or 0) > self.data.size:
                 raise ValueError(f"model.quiet_size ({self.model.quiet_size}) exceeds data.size ({self.data.size})")
         return self

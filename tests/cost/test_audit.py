@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from benchmark.cost.audit import AuditRow, audit_row, audit_table, shortened
@@ -12,7 +14,7 @@ from benchmark.spec.table import CostReading, Table
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _runs_root(tmp_path_factory: pytest.TempPathFactory) -> None:
+def _runs_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCHMARK_RUNS", str(tmp_path_factory.mktemp("runs")))
         yield

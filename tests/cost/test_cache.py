@@ -48,7 +48,7 @@ def test_what_does_not_change_the_network_does_not_change_the_digest() -> None:
         RunConfig(model=TsmResNetConfig(depth=18, width=0.25), data=SMALL.data),
         RunConfig(model=SMALL.model, data=DataConfig(size=32, segments=4)),
         RunConfig(model=SMALL.model, data=DataConfig(size=40, segments=2)),
-        RunConfig(model=SMALL.model, data=DataConfig(size=32, segments=2, dataset="ucf101")),
+        RunConfig(model=SMALL.model, data=DataConfig(size=32, segments=2, dataset="motionpairs")),
     ],
 )
 def test_what_changes_the_network_changes_the_digest(other: RunConfig) -> None:

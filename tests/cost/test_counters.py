@@ -15,6 +15,7 @@ from torchvision.models import resnet50
 
 from benchmark.cost import counters
 from benchmark.cost.counters import count, count_network, give_storage
+from benchmark.cost.tracing import TraceConvolutionShapes
 from benchmark.models.build import build_model
 from benchmark.spec.config import DataConfig, RunConfig
 from benchmark.spec.models import BqnConfig, LateralConfig, TsmResNetConfig
@@ -152,7 +153,7 @@ def test_a_trace_that_loses_convolutions_is_not_believed(monkeypatch: pytest.Mon
     config = RunConfig(model=SMALL["tsm"], data=DataConfig(size=64))
     expected = count(config)
 
-    class Broken(counters.TraceConvolutionShapes):
+    class Broken(TraceConvolutionShapes):
         def __torch_dispatch__(self, func: object, types: object, args: object = (), kwargs: object = None) -> object:
             raise RuntimeError("tracing changed")
 
@@ -167,8 +168,6 @@ class _WithoutConvolutions(torch.utils._python_dispatch.TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         if func is torch.ops.aten.convolution.default:
-            from benchmark.cost.tracing import TraceConvolutionShapes
-
             return TraceConvolutionShapes().__torch_dispatch__(torch.ops.aten._convolution.default, types, args, kwargs)
         return func(*args, **(kwargs or {}))
 
