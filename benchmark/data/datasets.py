@@ -1,8 +1,8 @@
 """Data sets on disk: where they are, how they are prepared, and one way to read the clips of any of them.
 
-A generated data set lies in `<data root>/<name>/<digest>/<split>/`: the clips, `index.csv` (id, path, frames, height, width, label), `labels.txt`
-(class names by label) and, written last, `split.json` with the fingerprint. The digest names the generator and the setting, so a changed
-generator never meets old clips.
+A generated data set lies in `<data root>/<name>/<digest>/<split>/`: the clips, `index.csv` (id, path, frames, height,
+width, label), `labels.txt` (class names by label) and, written last, `split.json` with the fingerprint. The digest
+names the generator and the setting, so a changed generator never meets old clips.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Split:
         return len(self.clips)
 
     def read(self, clip: int, indices: Sequence[int] | NDArray[np.int64]) -> Frames:
-        """Frames of a clip by 0-based number, in the order given, (n, H, W, 3) uint8 RGB: from the store if there is one, else decoded.
+        """Frames of a clip by 0-based number, in the order given, (n, H, W, 3) uint8 RGB, stored or decoded.
 
         Raises DecodeError if the file cannot give them.
         """
@@ -85,7 +85,8 @@ def setting_of(name: str) -> Setting:
         return SETTINGS[name]
     if name in DATASETS:
         raise DataError(
-            f"{DATASETS[name].title}: this build reads generated data sets only ({', '.join(SETTINGS)}); use --protocol embedded"
+            f"{DATASETS[name].title} has no reader yet: only generated data sets do ({', '.join(SETTINGS)});"
+            " use --protocol embedded"
         )
     raise DataError(f"unknown data set '{name}'; known: {', '.join(DATASETS)}")
 
@@ -114,8 +115,8 @@ def prepare(
 ) -> None:
     """Renders what is missing of a generated data set, indexes it, and decodes small splits into their frame store.
 
-    Clips that exist are kept, so an interrupted call continues where it stopped. `workers` processes render (default: the usable cores).
-    Raises DataError for a data set that is not generated.
+    Clips that exist are kept, so an interrupted call continues where it stopped. `workers` processes render (default:
+    the usable cores). Raises DataError for a data set that is not generated.
     """
     setting = name if isinstance(name, Setting) else setting_of(name)
     for split in SPLITS:
@@ -219,7 +220,7 @@ def _read_index(folder: Path) -> list[Clip]:
 
 
 def fingerprint_of(clips: list[Clip]) -> str:
-    """sha256 over all ids, lengths and labels and the decoded first, middle and last frame of clips spread over the split."""
+    """sha256 over ids, lengths and labels, and three decoded frames of each of some clips spread over the split."""
     digest = hashlib.sha256(GENERATOR.encode())
     for clip in clips:
         digest.update(f"{clip.id} {clip.frames} {clip.label}\n".encode())
@@ -245,7 +246,7 @@ def open_split(name: str | Setting, split: str) -> Split:
 
 
 def check(name: str | Setting) -> list[str]:
-    """What is wrong with a prepared data set, one line each; empty if nothing is. Reads every clip's packets and decodes a sample."""
+    """What is wrong with a prepared data set, a line each. Every clip's packets are read, and a sample decoded."""
     setting = name if isinstance(name, Setting) else setting_of(name)
     problems: list[str] = []
     for split_name in SPLITS:
@@ -264,7 +265,7 @@ def check(name: str | Setting) -> list[str]:
 
 
 def describe() -> list[dict[str, object]]:
-    """One record per known data set: name, title, num_classes, train_clips, val_clips, state and, if prepared, path and bytes on disk."""
+    """One record per known data set: name, title, classes, sizes, state and, if prepared, path and bytes on disk."""
     records: list[dict[str, object]] = []
     for info in DATASETS.values():
         record: dict[str, object] = {

@@ -34,7 +34,7 @@ class VideoInfo:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
-    """The container and its first video stream; whatever goes wrong inside becomes a DecodeError that names the file.."""
+    """The container and its first video stream; whatever goes wrong becomes a DecodeError that names the file."""
     if not path.is_file():
         raise DecodeError(f"{path}: no such file; check the data set with `python -m benchmark data check NAME`")
     if path.stat().st_size == 0:

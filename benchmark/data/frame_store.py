@@ -1,6 +1,7 @@
-"""All frames of a split, decoded once into one memory-mapped array, so that small data sets train at no decoding cost.
+"""All frames of a split in one memory-mapped array, decoded once, so that small data sets train at no such cost.
 
-The pixels are those that `decode.read_frames` gives. A store belongs to one fingerprint of its split; with another it is ignored and rebuilt.
+The pixels are those that `decode.read_frames` gives. A store belongs to one fingerprint of its split; with another it
+is ignored and rebuilt.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def build_store(
 ) -> FrameStore:
     """Decodes all clips of a split (`paths`, with `frames` frames each, all height x width) into `folder`.
 
-    The array and its manifest appear under their names only when complete, the manifest last. Raises DecodeError for an unreadable clip.
+    The array and its manifest appear under their names only when complete, the manifest last. Raises DecodeError for
+    an unreadable clip.
     """
     offsets = [0, *np.cumsum(frames).tolist()]
     (folder / MANIFEST).unlink(missing_ok=True)

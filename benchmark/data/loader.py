@@ -1,7 +1,8 @@
 """Batches for training and evaluation.
 
-A training clip is a function of (seed, epoch, clip) alone: not of the worker that made it, of the batch it falls in, or of the model. So a
-resumed run continues on the same data, and rows of a table that share a seed see the same clips at the same places.
+A training clip is a function of (seed, epoch, clip) alone: not of the worker that made it, of the batch it falls in,
+or of the model. So a resumed run continues on the same data, and rows of a table that share a seed see the same clips
+at the same places.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ from benchmark.spec.config import DataConfig, EvalConfig
 class Item(NamedTuple):
     """A clip, or a batch of them with one more leading dimension.
 
-    `frames` is uint8: (T, 3, S, S) in training, (V, T, 3, S, S) in evaluation with V = clips x crops views; T = segments x frames per segment,
-    segment-major. `readable` is False if the file could not be decoded (frames are then zero): training leaves the clip out of the loss,
-    evaluation counts it as wrong. `place` is the clip's index in its split.
+    `frames` is uint8: (T, 3, S, S) in training, (V, T, 3, S, S) in evaluation with V = clips x crops views; T =
+    segments x frames per segment, segment-major. `readable` is False if the file could not be decoded (frames are
+    then zero): training leaves the clip out of the loss, evaluation counts it as wrong. `place` is the clip's index
+    in its split.
     """
 
     frames: Tensor
@@ -46,7 +48,7 @@ class Item(NamedTuple):
 
 
 def clip_streams(seed: int, epoch: int, clip_id: str) -> tuple[np.random.Generator, np.random.Generator]:
-    """Two random streams of a clip in an epoch: for its frames and for its crop. Apart, so that neither shifts the other."""
+    """Two random streams of a clip in an epoch, for its frames and for its crop, so that neither shifts the other."""
     digest = int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8], "big")
     return (
         np.random.default_rng(np.random.SeedSequence([seed, epoch, digest, 0])),

@@ -18,15 +18,14 @@ from benchmark.data.motionpairs import (
     SplitName,
     Trajectory,
     stream,
-    stream,
     texture,
     texture_seeds,
     trajectory,
 )
 
 SPRITE_MAP = 192
-"""Side of the square from which a sprite's colours are read, in texels: several per pixel, so that nearest-texel reading is smooth..
-"""
+"""Side of the square from which a sprite's colours are read, in texels: several per pixel, so that nearest-texel
+reading is smooth."""
 SUBPIXELS = 4
 """The camera moves in steps of 1 / SUBPIXELS pixels."""
 FPS = 12

@@ -1,19 +1,19 @@
 """motionpairs, the embedded data set: procedural clips whose label is a motion and nothing else.
 
-What is drawn
-    A textured sprite of random outline moves over a textured background, seen by a trembling camera, past smaller sprites
-    that only sway (distractors). Its state in a frame is its position (x, y), its diameter and its angle. A class moves one
-    of these in one direction: left, right, up, down, approach, recede, or rotation either way; its mirrored class moves it
-    in the other. All other coordinates are drawn alike for all classes and stay where they are.
+What is drawn A textured sprite of random outline moves over a textured background, seen by a trembling camera, past
+    smaller sprites that only sway (distractors). Its state in a frame is its position (x, y), its diameter and its
+    angle. A class moves one of these in one direction: left, right, up, down, approach, recede, or rotation either
+    way; its mirrored class moves it in the other. All other coordinates are drawn alike for all classes and stay
+    where they are.
 
-    A moving coordinate sweeps an interval centred on a value drawn alike for both members of a pair, and `progress` is
-    symmetric under time reversal: a clip of one member, played backwards, is a clip of the other and as likely there. So
-    neither a single frame nor any set of frames without their order says which member of a pair it shows. Backgrounds,
-    sprites, sizes and places say nothing about the label at all; how far a set of frames spreads along a coordinate does
-    say which pair it may be.
+    A moving coordinate sweeps an interval centred on a value drawn alike for both members of a pair, and `progress`
+    is symmetric under time reversal: a clip of one member, played backwards, is a clip of the other and as likely
+    there. So neither a single frame nor any set of frames without their order says which member of a pair it shows.
+    Backgrounds, sprites, sizes and places say nothing about the label at all; how far a set of frames spreads along a
+    coordinate does say which pair it may be.
 
-    The hard setting adds four "pretend" classes, which sweep the interval and come back, as many distractors again, more
-    camera motion, and a background as strong as the sprite.
+    The hard setting adds four "pretend" classes, which sweep the interval and come back, as many distractors again,
+    more camera motion, and a background as strong as the sprite.
 
 Determinism
     A clip depends on (GENERATOR, setting, split, index) only. Textures come from seeds that train and val never
@@ -127,7 +127,7 @@ class Setting:
 
     @property
     def digest(self) -> str:
-        """Eight hex digits that change with the generator and with every field that changes a pixel or the list of clips.."""
+        """Eight hex digits that change with the generator and with every field of the setting."""
         text = json.dumps([GENERATOR, asdict(self)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -167,9 +167,9 @@ def stream(*words: str | int) -> np.random.Generator:
 def progress(frames: int, ease: float, turn: float | None = None) -> NDArray[np.float64]:
     """Where in its interval the moving coordinate is, per frame, (frames,): from -1/2 to 1/2.
 
-    Without `turn` it sweeps the interval once, slower at both ends if `ease` is negative and in the middle if positive
-    (|ease| < 1), symmetric in time: p(1 - t) = -p(t). With `turn` it is at the far end at that fraction of the clip, and
-    back at the near end when the clip ends.
+    Without `turn` it sweeps the interval once, slower at both ends if `ease` is negative and in the middle if
+    positive (|ease| < 1), symmetric in time: p(1 - t) = -p(t). With `turn` it is at the far end at that fraction of
+    the clip, and back at the near end when the clip ends.
     """
     time = np.linspace(0.0, 1.0, frames)
     if turn is not None:
@@ -181,8 +181,8 @@ def progress(frames: int, ease: float, turn: float | None = None) -> NDArray[np.
 class Trajectory:
     """The state of the sprite per frame and everything else that moves.
 
-    `state` (frames, 4): x and y of its centre from the frame's, in short sides; diameter in short sides; angle in turns.
-    `camera` (frames, 2): the camera's offset in y and x, in pixels.
+    `state` (frames, 4): x and y of its centre from the frame's, in short sides; diameter in short sides; angle in
+    turns. `camera` (frames, 2): the camera's offset in y and x, in pixels.
     """
 
     state: NDArray[np.float64]
@@ -190,7 +190,7 @@ class Trajectory:
 
 
 def trajectory(setting: Setting, motion: Motion, rng: np.random.Generator) -> Trajectory:
-    """Draw the motion of one clip. All numbers are drawn for all classes; the class says which coordinate moves, and how."""
+    """Draw the motion of one clip: the same draws for all classes, which say only what moves, and which way."""
     place = rng.uniform(-setting.place, setting.place, 2)
     diameter, angle = rng.uniform(*setting.sprite_diameter), rng.random()
     travel, growth, rotation = (rng.uniform(*r) for r in (setting.travel, setting.growth, setting.rotation))
@@ -217,7 +217,7 @@ def _camera(setting: Setting, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def texture(seed: int, height: int, width: int, cells: tuple[int, ...]) -> Floats:
-    """A random colour pattern in [-1, 1], (height, width, 3): smooth noise summed over grids with `cells` cells on the shorter side.."""
+    """Random colours in [-1, 1], (height, width, 3): smooth noise over grids of `cells` cells on the shorter side."""
     rng = stream(GENERATOR, "texture", seed)
     short = min(height, width)
     pattern = np.zeros((height, width, 3), np.float32)

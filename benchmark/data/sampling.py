@@ -112,7 +112,7 @@ def spread_dense(frames: int, segments: int, length: int, clips: int) -> Indices
 
 
 def expand(starts: Indices, length: int, frames: int) -> Indices:
-    """Every start p becomes p, p + 1, ..., p + d - 1, clamped to the last frame: (..., N) -> (..., N d), segment-major.."""
+    """Every start p becomes p, ..., p + d - 1, clamped to the last frame: (..., N) -> (..., N d), segment-major."""
     runs = np.minimum(starts[..., None] + np.arange(length), frames - 1)
     return runs.reshape(*starts.shape[:-1], -1)
 

@@ -1,7 +1,8 @@
 """From decoded frames to the network's input: crops, resizing, flips. All frames of a clip are cut alike.
 
-Source of the training crop: TSN's multi-scale corner cropping (Wang et al. 2016, Section 3.2, and released code), with the scales that TSM and BQN use.
-Frames come in as (n, H, W, 3) uint8 arrays and leave as (n, 3, S, S) uint8 tensors; `normalise` runs on the device that trains.
+Source of the training crop: TSN's multi-scale corner cropping (Wang et al. 2016, Section 3.2, and released code),
+with the scales that TSM and BQN use. Frames come in as (n, H, W, 3) uint8 arrays and leave as (n, 3, S, S) uint8
+tensors; `normalise` runs on the device that trains.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ SCALES = (1.0, 0.875, 0.75, 0.66)
 PAIRS = tuple((i, j) for i in range(4) for j in range(4) if abs(i - j) <= 1)
 """Width and height of the crop as positions in SCALES: the ten pairs at most one step apart."""
 QUARTERS = (
-    ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2))  # corners and centre
-    + ((0, 2), (4, 2), (2, 0), (2, 4))  # middles of the edges
-    + ((1, 1), (1, 3), (3, 1), (3, 3))  # quarter points
+    *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),  # corners and centre
+    *((0, 2), (4, 2), (2, 0), (2, 4)),  # middles of the edges
+    *((1, 1), (1, 3), (3, 1), (3, 3)),  # quarter points
 )
 """The thirteen places of a crop, (down, across), in quarters of the room that it leaves."""
 SNAP = 3
@@ -56,9 +57,9 @@ def _place(height: int, width: int, side: tuple[int, int], quarters: tuple[int, 
 
 
 def multiscale_box(height: int, width: int, size: int, flip: bool, rng: np.random.Generator) -> Box:
-    """Draws a training crop for frames of height x width; `size` is the network's input. With `flip` half of the crops are mirrored.
+    """Draws a training crop for frames of height x width and a network's input of `size`.
 
-    The three draws are made in any case, so that rows with and without flip see the same crops.
+    With `flip` half of the crops are mirrored. The three draws are made in any case, so that rows with and without flip see the same crops.
     """
     pair, place, mirrored = rng.integers(len(PAIRS)), rng.integers(len(QUARTERS)), rng.random() < 0.5
     sides = [int(min(height, width) * scale) for scale in SCALES]
@@ -70,7 +71,8 @@ def multiscale_box(height: int, width: int, size: int, flip: bool, rng: np.rando
 def view_boxes(height: int, width: int, side: int, crops: int) -> list[Box]:
     """The spatial views of evaluation on frames of height x width, square crops of `side`.
 
-    1: centre. 3: left, right, centre along the width, in the middle of the height. 5: corners and centre. 10: those and their mirror images.
+    1: centre. 3: left, right, centre along the width, in the middle of the height. 5: corners and centre. 10: those
+    and their mirror images.
     """
     if side > min(height, width):
         raise ValueError(f"a crop of {side} does not fit into {height} x {width}")
@@ -118,12 +120,12 @@ def scale_short_side(frames: Tensor, scale: int) -> Tensor:
 
 
 def view_side(size: int, scale: int, crops: int) -> int:
-    """Side of the evaluation crops: the input size, but with three crops the whole shorter side (full resolution in the released code)."""
+    """Side of the evaluation crops: the input size, but with three crops the whole shorter side, as released."""
     return scale if crops == 3 else size
 
 
 def eval_transform(frames: Frames, size: int, scale: int, crops: int) -> Tensor:
-    """All spatial views of frames: (n, H, W, 3) uint8 -> (crops, n, 3, S, S) uint8, S = view_side(size, scale, crops)."""
+    """All spatial views: (n, H, W, 3) uint8 -> (crops, n, 3, S, S) uint8, S = view_side(size, scale, crops)."""
     scaled = scale_short_side(to_tensor(frames), scale)
     boxes = view_boxes(scaled.shape[-2], scaled.shape[-1], view_side(size, scale, crops), crops)
     return torch.stack([cut(scaled, box) for box in boxes])

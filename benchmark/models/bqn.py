@@ -12,10 +12,11 @@ Choices, where the paper's text and its released code differ or are silent:
 * Quiet's input is resized bilinearly, align_corners False, no anti-aliasing, and not at all where the sizes agree.
 * `quiet_segments` < N keeps the segments in which the centres of that many equal parts of the clip lie (8 to 4: 1, 3,
   5, 7; 8 to 6: 0, 2, 3, 4, 6, 7, from 0).
-* Dropout belongs to the classifier: it acts on what enters `fc`, so a fusion before it has one mask and a fusion after it
-  one for each pathway. That is all that sets `average_before_fc` and `average_after_fc` apart, the shared classifier being
-  affine. `max_after_fc` is the elementwise maximum in each segment, before the consensus. `concat_before_fc` has a
-  classifier of twice the features. All but the default need as many Quiet segments as Busy ones.
+* Dropout belongs to the classifier: it acts on what enters `fc`, so a fusion before it has one mask and a fusion
+  after it one for each pathway. That is all that sets `average_before_fc` and `average_after_fc` apart, the shared
+  classifier being affine. `max_after_fc` is the elementwise maximum in each segment, before the consensus.
+  `concat_before_fc` has a classifier of twice the features. All but the default need as many Quiet segments as Busy
+  ones.
 """
 
 from __future__ import annotations

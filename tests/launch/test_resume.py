@@ -1,0 +1,123 @@
+"""A run killed at any moment and started again ends with the same result, bit for bit, as one left alone."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.launch.rundir import RunDir
+from benchmark.plan import run_key
+from benchmark.spec.config import DataConfig, EvalConfig, RunConfig, TrainConfig
+from benchmark.spec.models import BqnConfig
+
+pytestmark = pytest.mark.slow
+
+CONFIG = RunConfig(
+    model=BqnConfig(depth=18, width=0.125, num_bplc=8, dropout=0.2),
+    data=DataConfig(dataset="motionpairs-tiny", size=56),
+    train=TrainConfig(epochs=3, batch_size=8, lr=0.01, warmup_epochs=1),
+    eval=EvalConfig(scale=64),
+)
+
+
+def start(run: RunDir) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "benchmark.launch.job", str(run.path), "cpu"]
+    with (run.path / "log.txt").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log)
+
+
+def prepared(folder: Path) -> RunDir:
+    run = RunDir(folder / run_key(CONFIG))
+    run.prepare(CONFIG)
+    return run
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    from benchmark.data.datasets import prepare
+
+    prepare("motionpairs-tiny")
+    run = prepared(tmp_path_factory.mktemp("undisturbed"))
+    assert start(run).wait() == 0
+    return run
+
+
+def same_result(run: RunDir, reference: RunDir) -> None:
+    assert (run.path / "result.json").read_bytes() == (reference.path / "result.json").read_bytes()
+    with np.load(run.path / "predictions.npz") as one, np.load(reference.path / "predictions.npz") as other:
+        for name in ("ids", "labels", "logits"):
+            assert np.array_equal(one[name], other[name])
+
+
+def test_two_undisturbed_runs_agree(undisturbed: RunDir, tmp_path: Path) -> None:
+    run = prepared(tmp_path)
+    assert start(run).wait() == 0
+    same_result(run, undisturbed)
+    assert run.env["resumes"] == 0
+
+
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_every_few_seconds(undisturbed: RunDir, tmp_path: Path, kill: signal.Signals) -> None:
+    run = prepared(tmp_path)
+    rng, kills = np.random.default_rng(int(kill)), 0
+    while kills < 4:
+        process = start(run)
+        try:
+            process.wait(float(rng.uniform(2.5, 7.0)))
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(kill)
+            process.wait()
+            kills += 1
+            assert run.state in ("interrupted", "pending", "done")
+    assert run.state == "done" or start(run).wait() == 0
+    assert kills > 0
+    same_result(run, undisturbed)
+
+
+def test_killed_right_after_a_checkpoint(undisturbed: RunDir, tmp_path: Path) -> None:
+    run = prepared(tmp_path)
+    process = start(run)
+    while not (run.path / "checkpoint.pt").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert run.state == "interrupted"
+    assert start(run).wait() == 0
+    assert run.env["resumes"] == 1
+    assert len((run.path / "metrics.jsonl").read_text().splitlines()) == 3
+    same_result(run, undisturbed)
+
+
+def test_a_finished_run_is_not_trained_again(undisturbed: RunDir) -> None:
+    before = (undisturbed.path / "result.json").stat().st_mtime_ns
+    assert start(undisturbed).wait() == 0
+    assert (undisturbed.path / "result.json").stat().st_mtime_ns == before
+
+
+def test_a_full_disk_fails_the_run_and_loses_nothing(undisturbed: RunDir, tmp_path: Path) -> None:
+    """A file-size limit of one megabyte stands in for the disk: the checkpoint does not fit."""
+    run = prepared(tmp_path)
+    command = f"ulimit -f 1024; trap '' XFSZ; exec {sys.executable} -m benchmark.launch.job {run.path} cpu"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert run.state == "failed"
+    assert "File too large" in run.status["error"]
+    assert not (run.path / "checkpoint.pt").exists()
+    assert start(run).wait() == 0
+    same_result(run, undisturbed)
+
+
+def test_a_missing_data_set_fails_with_what_to_do(tmp_path: Path) -> None:
+    run = prepared(tmp_path)
+    environment = {**os.environ, "BENCHMARK_DATA": str(tmp_path / "nowhere")}
+    command = [sys.executable, "-m", "benchmark.launch.job", str(run.path), "cpu"]
+    assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 1
+    assert "run: python -m benchmark data prepare motionpairs-tiny" in run.status["error"]
+    shutil.rmtree(run.path)

@@ -1,0 +1,115 @@
+"""The product as its user meets it: a table from nothing to its files, interrupted and gone on with, and rendered
+again.
+"""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+FILES = {"cells.csv", "table.csv", "table.md", "table.tex", "plot.svg", "plot.png", "PROVENANCE.json"}
+COMMAND = [sys.executable, "-m", "benchmark"]
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], env=roots(folder), capture_output=True, text=True, check=False)
+
+
+def roots(folder: Path) -> dict[str, str]:
+    names = {"RUNS": "runs", "RESULTS": "results"}
+    return {**os.environ, **{f"BENCHMARK_{name}": str(folder / value) for name, value in names.items()}}
+
+
+def test_a_table_from_nothing_then_rendered_again_from_its_runs(tmp_path: Path) -> None:
+    first = run("run", "bqn-3a", "--protocol", "smoke", folder=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "3 of 3 runs done" in first.stderr
+    results = tmp_path / "results" / "bqn" / "3a" / "smoke"
+    assert {path.name for path in results.iterdir()} >= FILES
+    assert (results / "table.md").read_text().rstrip() in first.stdout
+    with (results / "cells.csv").open() as file:
+        cells = {(c["label"], c["column"], c["kind"]): c for c in csv.DictReader(file)}
+    fused = cells["Quiet+Busy", "top1", "measured"]
+    assert len(fused["runs"].split("+")) == 2
+    assert cells["BQN", "gmacs", "printed"]["value"] == "65.9"
+    assert float(cells["BQN", "gmacs", "counted"]["value"]) == pytest.approx(67.079, abs=1e-3)
+
+    contents = {path.name: path.read_bytes() for path in results.iterdir()}
+    start = time.monotonic()
+    again = run("run", "bqn-3a", "--protocol", "smoke", folder=tmp_path)
+    assert again.returncode == 0
+    assert time.monotonic() - start < 3
+    assert {path.name: path.read_bytes() for path in results.iterdir()} == contents
+
+
+def test_ctrl_c_in_mid_training_and_again(tmp_path: Path) -> None:
+    command = [*COMMAND, "run", "bqn-3b", "--protocol", "smoke"]
+    process = subprocess.Popen(command, env=roots(tmp_path), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(tmp_path.glob("runs/*/checkpoint.pt")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as the terminal does: to every process of the group
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in message
+    assert "Traceback" not in message
+    status = json.loads(run("status", "bqn-3b", "--protocol", "smoke", "--json", folder=tmp_path).stdout)
+    assert "running" not in {entry["state"] for entry in status}
+    assert run("render", "bqn-3b", "--protocol", "smoke", folder=tmp_path).returncode == 0
+    assert run("run", "bqn-3b", "--protocol", "smoke", folder=tmp_path).returncode == 0
+    resumes = [json.loads(path.read_text())["resumes"] for path in tmp_path.glob("runs/*/env.json")]
+    assert max(resumes) == 1
+
+
+def test_a_killed_launcher_leaves_no_process_behind(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "run", "bqn-3b", "--protocol", "smoke"], env=roots(tmp_path), stderr=subprocess.DEVNULL
+    )
+    while not list(tmp_path.glob("runs/*/checkpoint.pt")):
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        states = json.loads(run("status", "bqn-3b", "--protocol", "smoke", "--json", folder=tmp_path).stdout)
+        if "running" not in {entry["state"] for entry in states}:
+            break
+    assert "running" not in {entry["state"] for entry in states}
+
+
+def test_a_table_and_a_network_of_ones_own(tmp_path: Path) -> None:
+    done = run("run", "examples/differences.yaml", "--protocol", "smoke", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "first differences" in done.stdout
+
+
+def test_a_run_that_fails_leaves_the_others_alone_and_is_shown(tmp_path: Path) -> None:
+    network = tmp_path / "broken.py"
+    network.write_text(
+        "from torch import nn\n\n\nclass Broken(nn.Module):\n    def __init__(self, fail: bool, num_classes: int):\n"
+        "        super().__init__()\n        self.fc = nn.Linear(3, num_classes)\n        self.fail = fail\n\n"
+        "    def forward(self, x):\n        if self.fail:\n            raise RuntimeError('deliberately broken')\n"
+        "        return self.fc(x.mean((1, 3, 4)))\n"
+    )
+    table = tmp_path / "mine.yaml"
+    table.write_text(
+        "paper: own\ntable: mine\ncaption: One of two fails.\ndataset: motionpairs\ncolumns: [top1]\nbase: bqn_recipe\n"
+        f"set: {{model: {{name: custom, entry: '{network}:Broken'}}}}\n"
+        "rows:\n  - {label: broken, set: {model.options.fail: true}}\n"
+        "  - {label: whole, set: {model.options.fail: false}}\n"
+    )
+    done = run("run", str(table), "--protocol", "smoke", folder=tmp_path)
+    assert done.returncode == 1
+    assert "deliberately broken" in done.stderr
+    assert "1 of 2 runs done" in done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| broken") or line.startswith("| whole")]
+    assert "failed" in rows[0]
+    assert "failed" not in rows[1]
