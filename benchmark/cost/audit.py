@@ -113,21 +113,13 @@ def shortened(count: int, unit: int, printed: str) -> How | None:
 
 
 def audit_table(table: Table, lookup: Lookup = cached) -> list[AuditRow]:
-    """Audit the rows of a table whose costs are counted; quoted rows and uncounted ones are left out.
-
-    Raises:
-        ValueError: A reading names an unknown convention.
-    """
+    """Audit the rows of a table whose costs are counted; quoted rows and uncounted ones are left out."""
     return [audit for row in table.rows if (audit := audit_row(table, row, lookup)) is not None]
 
 
 def audit_row(table: Table, row: Row, lookup: Lookup = cached) -> AuditRow | None:
-    """Audit one row, or None where it is quoted or not counted yet.
-
-    Raises:
-        ValueError: The reading names an unknown convention.
-    """
-    convention = _convention(table, row)
+    """Audit one row, or None where it is quoted or not counted yet."""
+    convention = CONVENTIONS[row.reading.convention if row.reading else PLAIN]
     members = [] if row.quoted else table.members(row)
     plain = _records((member.paper_config for member in members), lookup)
     read = _records((member.reading_config or member.paper_config for member in members), lookup)
@@ -153,15 +145,6 @@ def audit_row(table: Table, row: Row, lookup: Lookup = cached) -> AuditRow | Non
         gmacs_verdict=_verdict(row, "gmacs", GIGA, convention, Convention.macs, read, networks),
         mparams_verdict=_verdict(row, "mparams", MEGA, convention, Convention.params, read, networks),
     )
-
-
-def _convention(table: Table, row: Row) -> Convention:
-    name = row.reading.convention if row.reading else PLAIN
-    if name not in CONVENTIONS:
-        raise ValueError(
-            f"{table.id}, row '{row.label}': unknown counting convention '{name}'; known: {', '.join(CONVENTIONS)}"
-        )
-    return CONVENTIONS[name]
 
 
 def _records(configs: Iterable[RunConfig | None], lookup: Lookup) -> list[CostRecord] | None:

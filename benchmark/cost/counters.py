@@ -39,9 +39,9 @@ ARITHMETIC = frozenset({
 })
 MOVEMENT = frozenset({
     "alias", "clone", "dropout_", "empty_like", "expand_as", "feature_dropout", "fill_", "flip", "index_select",
-    "lift_fresh", "movedim", "new_zeros", "numel", "numpy_T", "ones_like", "pad", "pixel_shuffle",
-    "reflection_pad1d", "reflection_pad2d", "repeat", "repeat_interleave", "replication_pad2d",
-    "replication_pad3d", "reshape_as", "swapaxes", "tile", "unflatten", "unfold", "view_as", "zero_",
+    "le", "lift_fresh", "lt", "movedim", "ne", "new_zeros", "numel", "numpy_T", "ones_like", "pad", "pixel_shuffle",
+    "reflection_pad1d", "reflection_pad2d", "repeat", "repeat_interleave", "replication_pad2d", "replication_pad3d",
+    "reshape_as", "swapaxes", "tile", "unflatten", "unfold", "view_as", "zero_",
 })
 # fmt: on
 

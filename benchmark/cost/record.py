@@ -37,7 +37,7 @@ class UncountedOperator(Strict):
     """An operator that runs and that fvcore counts as nothing.
 
     Attributes:
-        kind: arithmetic; movement (copies, reshapes, pads, sizes); unknown: not classified here.
+        kind: arithmetic; movement (copies, reshapes, pads, questions about sizes); unknown: not classified here.
         calls: Number of calls.
         elements: The larger of its input and output, summed over the calls; 0 unless arithmetic.
     """

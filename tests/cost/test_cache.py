@@ -15,7 +15,7 @@ SMALL = RunConfig(model=TsmResNetConfig(depth=18, width=0.125), data=DataConfig(
 
 
 @pytest.fixture(autouse=True)
-def _runs_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_runs_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCHMARK_RUNS", str(tmp_path / "runs"))
 
 

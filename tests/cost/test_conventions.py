@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from torch import nn
 
@@ -14,16 +12,6 @@ from benchmark.cost.record import CostRecord
 from benchmark.models.modules.mbpm import Mbpm
 from benchmark.spec.config import DataConfig, EvalConfig, RunConfig
 from benchmark.spec.models import BqnConfig, LateralConfig, TsmResNetConfig
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("runs")
-
-
-@pytest.fixture(autouse=True)
-def _runs_root(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BENCHMARK_RUNS", str(runs))
 
 
 def bqn(
@@ -76,12 +64,13 @@ def test_the_released_alternating_network(
         return
     assert giga("fvcore", record) == fvcore
     assert giga("thop_2005", record) == thop
-    assert record.params == 47_678_514
+    backbones, norms, lateral_mbpms = 47_372_590, 30_208, 275_456
+    assert record.params == backbones + norms + lateral_mbpms + 252
 
 
 def test_more_frames_and_the_deeper_network() -> None:
     assert giga("thop_2005", bqn(160, 256, segments=16)) == 121.536
-    assert round(CONVENTIONS["thop_2005"].params(bqn(depth=101)) / 1e6, 4) == 85.4869
+    assert round(CONVENTIONS["thop_2005"].params(bqn(depth=101, num_bplc=33)) / 1e6, 4) == 85.4869
 
 
 def test_single_pathways() -> None:
