@@ -1,7 +1,7 @@
 """A network of one's own for a table of one's own: differences of neighbouring frames, then a plain TSM-ResNet.
 
-The constructor may ask for any of `segments`, `size`, `num_classes`, `width` and `dropout`, which the harness gives; every
-other argument is an option of the table's rows. `fc` is the classifier's name, by which the recipes know it.
+The constructor may ask for any of `segments`, `size`, `num_classes`, `width` and `dropout`, which the harness gives;
+every other argument is an option of the table's rows. `fc` is the classifier's name, by which the recipes know it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from benchmark.models.backbones.resnet import ResNet, pooled
 
 
 class FrameDifference(nn.Module):
-    """Logits (B, num_classes) from clips (B, segments * 3, 3, H, W): `order` differences of each triple, to a ResNet-18."""
+    """Logits (B, num_classes) from clips (B, segments * 3, 3, H, W): `order` differences of each triple, ResNet-18."""
 
     def __init__(self, segments: int, num_classes: int, width: float, dropout: float, order: int = 1) -> None:
         super().__init__()

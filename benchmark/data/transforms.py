@@ -59,7 +59,8 @@ def _place(height: int, width: int, side: tuple[int, int], quarters: tuple[int, 
 def multiscale_box(height: int, width: int, size: int, flip: bool, rng: np.random.Generator) -> Box:
     """Draws a training crop for frames of height x width and a network's input of `size`.
 
-    With `flip` half of the crops are mirrored. The three draws are made in any case, so that rows with and without flip see the same crops.
+    With `flip` half of the crops are mirrored. The three draws are made in any case, so that rows with and without
+    flip see the same crops.
     """
     pair, place, mirrored = rng.integers(len(PAIRS)), rng.integers(len(QUARTERS)), rng.random() < 0.5
     sides = [int(min(height, width) * scale) for scale in SCALES]
