@@ -41,10 +41,11 @@ def _version(package: str) -> str:
 def cost_digest(config: RunConfig) -> str:
     """16 hex digits, equal for configs whose networks are the same and are counted by the same code and packages.
 
-    The recipe, the seed, the views and the weights to start from are no part of it.
+    The recipe, the seed, the views, the weights to start from and dropout are no part of it.
     """
+    no_part = {"pretrained"} if config.model.name == "custom" else {"pretrained", "dropout"}
     parts = {
-        "model": config.model.model_dump(mode="json", exclude={"pretrained"}),
+        "model": config.model.model_dump(mode="json", exclude=no_part),
         "segments": config.data.segments,
         "size": config.data.size,
         "num_classes": config.data.num_classes,

@@ -18,7 +18,7 @@ def bqn(
     quiet: int = 224, busy: int = 224, direction: str = "bidirectional", segments: int = 8, **model: object
 ) -> CostRecord:
     lateral = LateralConfig.model_validate({"direction": direction, "phi": model.pop("phi", "identity")})
-    config = BqnConfig.model_validate({"quiet_size": quiet, "lateral": lateral, **model})
+    config = BqnConfig.model_validate({"quiet_size": None if quiet == busy else quiet, "lateral": lateral, **model})
     data = DataConfig(size=busy, segments=segments)
     return get(RunConfig(model=config, data=data, eval=EvalConfig(scale=256)))
 
@@ -39,7 +39,11 @@ BIDIRECTIONAL_THOP = {
 }
 
 
-@pytest.mark.parametrize("sizes", BIDIRECTIONAL_THOP, ids=str)
+@pytest.mark.parametrize(
+    "sizes",
+    [pytest.param(sizes, marks=pytest.mark.slow if sizes[0] in (128, 192) else ()) for sizes in BIDIRECTIONAL_THOP],
+    ids=str,
+)
 def test_the_reading_of_the_printed_costs_of_bqn(sizes: tuple[int, int]) -> None:
     record = bqn(*sizes)
     assert giga("thop_2005", record) == BIDIRECTIONAL_THOP[sizes]
@@ -68,6 +72,7 @@ def test_the_released_alternating_network(
     assert record.params == backbones + norms + lateral_mbpms + 252
 
 
+@pytest.mark.slow
 def test_more_frames_and_the_deeper_network() -> None:
     assert giga("thop_2005", bqn(160, 256, segments=16)) == 121.536
     assert round(CONVENTIONS["thop_2005"].params(bqn(depth=101, num_bplc=33)) / 1e6, 4) == 85.4869

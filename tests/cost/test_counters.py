@@ -125,7 +125,9 @@ def _meta_resnet() -> nn.Module:
 
 SMALL = {
     "bqn": BqnConfig(width=0.125, quiet_size=40, lateral=LateralConfig(direction="bidirectional")),
-    "bqn in half the time": BqnConfig(width=0.125, quiet_segments=4, lateral=LateralConfig(phi="bottleneck")),
+    "bqn in half the time": BqnConfig(
+        depth=18, width=0.125, quiet_segments=4, num_bplc=8, lateral=LateralConfig(phi="bottleneck")
+    ),
     "bqn, complement": BqnConfig(
         depth=18, width=0.125, quiet_input="complement", fusion="concat_before_fc", num_bplc=3
     ),
