@@ -60,8 +60,9 @@ class Bqn(nn.Module):
         self.fusion = config.fusion
         m = config.mbpm
         self.stem_mbpm = Mbpm(3, m.kernel_size, m.sigma, stride=3, trainable=m.trainable)
-        self.busy = ResNet(config.depth, config.width, config.temporal_shift, config.pretrained)
+        # Quiet first: its stem's normalisation is the one that partial batch normalisation leaves active.
         self.quiet = ResNet(config.depth, config.width, config.temporal_shift, config.pretrained)
+        self.busy = ResNet(config.depth, config.width, config.temporal_shift, config.pretrained)
         self.laterals = nn.ModuleDict()
         connected = set(config.connected_blocks())
         for number, (stage, index, _) in enumerate(self.busy.blocks(), start=1):

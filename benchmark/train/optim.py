@@ -9,7 +9,7 @@ the `bqn` recipe.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -17,6 +17,8 @@ from torch import nn
 from benchmark.spec.config import TrainConfig
 
 Role = Literal["stem_conv", "stem_mbpm", "weight", "bias", "norm", "classifier_weight", "classifier_bias"]
+
+ROLES: tuple[Role, ...] = get_args(Role)
 
 RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
     "bqn": {
@@ -37,11 +39,17 @@ RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
         "classifier_weight": (5, 1),
         "classifier_bias": (10, 0),
     },
-    "plain": dict.fromkeys(
-        ("stem_conv", "stem_mbpm", "weight", "bias", "norm", "classifier_weight", "classifier_bias"), (1, 1)
-    ),
+    "plain": dict.fromkeys(ROLES, (1, 1)),
+    "slow_classifier": {
+        **dict.fromkeys(ROLES, (1, 1)),
+        "classifier_weight": (0.1, 1),
+        "classifier_bias": (0.1, 1),
+    },
 }
-"""Recipe -> role -> (multiplier of the learning rate, multiplier of the weight decay)."""
+"""Recipe -> role -> (multiplier of the learning rate, multiplier of the weight decay).
+
+`slow_classifier` is for batches of a few clips: there the classifier overshoots at rates that the other weights need.
+"""
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 

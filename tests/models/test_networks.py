@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +15,15 @@ from benchmark.models.modules.lateral import LateralConnection
 from benchmark.models.modules.mbpm import Mbpm
 from benchmark.models.tsm_resnet import TsmResNet
 from benchmark.spec.config import DataConfig
-from benchmark.spec.models import BqnConfig, ModelConfig, TsmResNetConfig
+from benchmark.spec.models import BqnConfig, CustomConfig, ModelConfig, TsmResNetConfig
 
 SMALL = DataConfig(dataset="motionpairs", segments=4, size=56)
 PAPER = DataConfig(dataset="something-v1", segments=8, size=224)
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "frame_difference.py"
+
 NETWORKS: dict[str, ModelConfig] = {
+    "custom": CustomConfig(entry=f"{EXAMPLE}:FrameDifference", frames_per_segment=3, width=0.125),
     "tsn": TsmResNetConfig(width=0.125, depth=18, temporal_shift=False),
     "tsm rgb": TsmResNetConfig(width=0.125),
     "tsm mbpm": TsmResNetConfig(width=0.125, representation="mbpm"),
