@@ -50,7 +50,7 @@ def test_mistakes_are_found_from_the_source_alone(entry: str, change: dict[str, 
 
 
 def test_a_class_that_is_not_there(entry: str) -> None:
-    with pytest.raises(ValidationError, match="has no class 'Nett'. Did you mean 'Net'"):
+    with pytest.raises(ValidationError, match=r"has no class 'Nett'\. Did you mean 'Net'"):
         CustomConfig(entry=f"{entry}t", options={"depth": 3})
 
 

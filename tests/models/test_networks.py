@@ -196,7 +196,7 @@ class TestBqn:
         busy, quiet = torch.randn(2, 2, 4, 64)
         rows = range(4)
         for fusion in FUSIONS:
-            model = bqn(fusion=fusion)
+            model = bqn(fusion=fusion).eval()
             nn.init.normal_(model.fc.weight)
             fc = model.fc
             per_segment = {
@@ -208,11 +208,23 @@ class TestBqn:
             expected = torch.stack([per_segment(t) for t in rows]).mean(0)
             torch.testing.assert_close(model.fuse(busy, quiet), expected, rtol=1e-4, atol=1e-4)
 
-    def test_dropout_draws_a_mask_for_each_pathway(self) -> None:
-        model = bqn(dropout=0.5)
-        maps = torch.ones(4, 64, 2, 2)
-        first, second = model._features(maps, 4), model._features(maps, 4)
-        assert not torch.equal(first, second)
+    def test_dropout_acts_on_what_enters_the_classifier(self) -> None:
+        """Opposite features cancel before the classifier, whatever the mask; after it, only if both masks were one."""
+        busy = torch.randn(2, 4, 64)
+        before, after = bqn(dropout=0.5, fusion="average_before_fc"), bqn(dropout=0.5, fusion="average_after_fc")
+        for model in (before, after):
+            nn.init.normal_(model.fc.weight)
+        assert before.fuse(busy, -busy).abs().max() == 0
+        assert after.fuse(busy, -busy).abs().max() > 0.1
+        torch.testing.assert_close(after.eval().fuse(busy, -busy), torch.zeros(2, 8), rtol=0, atol=1e-5)
+
+    def test_a_seed_gives_quiet_the_weights_that_it_gives_the_single_pathway(self) -> None:
+        torch.manual_seed(3)
+        pair = bqn()
+        torch.manual_seed(3)
+        alone = TsmResNet(TsmResNetConfig(width=0.125, depth=18), SMALL)
+        for name, weight in alone.backbone.state_dict().items():
+            assert torch.equal(weight, pair.quiet.state_dict()[name]), name
 
     @pytest.mark.parametrize(
         ("parity", "directions"),
