@@ -152,6 +152,22 @@ SETTINGS: dict[str, Setting] = {
 }
 
 
+def pair_accuracies(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> tuple[float, float]:
+    """Two halves of an accuracy, in percent: is it the right pair, and, between the two of the label's pair, which?
+
+    Args:
+        logits: (clips, classes).
+        labels: (clips,).
+
+    Returns:
+        Accuracy of the pair (chance 2 / classes) and of its member (chance 50 %), each over all clips.
+    """
+    rows = np.arange(len(labels))
+    pair = logits.argmax(axis=1) // 2 == labels // 2
+    member = logits[rows, labels] > logits[rows, labels ^ 1]
+    return 100 * float(pair.mean()), 100 * float(member.mean())
+
+
 def texture_seeds(setting: Setting, split: SplitName, index: int) -> tuple[int, ...]:
     """Seeds of the textures of a clip: background, sprite, distractors. Train seeds are even, val seeds are odd."""
     per_clip = 2 + setting.distractors

@@ -31,7 +31,7 @@ def test_show_has_printed_digits_settings_and_claims(capsys: pytest.CaptureFixtu
     assert main(["show", "bqn-3d"]) == 0
     out = capsys.readouterr().out
     assert "60.7" in out
-    assert "data.size=64 model.quiet_size=40" in out.replace("  ", " ")
+    assert "model.quiet_size=40 data.size=64" in out
     assert "bqn-3d.02" in out
 
 

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from benchmark.data.motion_render import render
-from benchmark.data.motionpairs import MOTIONS, SETTINGS, Setting, progress, stream, texture_seeds, trajectory
+from benchmark.data.motionpairs import (
+    MOTIONS,
+    SETTINGS,
+    Setting,
+    pair_accuracies,
+    progress,
+    stream,
+    texture_seeds,
+    trajectory,
+)
 from benchmark.spec.datasets import DATASETS
 
 SETTING = SETTINGS["motionpairs"]
@@ -85,3 +94,9 @@ def test_any_change_of_the_setting_changes_the_digest() -> None:
     assert dataclasses.replace(SETTING, jitter=0.02).digest != SETTING.digest
     with pytest.raises(ValueError, match="even height and width"):
         Setting("odd", height=63)
+
+
+def test_pair_and_member_are_told_apart() -> None:
+    """Labels 0 to 3, two pairs: right; the mirrored member; the wrong pair but the right order within; all wrong."""
+    logits = np.array([[9, 1, 0, 0], [9, 1, 0, 0], [9, 0, 2, 1], [9, 0, 2, 1]], float)
+    assert pair_accuracies(logits, np.array([0, 1, 2, 3])) == (50.0, 50.0)

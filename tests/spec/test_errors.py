@@ -87,7 +87,7 @@ def test_an_unknown_key_names_its_line_and_the_nearest_key(tmp_path: Path) -> No
         (
             "dataset: something-v1",
             "dataset: something",
-            "t1.yaml:4: dataset: unknown data set 'something'; known: motionpairs, motionpairs-hard, something-v1",
+            "t1.yaml:4: dataset: unknown data set 'something'; known: motionpairs, motionpairs-tiny, motionpairs-hard, something-v1",
         ),
         ("metric: top1", "metric: top5", "t1.yaml:13: metric 'top5' is not among the table's columns"),
         (
