@@ -95,11 +95,10 @@ def run_progress(names: dict[str, str], total: int) -> Iterator[Any]:
                 if run.key not in tasks:
                     tasks[run.key] = bars.add_task(names[run.key], total=1.0)
                 bars.update(tasks[run.key], completed=fraction_done(run))
-            for run in [*outcome.done, *outcome.failed]:
+            for run in [*outcome.done, *outcome.failed, *outcome.elsewhere]:
                 if run.key in tasks:
                     bars.remove_task(tasks.pop(run.key))
-            finished = len(outcome.done) + len(outcome.failed)
-            bars.update(overall, completed=finished + sum(fraction_done(run) for run in active))
+            bars.update(overall, completed=outcome.ended + sum(fraction_done(run) for run in active))
 
         yield tick
 

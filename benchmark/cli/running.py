@@ -141,10 +141,13 @@ def _count(tables: list[Table]) -> None:
 
 def _prepare_data(made: Plan) -> None:
     from benchmark.cli.data import prepare_with_progress
+    from benchmark.data.datasets import open_split
 
     for name in dict.fromkeys(run.config.data.dataset for run in made.runs.values()):
         if DATASETS[name].generated:
             prepare_with_progress(name)
+        else:
+            open_split(name, "train")  # says what to do where it cannot be read
 
 
 def _train(made: Plan, todo: list[str], jobs: int | None, device: str | None) -> list[RunDir]:
@@ -160,6 +163,10 @@ def _train(made: Plan, todo: list[str], jobs: int | None, device: str | None) ->
     places = slots(jobs, device)
     with run_progress(names, len(todo)) as tick:
         outcome = run_all(directories, places, tick)
+    for run in outcome.elsewhere:
+        status = run.status
+        holder = f"process {status.get('pid')} on {status.get('host')}"
+        print(f"{names[run.key]} is being run by {holder}; its cells fill when that is done.", file=sys.stderr)
     took = sum(float(run.env.get("seconds", 0)) for run in outcome.done)
     print(
         f"{len(outcome.done)} of {len(todo)} runs done, {duration(took)} of training and evaluation.", file=sys.stderr

@@ -28,15 +28,13 @@ import torch
 from benchmark.data.datasets import Split, open_split
 from benchmark.data.loader import ClipDataset, epoch_order, make_loader
 from benchmark.launch.provenance import code_state, processor, versions
-from benchmark.launch.rundir import HEARTBEAT_SECONDS, ClaimedError, RunDir, write_atomic, write_json
+from benchmark.launch.rundir import EXIT_CLAIMED, HEARTBEAT_SECONDS, ClaimedError, RunDir, write_atomic, write_json
 from benchmark.models.build import build_model
 from benchmark.report.metrics import all_metrics
 from benchmark.spec.config import RunConfig
 from benchmark.train import checkpoint
 from benchmark.train.loop import EpochSummary, predict, train_epoch
 from benchmark.train.optim import freeze_all_but_first_bn, make_optimizer
-
-EXIT_CLAIMED = 75
 
 
 class Orphaned(BaseException):

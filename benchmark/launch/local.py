@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark.launch.rundir import RunDir
+from benchmark.launch.rundir import EXIT_CLAIMED, RunDir
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 20.0
@@ -32,10 +32,16 @@ class Slot:
 
 @dataclass
 class Outcome:
-    """Runs by how they ended."""
+    """Runs by how they ended; `elsewhere` are held by a process that somebody else started."""
 
     done: list[RunDir] = field(default_factory=list)
     failed: list[RunDir] = field(default_factory=list)
+    elsewhere: list[RunDir] = field(default_factory=list)
+
+    @property
+    def ended(self) -> int:
+        """How many runs this machine is through with."""
+        return len(self.done) + len(self.failed) + len(self.elsewhere)
 
 
 def slots(jobs: int | None = None, device: str | None = None) -> list[Slot]:
@@ -65,7 +71,12 @@ def run_all(runs: Sequence[RunDir], places: list[Slot], on_tick: Callable[[list[
             for slot in places:
                 if slot.process is not None and slot.process.poll() is not None:
                     assert slot.run is not None
-                    (outcome.done if slot.run.state == "done" else outcome.failed).append(slot.run)
+                    if slot.run.state == "done":
+                        outcome.done.append(slot.run)
+                    elif slot.process.returncode == EXIT_CLAIMED:
+                        outcome.elsewhere.append(slot.run)
+                    else:
+                        outcome.failed.append(slot.run)
                     slot.process = slot.run = None
                 if slot.process is None and waiting:
                     slot.run = waiting.pop(0)

@@ -26,6 +26,8 @@ from benchmark.spec.config import RunConfig
 State = Literal["done", "running", "queued", "failed", "interrupted", "pending"]
 HEARTBEAT_SECONDS = 5.0
 SILENT_SECONDS = 120.0
+EXIT_CLAIMED = 75
+"""Exit status of a process that finds its run held by another one."""
 
 
 class StaleRunError(Exception):

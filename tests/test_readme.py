@@ -1,0 +1,86 @@
+"""The README tells the truth: its commands run, and the table and figures that it shows are those of results/."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli.main import build_parser
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text()
+LINES = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"^```\n(.*?)^```", TEXT, re.S | re.M)
+    for line in block.split("\n")
+]
+COMMANDS = [line for line in LINES if line.startswith("python -m benchmark")]
+TARGETS = [line for line in LINES if line.startswith("make ")]
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(COMMANDS) >= 9
+    assert {"make table-bqn-3b", "make test"} <= set(TARGETS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_one_that_the_program_takes(command: str) -> None:
+    build_parser().parse_args(shlex.split(command)[3:])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_make_target_exists(target: str) -> None:
+    done = subprocess.run(["make", "-n", *target.split()[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [c for c in COMMANDS if " submit " not in c])
+def test_every_command_runs(command: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Trainings run on the smoke protocol; one set of folders serves all commands, as for a reader."""
+    folder = tmp_path_factory.getbasetemp() / "reader"
+    arguments = shlex.split(command)[3:]
+    if arguments[0] == "run" and "--protocol" not in arguments:
+        arguments += ["--protocol", "smoke"]
+    environment = {**os.environ, "BENCHMARK_RUNS": str(folder / "runs"), "BENCHMARK_RESULTS": str(folder / "results")}
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_the_example_table_is_the_committed_one() -> None:
+    def rows(text: str) -> list[list[str]]:
+        cells = [[c.strip(" ¹²³") for c in line.strip("|").split("|")] for line in text.split("\n") if "|" in line]
+        return [row for row in cells if row[0] in ("# BPLC", "0", "4", "8", "16") and len(row) == 9]
+
+    shown = rows(TEXT)
+    assert len(shown) == 5
+    assert shown == rows((ROOT / "results/bqn/3b/table.md").read_text())[:5]
+
+
+def test_every_file_that_it_names_exists() -> None:
+    named = re.findall(r"`((?:benchmark|tables|tests|examples|slurm|results)/[\w./-]+\.\w+)`", TEXT)
+    assert named
+    missing = [name for name in named if not (ROOT / name).exists()]
+    assert missing == []
+
+
+def test_the_number_of_shared_runs_is_the_planned_one() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark", "plan", "bqn", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    plan = json.loads(done.stdout)
+    assert (
+        f"needed: {plan['runs']}" in TEXT or f"need: {plan['runs']}, since {plan['shared']} of {plan['wanted']}" in TEXT
+    )
