@@ -105,6 +105,6 @@ def megapixels(config: RunConfig) -> float:
     return passes * input_pixels(config) / 1e6
 
 
-def estimate_seconds(config: RunConfig, seconds_per_megapixel: float) -> float:
-    """Time that a run takes on the protocol's device, from its input pixels."""
-    return megapixels(config) * seconds_per_megapixel
+def estimate_seconds(config: RunConfig, seconds_per_megapixel: float | None) -> float | None:
+    """Time that a run takes on the protocol's device, from its input pixels; None where no rate is known."""
+    return None if seconds_per_megapixel is None else megapixels(config) * seconds_per_megapixel

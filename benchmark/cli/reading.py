@@ -97,6 +97,7 @@ def plan(arguments: argparse.Namespace) -> int:
     states = {key: RunDir.of(key).state for key in made.runs}
     todo = [key for key, state in states.items() if state != "done"]
     seconds = {key: estimate_seconds(made.runs[key].config, rate) for key in made.runs}
+    total = None if rate is None else sum(seconds[key] or 0 for key in todo)
     summary = {
         "protocol": protocol.name,
         "wanted": made.wanted,
@@ -104,7 +105,7 @@ def plan(arguments: argparse.Namespace) -> int:
         "shared": made.shared,
         "done": len(made.runs) - len(todo),
         "to_do": len(todo),
-        "device_hours": sum(seconds[key] for key in todo) / 3600,
+        "device_hours": None if total is None else total / 3600,
         "estimated_from": source,
     }
     if arguments.json:
@@ -129,11 +130,11 @@ def plan(arguments: argparse.Namespace) -> int:
         f"\nThe rows ask for {made.wanted} runs; {made.shared} are shared, so {len(made.runs)} are needed:"
         f" {summary['done']} done, {len(todo)} to do."
     )
-    print(f"Estimate: {duration(sum(seconds[key] for key in todo))} of one process, {source}.")
+    print(f"Estimate: {duration(total)} of one process, {source}.")
     return 0
 
 
-def _rate(made: Plan, declared: float, device: str) -> tuple[float, str]:
+def _rate(made: Plan, declared: float | None, device: str) -> tuple[float | None, str]:
     """Seconds per megapixel: the median of the plan's finished runs, else what the protocol declares."""
     rates = []
     for key, run in made.runs.items():
@@ -143,6 +144,8 @@ def _rate(made: Plan, declared: float, device: str) -> tuple[float, str]:
             rates.append(seconds / megapixels(run.config))
     if rates:
         return statistics.median(rates), f"from {len(rates)} finished run{'s'[: len(rates) > 1]} of this plan"
+    if declared is None:
+        return None, "since no run of this plan is finished and the protocol was never timed"
     return declared, f"from the protocol's figure for {device}"
 
 

@@ -18,8 +18,10 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[i
     return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)])
 
 
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3.4 h`."""
+def duration(seconds: float | None) -> str:
+    """`45 s`, `12 min`, `3.4 h`; `?` where it is not known."""
+    if seconds is None:
+        return "?"
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -162,6 +162,8 @@ class Protocol(Strict):
     spatial: float = Field(1.0, gt=0, le=1, description="factor of every spatial size")
     width: float = Field(1.0, gt=0, le=1, description="factor of every channel count")
     set: dict[str, Any] = Field(default_factory=dict)
-    device: str = Field(description="the machine that `seconds_per_megapixel` was measured on")
-    seconds_per_megapixel: float = Field(gt=0, description="training time per million input pixels, for the estimate")
+    device: str = Field("", description="the machine that `seconds_per_megapixel` was measured on")
+    seconds_per_megapixel: float | None = Field(
+        None, gt=0, description="time per million input pixels, for the estimate; None where it was never measured"
+    )
     note: str = ""
