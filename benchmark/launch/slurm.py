@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +99,8 @@ def _parameters(profile: ClusterProfile) -> dict[str, Any]:
         "slurm_partition": profile.partition,
         "slurm_array_parallelism": profile.array_parallelism,
         "slurm_setup": setup + list(profile.setup),
-        "slurm_python": sys.executable,
+        # srun no longer inherits the batch script's cores, so they are named again.
+        "slurm_srun_args": [f"--cpus-per-task={profile.cpus_per_task}"],
     }
     if profile.gpus_per_node:
         parameters["gpus_per_node"] = profile.gpus_per_node

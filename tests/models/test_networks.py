@@ -120,7 +120,7 @@ DIRECTIONS = ("alternating", "bidirectional", "quiet_to_busy", "busy_to_quiet")
 
 
 @pytest.mark.parametrize(
-    ("fusion", "direction", "phi"), itertools.product(FUSIONS, DIRECTIONS, ("identity", "conv1x1", "bottleneck"))
+    ("fusion", "direction", "phi"), [*itertools.product(FUSIONS, DIRECTIONS, ("identity", "conv1x1", "bottleneck"))]
 )
 def test_every_fusion_direction_and_phi_trains(fusion: str, direction: str, phi: str) -> None:
     data = DataConfig(dataset="motionpairs", segments=2, size=56)
