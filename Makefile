@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 
 $(READY): requirements-dev.txt requirements-bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11")'
-	@echo "Setting up $(VENV): downloads about 3 GB and takes 4.6 GB of disk, once."
+	@echo "Setting up $(VENV): downloads about 3 GB and takes 5.7 GB of disk, once."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.txt
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements-dev.txt

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmark.cli import data, reading, running
 from benchmark.data.errors import DataError
-from benchmark.launch.rundir import StaleRunError
+from benchmark.launch.rundir import StaleRunError, check_plan
 from benchmark.launch.slurm import ClusterError
+from benchmark.plan import make_plan
 from benchmark.spec.load import load_table, protocol_names, select, table_paths
 from benchmark.spec.source import SpecError
 from benchmark.spec.table import Table
@@ -24,6 +27,7 @@ environment:
   BENCHMARK_DATA     data sets                             (default: data)
   BENCHMARK_RESULTS  rendered tables                       (default: results)
   BENCHMARK_TABLES   table specs                           (default: tables)
+  BENCHMARK_WEIGHTS  torchvision's ImageNet weights        (default: weights)
 """
 
 
@@ -63,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     cost.set_defaults(call=running.cost)
     run = add("run", "train and evaluate what is missing on this machine, then render")
     run.add_argument("--jobs", type=_positive, help="runs side by side (default: one per GPU, else one per core)")
-    run.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
+    run.add_argument("--device", type=_device, help="cpu, cuda, ... (default: a GPU if there is one)")
     run.set_defaults(call=running.run)
     submit = add("submit", "send what is missing to a SLURM cluster and return at once")
     submit.add_argument("--cluster", required=True, help="a profile of slurm/clusters/, or the path of one")
@@ -80,10 +84,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 up")
+    return int(text)
+
+
+def _device(text: str) -> str:
+    """`cpu`, `cuda` or `cuda:N`; a GPU must be there."""
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not cpu, cuda or cuda:N")
+    if text != "cpu" and not any(Path("/dev").glob("nvidia[0-9]*")):
+        raise argparse.ArgumentTypeError(f"'{text}': this machine has no GPU that CUDA can use")
+    return text
 
 
 def _seeds(text: str) -> tuple[int, ...]:
@@ -93,9 +105,9 @@ def _seeds(text: str) -> tuple[int, ...]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor a list such as 0,1,2") from None
     if "," not in text:
-        values = tuple(range(values[0]))
-    if not values or min(values) < 0 or len(set(values)) != len(values):
-        raise argparse.ArgumentTypeError(f"'{text}' does not name distinct seeds from 0 up")
+        values = tuple(range(min(values[0], 101)))
+    if not 1 <= len(values) <= 100 or not all(0 <= v < 2**31 for v in values) or len(set(values)) != len(values):
+        raise argparse.ArgumentTypeError(f"'{text}' must be how many seeds, 1 to 100, or distinct seeds such as 0,4")
     return values
 
 
@@ -123,13 +135,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if hasattr(arguments, "tables"):
             arguments.loaded = _load(arguments)
+            check_plan(make_plan(arguments.loaded).runs)
         return int(arguments.call(arguments))
-    except (SpecError, StaleRunError, RequestError, ClusterError, DataError) as error:
-        print(str(error), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nInterrupted. Finished epochs are kept: the same command goes on from there.", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader left; nothing more can be said
         return 0
+    except (SpecError, StaleRunError, RequestError, ClusterError, DataError) as error:
+        print(str(error), file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"cannot go on: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. Finished epochs are kept: the same command goes on from there.", file=sys.stderr)
+        return 130

@@ -1,4 +1,4 @@
-"""Commands that only read: list, show, plan, status. None of them imports torch."""
+"""list, show, plan and status, none of which imports torch. Status also records queued jobs that SLURM has lost."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import statistics
 from typing import Any
 
 from benchmark.cli.text import duration, grid, share
-from benchmark.launch.rundir import RunDir, check_plan
+from benchmark.launch.rundir import RunDir
 from benchmark.plan import Plan, estimate_seconds, make_plan, megapixels, row_keys, science
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.load import load_protocol
-from benchmark.spec.table import Row, Table
+from benchmark.spec.table import Claim, Row, Table
 
 
 def list_tables(arguments: argparse.Namespace) -> int:
@@ -51,7 +51,11 @@ def show(arguments: argparse.Namespace) -> int:
             f"printed values: {table.dataset}; measured on: {table.protocol}, seeds {', '.join(map(str, table.seeds))}"
         )
         print()
-        header = [table.label_header, *(f"{COLUMNS[key].title} (printed)" for key in table.columns), "settings"]
+        header = [
+            table.label_header,
+            *(f"{COLUMNS[key].title} (printed)" for key in table.columns),
+            f"settings, {table.protocol}",
+        ]
         rows = [
             [row.label, *(row.printed_text.get(key, "–") for key in table.columns), _settings(row, table)]
             for row in table.rows
@@ -59,11 +63,17 @@ def show(arguments: argparse.Namespace) -> int:
         print(grid(header, rows, right=range(1, len(header) - 1)))
         if table.claims:
             print("\nclaims")
-            claims = [[c.id, f"{c.lhs} {c.relation} {'; '.join(c.rhs)}", c.metric, c.text] for c in table.claims]
+            claims = [[c.id, _comparison(c), c.metric, c.text] for c in table.claims]
             print(grid(["id", "comparison", "metric", "in words"], claims))
         notes = [f"{row.label}: {row.note}" for row in table.rows if row.note] + ([table.note] if table.note else [])
         print("".join(f"\nnote: {note}" for note in notes) + "\n")
     return 0
+
+
+def _comparison(claim: Claim) -> str:
+    if claim.relation == "monotone":
+        return " < ".join([claim.lhs, *claim.rhs])
+    return f"{claim.lhs} {'better than' if claim.relation == 'best' else claim.relation} {'; '.join(claim.rhs)}"
 
 
 def _settings(row: Row, table: Table) -> str:
@@ -91,7 +101,6 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def plan(arguments: argparse.Namespace) -> int:
     """`plan`."""
     made = make_plan(arguments.loaded)
-    check_plan(made.runs)
     protocol, _ = load_protocol(arguments.protocol)
     rate, source = _rate(made, protocol.seconds_per_megapixel, protocol.device)
     states = {key: RunDir.of(key).state for key in made.runs}

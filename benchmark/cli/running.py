@@ -14,7 +14,8 @@ from benchmark.cli.text import duration
 from benchmark.cost.audit import AuditRow, audit_table
 from benchmark.cost.audit_text import audit_markdown
 from benchmark.cost.cache import cached, get
-from benchmark.launch.rundir import RunDir, check_plan, write_atomic
+from benchmark.launch.local import Outcome, last_lines, run_all, slots
+from benchmark.launch.rundir import RunDir, write_atomic
 from benchmark.plan import Plan, make_plan
 from benchmark.report.cells import CountedCost
 from benchmark.spec.config import RunConfig
@@ -36,18 +37,15 @@ def cost(arguments: argparse.Namespace) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """`run`: prepare the data, train what is missing, count costs, render, print."""
     made = make_plan(arguments.loaded)
-    check_plan(made.runs)
     todo = [key for key in made.runs if RunDir.of(key).state != "done"]
     if todo:
         _prepare_data(made)
     _count(arguments.loaded)
-    failed: list[RunDir] = []
-    if todo:
-        failed = _train(made, todo, arguments.jobs, arguments.device)
+    outcome = _train(made, todo, arguments.jobs, arguments.device) if todo else Outcome()
     _render(arguments.loaded, show=True)
-    for broken in failed:
+    for broken in outcome.failed:
         _say_failed(broken)
-    return 1 if failed else 0
+    return 1 if outcome.failed or outcome.elsewhere else 0
 
 
 def submit(arguments: argparse.Namespace) -> int:
@@ -57,8 +55,8 @@ def submit(arguments: argparse.Namespace) -> int:
     from benchmark.launch.slurm import submit as submit_runs
 
     profile = load_cluster(arguments.cluster)
+    os.environ.update(profile.environment(os.environ))  # its roots are where the jobs will look
     made = make_plan(arguments.loaded)
-    check_plan(made.runs)
     refresh([RunDir.of(key) for key in made.runs])
     todo = [key for key in made.runs if RunDir.of(key).state in ("pending", "failed", "interrupted")]
     if not todo:
@@ -70,7 +68,7 @@ def submit(arguments: argparse.Namespace) -> int:
         directory = RunDir.of(key)
         directory.prepare(made.runs[key].config)
         runs.append(directory)
-    ids = submit_runs(runs, profile)
+    ids = submit_runs(runs, arguments.cluster)
     names = " ".join(arguments.tables) if not arguments.all else "--all"
     print(f"Submitted {len(ids)} run{'s'[: len(ids) != 1]} to {profile.name}: {', '.join(ids)}.")
     print(f"Follow them with: python -m benchmark status {names}")
@@ -103,7 +101,11 @@ def _render(tables: list[Table], show: bool) -> dict[str, list[Path]]:
         if audit:
             write_atomic(folder / "audit.md", audit_markdown(table, audit))
             paths.append(folder / "audit.md")
+        else:
+            (folder / "audit.md").unlink(missing_ok=True)
         written[table.id] = paths
+        if len(audit) < sum(not row.quoted for row in table.rows):
+            print(f"Costs are not counted yet: python -m benchmark cost {table.id}", file=sys.stderr)
         if show:
             print((folder / "table.md").read_text().rstrip() + "\n")
             print(f"Written to {folder}/: {', '.join(path.name for path in paths)}\n")
@@ -111,13 +113,14 @@ def _render(tables: list[Table], show: bool) -> dict[str, list[Path]]:
 
 
 def _counted(row: AuditRow) -> CountedCost:
-    """What a table shows of an audit."""
+    """What a table shows of an audit: the reading only where there is a print that it explains."""
+    verdict = row.gmacs_verdict
     return CountedCost(
         gmacs=row.gmacs,
         mparams=row.mparams,
-        reading_gmacs=row.reading_gmacs,
-        reading_name=row.convention,
-        reading_verdict=row.gmacs_verdict.text() if row.gmacs_verdict else None,
+        reading_gmacs=row.reading_gmacs if verdict else None,
+        reading_name=row.reading if verdict else None,
+        reading_verdict=verdict.text() if verdict else None,
     )
 
 
@@ -150,9 +153,7 @@ def _prepare_data(made: Plan) -> None:
             open_split(name, "train")  # says what to do where it cannot be read
 
 
-def _train(made: Plan, todo: list[str], jobs: int | None, device: str | None) -> list[RunDir]:
-    from benchmark.launch.local import run_all, slots
-
+def _train(made: Plan, todo: list[str], jobs: int | None, device: str | None) -> Outcome:
     directories, names = [], {}
     for key in todo:
         directory = RunDir.of(key)
@@ -171,11 +172,9 @@ def _train(made: Plan, todo: list[str], jobs: int | None, device: str | None) ->
     print(
         f"{len(outcome.done)} of {len(todo)} runs done, {duration(took)} of training and evaluation.", file=sys.stderr
     )
-    return outcome.failed
+    return outcome
 
 
 def _say_failed(run: RunDir) -> None:
-    from benchmark.launch.local import last_lines
-
     indented = "\n".join(f"    {line}" for line in last_lines(run).splitlines())
     print(f"\n{run.path} {run.state}: {run.status.get('error') or ''}\n{indented}", file=sys.stderr)

@@ -91,6 +91,12 @@ class AuditRow:
     gmacs_verdict: Verdict | None
     mparams_verdict: Verdict | None
 
+    @property
+    def reading(self) -> str:
+        """The convention, and the settings in which the counted network differs from the one trained."""
+        settings = ", ".join(f"{key}={value}" for key, value in self.variant.items())
+        return f"{self.convention}{f' with {settings}' if settings else ''}"
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return asdict(self)

@@ -26,13 +26,13 @@ def audit_markdown(table: Table, rows: Sequence[AuditRow]) -> str:
             row.gmacs_verdict.printed if row.gmacs_verdict else "",
             f"{row.gmacs:.3f}",
             f"{row.torch_gmacs:.3f} ({-row.torch_difference:+.2%})",
-            _reading(row),
+            row.reading,
             f"{row.reading_gmacs:.3f}",
             row.gmacs_verdict.text() if row.gmacs_verdict else "",
         )
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     lines += ["", *_parameters(rows), "", *_left_out(rows)]
-    reasons = dict.fromkeys((_reading(row), row.why) for row in rows if row.why)
+    reasons = dict.fromkeys((row.reading, row.why) for row in rows if row.why)
     if reasons:
         lines += ["", "Readings:", "", *(f"- {reading}: {why}" for reading, why in reasons)]
     used = dict.fromkeys([PLAIN, *(row.convention for row in rows)])
@@ -41,11 +41,6 @@ def audit_markdown(table: Table, rows: Sequence[AuditRow]) -> str:
     if missing:
         lines += ["", f"Quoted, or not counted yet: {'; '.join(missing)}."]
     return "\n".join(lines) + "\n"
-
-
-def _reading(row: AuditRow) -> str:
-    settings = ", ".join(f"{key}={value}" for key, value in row.variant.items())
-    return f"{row.convention}{f' with {settings}' if settings else ''}"
 
 
 def _parameters(rows: Sequence[AuditRow]) -> list[str]:

@@ -122,7 +122,7 @@ def prepare(
     for split in SPLITS:
         folder = split_folder(setting, split)
         manifest = _manifest(folder)
-        if manifest is None:
+        if manifest is None or len(list(folder.glob("[0-9]*.mp4"))) < setting.clips(split):
             folder.mkdir(parents=True, exist_ok=True)
             _render_missing(setting, split, folder, workers, progress)
             manifest = _write_index(setting, split, folder)
@@ -185,23 +185,28 @@ def usable_cores() -> int:
 
 
 def _write_index(setting: Setting, split: SplitName, folder: Path) -> dict[str, object]:
-    with (folder / "index.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(FIELDS)
-        for i in range(setting.clips(split)):
-            name = _clip_id(i)
-            writer.writerow([name, f"{name}.mp4", setting.frames, setting.height, setting.width, setting.label(i)])
-    (folder / "labels.txt").write_text("".join(f"{motion.name}\n" for motion in setting.motions))
+    lines = [",".join(FIELDS)]
+    for i in range(setting.clips(split)):
+        name = _clip_id(i)
+        size = f"{setting.frames},{setting.height},{setting.width}"
+        lines.append(f"{name},{name}.mp4,{size},{setting.label(i)}")
+    _replace(folder / "index.csv", "\n".join(lines) + "\n")
+    _replace(folder / "labels.txt", "".join(f"{motion.name}\n" for motion in setting.motions))
     manifest: dict[str, object] = {
         "generator": GENERATOR,
         "clips": setting.clips(split),
         "num_classes": setting.num_classes,
         "fingerprint": fingerprint_of(_read_index(folder)),
     }
-    partial = folder / f".split.json.{os.getpid()}.partial"
-    partial.write_text(json.dumps(manifest, indent=1))
-    partial.replace(folder / "split.json")
+    _replace(folder / "split.json", json.dumps(manifest, indent=1))
     return manifest
+
+
+def _replace(path: Path, text: str) -> None:
+    """Two processes may prepare at once: a file changes in one step, and both write the same."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def _read_index(folder: Path) -> list[Clip]:
@@ -242,15 +247,19 @@ def open_split(name: str | Setting, split: str) -> Split:
         )
     fingerprint = str(manifest["fingerprint"])
     clips = _read_index(folder)
+    if len(clips) != manifest["clips"]:
+        raise DataError(
+            f"{folder}/index.csv has {len(clips)} clips, not {manifest['clips']}; remove {folder} and prepare"
+        )
     return Split(setting.name, split, clips, setting.num_classes, fingerprint, open_store(folder, fingerprint))
 
 
 def check(name: str | Setting) -> list[str]:
     """What is wrong with a prepared data set, a line each. Every clip's packets are read, and a sample decoded."""
     setting = name if isinstance(name, Setting) else setting_of(name)
-    problems: list[str] = []
+    found: list[str] = []
     for split_name in SPLITS:
-        split = open_split(setting, split_name)
+        split, problems = open_split(setting, split_name), list[str]()
         for clip in split.clips:
             try:
                 info = probe(clip.path)
@@ -261,7 +270,16 @@ def check(name: str | Setting) -> list[str]:
                 problems.append(f"{clip.path}: {info.frames} frames of {info.height} x {info.width}, the index differs")
         if not problems and fingerprint_of(split.clips) != split.fingerprint:
             problems.append(f"{split.name}/{split.split}: the frames differ from those of the recorded fingerprint")
-    return problems
+        if not problems and split.store is not None:
+            last = len(split.clips) - 1
+            for i in {0, last // 2, last}:
+                every = range(split.clips[i].frames)
+                if not np.array_equal(split.store.read(i, every), read_frames(split.clips[i].path, every)):
+                    problems.append(
+                        f"{split.clips[i].path}: the stored frames differ from the file's; remove frames.json"
+                    )
+        found += problems
+    return found
 
 
 def describe() -> list[dict[str, object]]:

@@ -36,7 +36,7 @@ class VideoInfo:
 def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
     """The container and its first video stream; whatever goes wrong becomes a DecodeError that names the file."""
     if not path.is_file():
-        raise DecodeError(f"{path}: no such file; check the data set with `python -m benchmark data check NAME`")
+        raise DecodeError(f"{path}: no such file; prepare the data set again, or copy the file there")
     if path.stat().st_size == 0:
         raise DecodeError(f"{path}: the file is empty (an interrupted copy?); delete it and prepare or copy it again")
     try:

@@ -48,7 +48,10 @@ def open_store(folder: Path, fingerprint: str) -> FrameStore | None:
         manifest = json.loads((folder / MANIFEST).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
+    size = manifest["offsets"][-1] * manifest["height"] * manifest["width"] * 3
     if manifest.get("fingerprint") != fingerprint or not (folder / ARRAY).is_file():
+        return None
+    if (folder / ARRAY).stat().st_size < size:  # cut short: decode instead, until it is prepared again
         return None
     return FrameStore(folder, manifest["offsets"])
 

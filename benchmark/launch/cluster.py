@@ -27,7 +27,7 @@ class ClusterProfile(Strict):
     time_minutes: int = Field(ge=1, description="limit of one job, in minutes; a run that needs longer is requeued")
     cpus_per_task: int = Field(ge=1, description="cores of one task: of each GPU where there are GPUs")
     mem_gb: float = Field(gt=0, description="memory of one node's share of the job, in GB")
-    gpus_per_node: int = Field(0, ge=0, description="0 trains on CPUs")
+    gpus_per_node: int = Field(0, ge=0, le=1, description="0 trains on CPUs; a run uses one GPU at most")
     array_parallelism: int = Field(ge=1, description="runs of one array at the same time")
     max_array_size: int = Field(
         ge=2,
@@ -35,7 +35,6 @@ class ClusterProfile(Strict):
     )
     env: dict[str, str] = Field(default_factory=dict, description="for SLURM's commands and for the job")
     setup: tuple[str, ...] = Field((), description="shell lines of the batch script before the run")
-    poll_seconds: int = Field(60, ge=1, description="between two questions to the scheduler")
 
     @field_validator("time_minutes", mode="before")
     @classmethod

@@ -9,6 +9,7 @@ are never resumed in the middle.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -28,7 +29,15 @@ import torch
 from benchmark.data.datasets import Split, open_split
 from benchmark.data.loader import ClipDataset, epoch_order, make_loader
 from benchmark.launch.provenance import code_state, processor, versions
-from benchmark.launch.rundir import EXIT_CLAIMED, HEARTBEAT_SECONDS, ClaimedError, RunDir, write_atomic, write_json
+from benchmark.launch.rundir import (
+    BEAT_SECONDS,
+    EXIT_CLAIMED,
+    ClaimedError,
+    RunDir,
+    StaleRunError,
+    write_atomic,
+    write_json,
+)
 from benchmark.models.build import build_model
 from benchmark.report.metrics import all_metrics
 from benchmark.spec.config import RunConfig
@@ -54,9 +63,9 @@ class Reporter:
         self(0, 1)
 
     def __call__(self, step: int, steps: int) -> None:
-        """Called after every batch; writes at most once in a second."""
+        """Called after every batch; writes at most every BEAT_SECONDS."""
         now = time.monotonic()
-        if now - self.last < min(1.0, HEARTBEAT_SECONDS) and step != steps:
+        if now - self.last < BEAT_SECONDS and step != steps:
             return
         self.last = now
         if self.parent is not None and os.getppid() != self.parent:
@@ -93,6 +102,9 @@ def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: in
             result = _train_and_evaluate(run, run.config, torch.device(device or _best_device()), workers, parent)
         except (KeyboardInterrupt, Orphaned):
             _try_status(run, state="interrupted")
+            raise
+        except SystemExit:  # how submitit ends a job that it has put back into the queue
+            _try_status(run, state="queued", queued=time.time())
             raise
         except BaseException as error:
             _try_status(run, state="failed", error=f"{type(error).__name__}: {error}")
@@ -141,6 +153,7 @@ def _train_and_evaluate(
         freeze_all_but_first_bn(model)
     optimizer = make_optimizer(model, config.train)
     history = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
+    _write_metrics(run, history)  # a kill may have come between the checkpoint and its line
     env = _begin_env(run, device, train_split, val_split)
     report = Reporter(run, config.train.epochs, parent)
     dataset = ClipDataset(train_split, config.data, config.eval, frames_per_segment, config.seed, "train")
@@ -152,23 +165,40 @@ def _train_and_evaluate(
         summary = train_epoch(model, optimizer, batches, len(batches), epoch, config.train, report)
         history.append(summary)
         checkpoint.save(model, optimizer, history, write_atomic, run.path / "checkpoint.pt")
-        write_atomic(run.path / "metrics.jsonl", "".join(json.dumps(asdict(s)) + "\n" for s in history))
+        _write_metrics(run, history)
+        _write_env(run, env, started)
         _log(f"epoch {epoch + 1}/{config.train.epochs}: loss {summary.loss:.3f}, training top-1 {summary.top1:.1f}")
     report.start("evaluate", config.train.epochs)
     val = ClipDataset(val_split, config.data, config.eval, frames_per_segment, config.seed, "eval")
     batches = make_loader(val, config.train.batch_size, range(len(val)), workers)
     classes, precision = config.data.num_classes, config.train.precision
-    logits = predict(model, batches, len(val), classes, len(batches), precision, report)
-    result = _write_result(run, config, val_split, logits, history)
-    env["seconds"] = round(env.get("seconds", 0) + time.monotonic() - started, 1)
-    write_json(run.path / "env.json", env)
+    logits, readable = predict(model, batches, len(val), classes, len(batches), precision, report)
+    result = _write_result(run, config, val_split, logits, readable, history)
+    _write_env(run, env, started)
     write_json(run.path / "result.json", result)
     return result
 
 
+def _write_metrics(run: RunDir, history: list[EpochSummary]) -> None:
+    write_atomic(run.path / "metrics.jsonl", "".join(json.dumps(asdict(summary)) + "\n" for summary in history))
+
+
+def _write_env(run: RunDir, env: dict[str, Any], started: float) -> None:
+    """env.json with the time of all starts so far, up to their last finished epoch."""
+    seconds = round(env["seconds"] + time.monotonic() - started, 1)
+    write_json(run.path / "env.json", {**env, "seconds": seconds})
+
+
 def _begin_env(run: RunDir, device: torch.device, train: Split, val: Split) -> dict[str, Any]:
-    """Record this start; a start after the first is a resume, and the commits of all starts are kept."""
+    """Record this start; a start after the first is a resume, and the commits of all starts are kept.
+
+    Raises:
+        StaleRunError: the data are others than at the first start.
+    """
     before = run.env
+    fingerprints = {"train": train.fingerprint, "val": val.fingerprint}
+    if before.get("fingerprints", fingerprints) != fingerprints:
+        raise StaleRunError(f"the data changed since {run.path} was begun; remove the folder to run it on the new data")
     starts = [*before.get("starts", []), {"at": datetime.now(UTC).isoformat(timespec="seconds"), **code_state()}]
     env = {
         **before,
@@ -176,30 +206,36 @@ def _begin_env(run: RunDir, device: torch.device, train: Split, val: Split) -> d
         "resumes": len(starts) - 1,
         "versions": versions(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
-        "fingerprints": {"train": train.fingerprint, "val": val.fingerprint},
+        "fingerprints": fingerprints,
+        "seconds": before.get("seconds", 0.0),
     }
     write_json(run.path / "env.json", env)
     return env
 
 
 def _write_result(
-    run: RunDir, config: RunConfig, split: Split, logits: np.ndarray, history: list[EpochSummary]
+    run: RunDir,
+    config: RunConfig,
+    split: Split,
+    logits: np.ndarray,
+    readable: np.ndarray,
+    history: list[EpochSummary],
 ) -> dict[str, Any]:
     ids = np.array([clip.id for clip in split.clips])
     labels = np.array([clip.label for clip in split.clips])
     order = np.argsort(ids, kind="stable")
-    with (run.path / ".predictions.npz").open("wb") as file:
-        np.savez_compressed(file, ids=ids[order], labels=labels[order], logits=logits[order])
-    (run.path / ".predictions.npz").replace(run.path / "predictions.npz")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, ids=ids[order], labels=labels[order], logits=logits[order])
+    write_atomic(run.path / "predictions.npz", buffer.getvalue())
     return {
         "key": run.key,
         "seed": config.seed,
         "epochs": len(history),
         "metrics": all_metrics(logits[order], labels[order]),
         "num_clips": len(labels),
-        "unreadable_clips": int(np.isnan(logits).any(axis=1).sum()),
-        "unreadable_training_clips": history[-1].unreadable if history else 0,
-        "train_loss": history[-1].loss if history else None,
+        "unreadable_clips": int((~readable).sum()),
+        "unreadable_training_clips": max(summary.unreadable for summary in history),
+        "train_loss": history[-1].loss,
     }
 
 

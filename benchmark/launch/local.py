@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmark.launch.rundir import EXIT_CLAIMED, RunDir
 
+JOB = [sys.executable, "-m", "benchmark.launch.job"]
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 20.0
 
@@ -46,12 +47,15 @@ class Outcome:
 
 def slots(jobs: int | None = None, device: str | None = None) -> list[Slot]:
     """Places to run: one per GPU where there are GPUs, else one per core; `jobs` overrides how many."""
-    gpus = sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = chosen.split(",") if chosen else [str(i) for i, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
     if device is None:
         device = "cuda" if gpus else "cpu"
     if device == "cpu":
         count = jobs or len(os.sched_getaffinity(0))
         return [Slot({"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}, "cpu") for _ in range(count)]
+    if device != "cuda":  # one that the user picked: nothing to deal out
+        return [Slot({}, device) for _ in range(jobs or 1)]
     count = jobs or max(len(gpus), 1)
     return [Slot({"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {}, device) for i in range(count)]
 
@@ -95,8 +99,9 @@ def _start(run: RunDir, slot: Slot) -> subprocess.Popen[bytes]:
         [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
     with (run.path / "log.txt").open("ab") as log:
-        command = [sys.executable, "-m", "benchmark.launch.job", str(run.path), slot.device]
-        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return subprocess.Popen(
+            [*JOB, str(run.path), slot.device], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
 
 
 def _stop(processes: list[subprocess.Popen[bytes]]) -> None:

@@ -23,9 +23,11 @@ def _git(*arguments: str) -> str | None:
 
 
 def code_state() -> dict[str, Any]:
-    """Commit of the code, and a hash of what differs from it (None when nothing does, or without git)."""
+    """Commit of the code, and a hash of what differs from it, new files included (None: nothing does, or no git)."""
     commit = _git("rev-parse", "HEAD")
-    changes = _git("diff", "HEAD", "--", "benchmark", "tables")
+    changes = _git("diff", "HEAD", "--", ".", ":!results") or ""
+    for name in (_git("ls-files", "--others", "--exclude-standard", "--", "*.py", "*.yaml") or "").splitlines():
+        changes += f"{name}\n{(REPOSITORY / name).read_text(errors='replace')}"
     digest = hashlib.sha256(changes.encode()).hexdigest()[:12] if changes else None
     return {"commit": commit.strip() if commit else None, "changes": digest}
 

@@ -24,7 +24,7 @@ from benchmark.plan import PlannedRun
 from benchmark.spec.config import RunConfig
 
 State = Literal["done", "running", "queued", "failed", "interrupted", "pending"]
-HEARTBEAT_SECONDS = 5.0
+BEAT_SECONDS = 1.0
 SILENT_SECONDS = 120.0
 EXIT_CLAIMED = 75
 """Exit status of a process that finds its run held by another one."""
@@ -64,11 +64,14 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Content of a JSON file, or None where there is none."""
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError("not a mapping")
     except FileNotFoundError:
         return None
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise StaleRunError(f"{path} is damaged ({error}); remove its folder to run it again") from None
+    return content
 
 
 @dataclass(frozen=True)
@@ -94,18 +97,25 @@ class RunDir:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """result.json, or None while the run does not count."""
-        return read_json(self.path / "result.json")
+        """result.json, or None while the run does not count.
+
+        Raises:
+            StaleRunError: it is damaged, or another run's.
+        """
+        result = read_json(self.path / "result.json")
+        if result is not None and (not isinstance(result.get("metrics"), dict) or result.get("key") != self.key):
+            raise StaleRunError(f"{self.path}/result.json is not this run's; remove its folder to run it again")
+        return result
 
     @property
     def env(self) -> dict[str, Any]:
         """env.json: commit, versions, hardware, time taken, resumes; empty before the first start."""
-        return read_json(self.path / "env.json") or {}
+        return _readable(self.path / "env.json")
 
     @property
     def status(self) -> dict[str, Any]:
         """status.json: state, epoch, step, host, pid, job; empty before the run was launched."""
-        return read_json(self.path / "status.json") or {}
+        return _readable(self.path / "status.json")
 
     def set_status(self, **values: Any) -> None:
         """Replace status.json, keeping the values that are not given."""
@@ -132,6 +142,8 @@ class RunDir:
         """
         stored = read_json(self.path / "config.json")
         if stored is None:
+            if (self.path / "result.json").exists():
+                raise StaleRunError(f"{self.path} has lost its config.json; remove the folder to run it again")
             return
         old, new = _flat(stored), _flat(config.model_dump(mode="json"))
         differing = [
@@ -180,6 +192,9 @@ class RunDir:
                     raise
                 if self.state == "running":  # a file system without locks: the heartbeat has to do
                     raise ClaimedError(f"{self.path} is being run by {self.status.get('host')}") from None
+            for name in ("checkpoint.pt", "predictions.npz"):
+                for left in self.path.glob(f".{name}.*"):  # half-written by a killed process
+                    left.unlink(missing_ok=True)
             yield
 
 
@@ -197,6 +212,13 @@ def check_plan(runs: dict[str, PlannedRun]) -> None:
             errors.append(str(error))
     if errors:
         raise StaleRunError("\n".join(errors))
+
+
+def _readable(path: Path) -> dict[str, Any]:
+    """Content of a file that decides nothing: a damaged one is as good as none."""
+    with contextlib.suppress(StaleRunError):
+        return read_json(path) or {}
+    return {}
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

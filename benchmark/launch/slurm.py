@@ -7,7 +7,9 @@ cluster: SLURM is asked only about runs that are queued. Imports without torch, 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,10 @@ from benchmark.launch.rundir import RunDir, read_json, runs_root, write_json
 from benchmark.spec.source import SpecError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+MOST_TIMEOUTS = 100
+"""Times that a run may reach its job's time limit and go on in another job."""
+SUBMISSION_SECONDS = 300.0
+"""A run that is queued for longer without a job id was never submitted."""
 
 
 class ClusterError(Exception):
@@ -45,8 +51,12 @@ class ClusterJob:
         return DelayedSubmission(self)
 
 
-def submit(runs: Sequence[RunDir], profile: ClusterProfile) -> list[str]:
+def submit(runs: Sequence[RunDir], cluster: str) -> list[str]:
     """Queue prepared run directories as job arrays no longer than the cluster allows.
+
+    Args:
+        runs: prepared, none of them done or on its way.
+        cluster: name of a profile, or path of one.
 
     Returns:
         The job ids, in the order of `runs`.
@@ -56,10 +66,12 @@ def submit(runs: Sequence[RunDir], profile: ClusterProfile) -> list[str]:
     """
     import submitit
 
+    profile = load_cluster(cluster)
+    known_as = str(Path(cluster).resolve()) if cluster.endswith((".yaml", ".yml")) else cluster
     os.environ.update(profile.environment(os.environ))
     folder = runs_root().resolve() / ".slurm"
     try:
-        executor = submitit.AutoExecutor(folder=folder, cluster="slurm")
+        executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=MOST_TIMEOUTS)
     except RuntimeError as error:
         raise ClusterError(f"cluster '{profile.name}': {error}. Is SLURM installed here, and running?") from None
     executor.update_parameters(**_parameters(profile))
@@ -70,7 +82,7 @@ def submit(runs: Sequence[RunDir], profile: ClusterProfile) -> list[str]:
         chunk = runs[start : start + profile.max_array_size]
         for run in chunk:  # before the jobs exist: from then on status.json is theirs
             (run.path / "job.json").unlink(missing_ok=True)
-            run.set_status(state="queued", error=None)
+            run.set_status(state="queued", queued=time.time(), error=None)
         try:
             jobs = executor.submit_array([ClusterJob(str(run.path.resolve()), device, workers) for run in chunk])
         except (subprocess.CalledProcessError, submitit.core.utils.FailedJobError) as error:
@@ -79,7 +91,7 @@ def submit(runs: Sequence[RunDir], profile: ClusterProfile) -> list[str]:
             raise ClusterError(f"cluster '{profile.name}' refused the jobs: {error}") from None
         for run, job in zip(chunk, jobs, strict=True):
             log = str(job.paths.stderr)
-            write_json(run.path / "job.json", {"id": job.job_id, "cluster": profile.name, "log": log})
+            write_json(run.path / "job.json", {"id": job.job_id, "cluster": known_as, "log": log})
             ids.append(job.job_id)
     return ids
 
@@ -89,8 +101,8 @@ def _parameters(profile: ClusterProfile) -> dict[str, Any]:
     exports = {name: str(Path(value).resolve()) for name, value in roots.items() if value}
     exports.setdefault("BENCHMARK_DATA", str(Path("data").resolve()))
     exports["BENCHMARK_RUNS"] = str(runs_root().resolve())
-    setup = [f"export PYTHONPATH={REPOSITORY}${{PYTHONPATH:+:$PYTHONPATH}}"]
-    setup += [f"export {name}={value!r}" for name, value in (exports | profile.env).items()]
+    setup = [f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}${{PYTHONPATH:+:$PYTHONPATH}}"]
+    setup += [f"export {name}={shlex.quote(value)}" for name, value in (profile.env | exports).items()]
     parameters: dict[str, Any] = {
         "name": "benchmark",
         "timeout_min": profile.time_minutes,
@@ -117,7 +129,8 @@ def refresh(runs: Sequence[RunDir]) -> None:
             continue
         job = read_json(run.path / "job.json")
         if job is None:
-            run.set_status(state="pending")  # the submission was cut off before SLURM answered
+            if time.time() - run.status.get("queued", 0) > SUBMISSION_SECONDS:
+                run.set_status(state="pending")  # the submission was cut off before SLURM answered
             continue
         by_cluster.setdefault(job["cluster"], []).append((run, job))
     for cluster, members in by_cluster.items():

@@ -9,7 +9,8 @@ Choices, where the paper's text and its released code differ or are silent:
 * Quiet's input is the first frame of each triple (released code). Eq. 4, the mean of the triple minus its MBPM, is
   `complement`: with the MBPM's kernel normalised to sum 1 it is little else than the negative MBPM, whose values are
   a hundred times the image's. Its gradient also reaches the MBPM. `average` is the mean alone.
-* Quiet's input is resized bilinearly, align_corners False, no anti-aliasing, and not at all where the sizes agree.
+* Quiet's input is resized bilinearly, align_corners False, no anti-aliasing, and not at all where the sizes agree. The
+  factor is quiet_size / data.size, also for views larger than data.size, so that the pathways keep their ratio.
 * `quiet_segments` < N keeps the segments in which the centres of that many equal parts of the clip lie (8 to 4: 1, 3,
   5, 7; 8 to 6: 0, 2, 3, 4, 6, 7, from 0).
 * Dropout belongs to the classifier: it acts on what enters `fc`, so a fusion before it has one mask and a fusion
@@ -55,7 +56,7 @@ class Bqn(nn.Module):
         super().__init__()
         self.segments = data.segments
         self.quiet_segments = config.quiet_segments or data.segments
-        self.quiet_size = config.quiet_size or data.size
+        self.quiet_scale = (config.quiet_size or data.size) / data.size
         self.quiet_input = config.quiet_input
         self.fusion = config.fusion
         m = config.mbpm
@@ -113,7 +114,8 @@ class Bqn(nn.Module):
                 quiet = quiet - busy.unflatten(0, (-1, self.segments))
         if self.quiet_segments != self.segments:
             quiet = quiet[:, subsampled_segments(self.segments, self.quiet_segments)]
-        return busy, resize(quiet.flatten(0, 1), (self.quiet_size, self.quiet_size))
+        height, width = (round(side * self.quiet_scale) for side in x.shape[-2:])
+        return busy, resize(quiet.flatten(0, 1), (height, width))
 
     def fuse(self, busy: Tensor, quiet: Tensor) -> Tensor:
         """Logits (B, num_classes) from features per segment, (B, N, C) and (B, quiet_segments, C)."""

@@ -25,15 +25,17 @@ def _seed_result(seed: int, run: RunDir) -> SeedResult:
     result = run.result
     if result is None:
         return SeedResult(seed, run.key, run.state, note=str(run.status.get("error") or ""))
-    unreadable = result["unreadable_clips"]
+    unreadable, untrained = result["unreadable_clips"], result.get("unreadable_training_clips", 0)
+    notes = [f"{unreadable} clips unreadable, counted as wrong"] if unreadable else []
+    notes += [f"{untrained} training clips unreadable, left out"] if untrained else []
     return SeedResult(
         seed,
         run.key,
         "done",
         metrics=result["metrics"],
-        predictions=partial(_read_predictions, run),
+        predictions=partial(_read_predictions, run) if (run.path / "predictions.npz").exists() else None,
         env=run.env,
-        note=f"{unreadable} clips unreadable, counted as wrong" if unreadable else "",
+        note="; ".join(notes),
     )
 
 

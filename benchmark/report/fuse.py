@@ -1,4 +1,8 @@
-"""Rows that average the predictions of other rows: their runs with the same seed are one fused result."""
+"""Rows that average the predictions of other rows: their runs with the same seed are one fused result.
+
+What is averaged are softmax probabilities, so that no network counts for more because its logits are larger. The papers
+say "prediction scores"; the released ensemble code averages logits.
+"""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def _readings(table: Table, costs: Mapping[str, CountedCost]) -> list[str]:
             said = f"{cost.reading_gmacs:.{decimals}f} ({flat(row.label)})"
             groups.setdefault((cost.reading_name, cost.reading_verdict or ""), []).append(said)
     return [
-        f"GMACs read as {pretty(name)}: {', '.join(values)}{': ' if verdict else ''}{pretty(verdict)}."
+        f"Printed GMACs read as {pretty(name)}: {', '.join(values)}{': ' if verdict else ''}{pretty(verdict)}."
         for (name, verdict), values in groups.items()
     ]
 

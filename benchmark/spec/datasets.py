@@ -24,8 +24,15 @@ class DatasetInfo:
 DATASETS: dict[str, DatasetInfo] = {
     info.name: info
     for info in (
-        DatasetInfo("motionpairs", "motionpairs (embedded)", 8, 600, 480, generated=True),
-        DatasetInfo("motionpairs-tiny", "motionpairs, a few clips", 8, 48, 32, generated=True),
+        DatasetInfo("motionpairs", "motionpairs", 8, 600, 480, generated=True),
+        DatasetInfo(
+            "motionpairs-tiny",
+            "80 clips of motionpairs (accuracies mean nothing)",
+            8,
+            48,
+            32,
+            generated=True,
+        ),
         DatasetInfo("motionpairs-hard", "motionpairs, hard setting", 12, 24_000, 4_800, generated=True),
         DatasetInfo("something-v1", "Something-Something V1", 174, 86_017, 11_522),
     )

@@ -86,7 +86,9 @@ def load_protocol(name: str) -> tuple[Protocol, Layer]:
         where = shown(tables_root() / "protocols")
         raise SpecError([Problem(where, 0, f"no protocol '{name}'.{did_you_mean(name, protocol_names())}")])
     source = read_yaml(path, shown(path))
-    protocol = _parse(Protocol, source, extra={"name": name})
+    protocol, problems = _parse(Protocol, source, extra={"name": name})
+    if protocol is None or problems:
+        raise SpecError(problems)
     return protocol, _layer(source, protocol.set, ("set",))
 
 
@@ -104,13 +106,17 @@ def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, .
     protocol, protocol_layer = load_protocol(protocol_name)
     path = table_paths().get(target, Path(target))
     source = read_yaml(path, shown(path))
-    spec = _parse(TableSpec, source)
-    problems = list(_cross_checks(spec, source))
+    spec, problems = _parse(TableSpec, source)
+    if spec is None:
+        raise SpecError(problems)
+    problems += _cross_checks(spec, source, path)
     base = _base_layer(spec.base, source, ("base",), problems)
     table_layer = _layer(source, spec.set, ("set",))
     rows: list[Row] = []
     for i, row in enumerate(spec.rows):
         below = _base_layer(row.base, source, ("rows", i, "base"), problems) if row.base else base
+        if below is None:
+            continue
         resolver = _RowResolver(
             paper=below | table_layer | _layer(source, row.set, ("rows", i, "set")),
             scaled=below | table_layer | protocol_layer | _layer(source, row.set, ("rows", i, "set")),
@@ -178,7 +184,7 @@ class _RowResolver:
         paper, _ = resolve(self.paper, self.where)
         if paper is None:
             return None
-        return self._resolve(self.scaled | _scaled_layer(paper, protocol, protocol_layer))
+        return self._resolve(self.scaled | _scaled_layer(paper, protocol, protocol_layer, self.paper, self.where))
 
 
 def _canonical(config: RunConfig) -> RunConfig:
@@ -194,8 +200,10 @@ def _canonical(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"model": model.model_copy(update=update)}) if update else config
 
 
-def _scaled_layer(config: RunConfig, protocol: Protocol, protocol_layer: Layer) -> Layer:
-    """The protocol's factors applied to every scaled field that the protocol does not set itself."""
+def _scaled_layer(
+    config: RunConfig, protocol: Protocol, protocol_layer: Layer, origin: Layer, where: tuple[str, int]
+) -> Layer:
+    """The protocol's factors on every scaled field that it does not set itself, located where the field was written."""
     factors = {"spatial": protocol.spatial, "width": protocol.width}
     layer: Layer = {}
 
@@ -208,7 +216,8 @@ def _scaled_layer(config: RunConfig, protocol: Protocol, protocol_layer: Layer) 
                 walk(value, f"{dotted}.")
             elif kind and value is not None and dotted not in protocol_layer:
                 scaled = value * factors[str(kind)]
-                layer[dotted] = Setting(round(scaled) if kind == "spatial" else scaled, "", 0)
+                written = origin.get(dotted) or Setting(value, *where)
+                layer[dotted] = Setting(round(scaled) if kind == "spatial" else scaled, written.file, written.line)
 
     walk(config, "")
     return layer
@@ -216,19 +225,20 @@ def _scaled_layer(config: RunConfig, protocol: Protocol, protocol_layer: Layer) 
 
 def _base_layer(
     name: str, source: Located, at: tuple[str | int, ...], problems: list[Problem], depth: int = 0
-) -> Layer:
+) -> Layer | None:
+    """The settings of a base and of those that it builds on; None, and a problem, where one is missing."""
     folder = tables_root() / "bases"
     path = folder / f"{name}.yaml"
     if not path.exists() or depth > 8:
         names = sorted(p.stem for p in folder.glob("*.yaml"))
         reason = f"no base '{name}' in {shown(folder)}." if depth <= 8 else f"base '{name}' builds on itself."
         problems.append(Problem(source.file, source.line(*at), f"{reason}{did_you_mean(name, names)}"))
-        return {}
+        return None
     found = read_yaml(path, shown(path))
     values = dict(found.data)
     parent = values.pop("base", None)
     below = _base_layer(str(parent), found, ("base",), problems, depth + 1) if parent else {}
-    return below | _layer(found, values, ())
+    return None if below is None else below | _layer(found, values, ())
 
 
 def _layer(source: Located, values: dict[str, Any], at: tuple[str | int, ...]) -> Layer:
@@ -241,18 +251,38 @@ def _layer(source: Located, values: dict[str, Any], at: tuple[str | int, ...]) -
     return flatten(values, source.file, line_of)
 
 
-def _parse(cls: type[Model], source: Located, extra: dict[str, Any] | None = None) -> Model:
+def _parse(
+    cls: type[Model], source: Located, extra: dict[str, Any] | None = None
+) -> tuple[Model | None, list[Problem]]:
+    """A file's content as `cls`, and its problems. Where only keys are unknown, the rest is used and so checked too."""
+    data = {**source.data, **(extra or {})}
     try:
-        return cls.model_validate({**source.data, **(extra or {})}, strict=True)
+        return cls.model_validate(data, strict=True), []
     except pydantic.ValidationError as error:
-        problems = []
-        for detail in error.errors():
-            *parents, leaf = [*detail["loc"]] or [""]
-            group = cls if not parents else _model_at(cls, parents)
-            valid = [key for key in keys_below(group) if "." not in key] if group else []
-            text = problem_text(detail, str(leaf), valid)
-            problems.append(Problem(source.file, source.line(*detail["loc"]), text))
-        raise SpecError(problems) from None
+        details = error.errors()
+    problems = []
+    for detail in details:
+        *parents, leaf = [*detail["loc"]] or [""]
+        group = cls if not parents else _model_at(cls, parents)
+        valid = [key for key in keys_below(group) if "." not in key] if group else []
+        text = problem_text(detail, str(leaf), valid)
+        problems.append(Problem(source.file, source.line(*detail["loc"]), text))
+    unknown = {detail["loc"] for detail in details if detail["type"] == "extra_forbidden"}
+    if len(unknown) < len(details):
+        return None, problems
+    try:
+        return cls.model_validate(_without(data, unknown), strict=True), problems
+    except pydantic.ValidationError:
+        return None, problems
+
+
+def _without(value: Any, paths: set[tuple[str | int, ...]], at: tuple[str | int, ...] = ()) -> Any:
+    """A copy of nested data that lacks the values at `paths`."""
+    if isinstance(value, dict):
+        return {k: _without(v, paths, (*at, k)) for k, v in value.items() if (*at, k) not in paths}
+    if isinstance(value, tuple):
+        return tuple(_without(v, paths, (*at, i)) for i, v in enumerate(value))
+    return value
 
 
 def _model_at(cls: type[Strict], path: list[str | int]) -> type[Strict] | None:
@@ -262,7 +292,7 @@ def _model_at(cls: type[Strict], path: list[str | int]) -> type[Strict] | None:
     return named[-1] if named and not (path and path[-1] in ("set", "printed")) else None
 
 
-def _cross_checks(spec: TableSpec, source: Located) -> Iterator[Problem]:
+def _cross_checks(spec: TableSpec, source: Located, path: Path) -> Iterator[Problem]:
     """What no single key shows: labels that do not exist, repeated or malformed ones, unknown columns."""
 
     def problem(message: str, *at: str | int) -> Problem:
@@ -271,7 +301,14 @@ def _cross_checks(spec: TableSpec, source: Located) -> Iterator[Problem]:
     labels = [row.label for row in spec.rows]
     expected = f"{spec.paper}-{spec.table}"
     if Path(source.file).stem != spec.table:
-        yield problem(f"table '{spec.table}' is in a file named '{Path(source.file).name}'", "table")
+        name = Path(source.file).name
+        yield problem(f"table '{spec.table}' is in a file named '{name}': write `table: {path.stem}`", "table")
+    home = table_paths().get(expected)
+    if path.resolve().is_relative_to(tables_root().resolve()):
+        if path.parent.name != spec.paper:
+            yield problem(f"a table of '{spec.paper}' is in the folder '{path.parent.name}'", "paper")
+    elif home is not None:
+        yield problem(f"'{expected}' is {shown(home)}; give a table of your own another `paper` or `table`", "paper")
     parts = spec.label.count(" | ")
     for i, row in enumerate(spec.rows):
         if labels.index(row.label) != i:
@@ -279,6 +316,8 @@ def _cross_checks(spec: TableSpec, source: Located) -> Iterator[Problem]:
         if row.label.count(" | ") != parts:
             yield problem(f"label '{row.label}' must have {parts + 1} part(s) like '{spec.label}'", "rows", i, "label")
         for key in row.printed:
+            if COLUMNS[key].unit == "%" and not 0 <= row.printed[key] <= 100:
+                yield problem(f"printed.{key} is {row.printed[key]:g}, not a percentage", "rows", i, "printed", key)
             if key not in spec.columns:
                 yield problem(f"printed.{key} is not among the table's columns", "rows", i, "printed", key)
         for name in row.average:
@@ -289,6 +328,8 @@ def _cross_checks(spec: TableSpec, source: Located) -> Iterator[Problem]:
     if spec.baseline is not None and spec.baseline not in labels:
         yield problem(f"no row '{spec.baseline}'.{did_you_mean(spec.baseline, labels)}", "baseline")
     for i, claim in enumerate(spec.claims):
+        if any(other.id == claim.id for other in spec.claims[:i]):
+            yield problem(f"claim id '{claim.id}' is given twice", "claims", i, "id")
         if not claim.id.startswith(f"{expected}."):
             yield problem(f"claim id '{claim.id}' must begin with '{expected}.'", "claims", i, "id")
         for name in (claim.lhs, *claim.rhs):

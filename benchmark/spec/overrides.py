@@ -118,8 +118,10 @@ def _problem(detail: Any, layer: Layer, where: tuple[str, int]) -> Problem:
         detail = {**detail, "input": layer["model.name"].value}
         path.append("name")
     dotted = ".".join(path)
-    setting = layer.get(dotted) or next((s for key, s in layer.items() if key.startswith(f"{dotted}.")), None)
-    leaf_error = dotted in layer or detail["type"] == "extra_forbidden"
+    enclosing = [".".join(path[:end]) for end in range(len(path), 1, -1)]
+    setting = next((layer[key] for key in enclosing if key in layer), None)
+    leaf_error = setting is not None or detail["type"] == "extra_forbidden"
+    setting = setting or next((s for key, s in layer.items() if key.startswith(f"{dotted}.")), None)
     file, line = (setting.file, setting.line) if setting and leaf_error else where
     name = layer["model.name"].value if "model.name" in layer else "bqn"
     valid = config_keys(name)

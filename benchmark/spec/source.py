@@ -79,6 +79,8 @@ def read_yaml(path: Path, shown_as: str | None = None) -> Located:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Resolver)
     except FileNotFoundError:
         raise SpecError([Problem(name, 0, "no such file")]) from None
+    except OSError as error:
+        raise SpecError([Problem(name, 0, f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError as error:
         raise SpecError([Problem(name, 0, f"is not UTF-8 text: {error.reason} at byte {error.start}")]) from None
     except yaml.MarkedYAMLError as error:
@@ -109,9 +111,16 @@ def read_yaml(path: Path, shown_as: str | None = None) -> Located:
                 lines[(*at, i)] = item.start_mark.line + 1
             return tuple(build(item, (*at, i)) for i, item in enumerate(node.value))
         texts[at] = str(node.value)
-        return scalars.construct_object(node)
+        try:
+            return scalars.construct_object(node)
+        except yaml.MarkedYAMLError as error:
+            problems.append(Problem(name, node.start_mark.line + 1, f"cannot be used: {error.problem}"))
+            return None
 
-    data = build(root, ())
+    try:
+        data = build(root, ())
+    except RecursionError:
+        raise SpecError([Problem(name, 0, "refers to itself")]) from None
     if problems:
         raise SpecError(problems)
     return Located(name, data, lines, texts)

@@ -167,3 +167,10 @@ class Protocol(Strict):
         None, gt=0, description="time per million input pixels, for the estimate; None where it was never measured"
     )
     note: str = ""
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) != len(seeds) or min(seeds) < 0:
+            raise ValueError(f"seeds must be distinct and not negative, got {list(seeds)}")
+        return seeds

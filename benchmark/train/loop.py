@@ -32,6 +32,10 @@ class EpochSummary:
     unreadable: int
 
 
+class NoClipsError(Exception):
+    """An epoch had no clip to train on."""
+
+
 class DivergedError(Exception):
     """The loss is not finite: the run cannot go on."""
 
@@ -65,6 +69,7 @@ def train_epoch(
 
     Raises:
         DivergedError: the loss is not finite.
+        NoClipsError: no clip could be read.
     """
     device = next(model.parameters()).device
     model.train()
@@ -75,7 +80,7 @@ def train_epoch(
         lr = lr_at(epoch + step / steps, recipe)
         set_lr(optimizer, lr)
         unreadable += int((~item.readable).sum())
-        if item.readable.sum() > 1:  # batch normalisation cannot train on a single clip
+        if item.readable.any():
             frames = item.frames[item.readable].to(device, non_blocking=True)
             labels = item.label[item.readable].to(device, non_blocking=True)
             with autocast(device, recipe.precision):
@@ -92,8 +97,9 @@ def train_epoch(
             correct += int((logits.argmax(1) == labels).sum())
             seen += len(labels)
         on_step(step + 1, steps)
-    count = max(seen, 1)
-    return EpochSummary(epoch, lr, loss_sum / count, 100 * correct / count, seen, unreadable)
+    if not seen:
+        raise NoClipsError(f"none of the {unreadable} training clips of epoch {epoch + 1} could be read")
+    return EpochSummary(epoch, lr, loss_sum / seen, 100 * correct / seen, seen, unreadable)
 
 
 @torch.no_grad()
@@ -105,8 +111,8 @@ def predict(
     steps: int,
     precision: str,
     on_step: OnStep,
-) -> np.ndarray:
-    """Logits of every clip, averaged over its views.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of every clip, averaged over its views, and which clips could be read.
 
     Args:
         model: on its device.
@@ -118,17 +124,18 @@ def predict(
         on_step: progress.
 
     Returns:
-        (clips, classes) float32; a row of NaN where the clip could not be read.
+        Logits (clips, classes) float32, a row of NaN where the clip could not be read; and readable (clips,) bool.
     """
     device = next(model.parameters()).device
     model.eval()
-    logits = np.full((clips, classes), np.nan, dtype=np.float32)
+    logits, could_read = np.full((clips, classes), np.nan, dtype=np.float32), np.zeros(clips, dtype=bool)
     for step, item in enumerate(batches):
         frames, readable = item.frames[item.readable], item.place[item.readable].numpy()
         if len(readable):
             count, views = frames.shape[:2]
             with autocast(device, precision):
                 out = model(normalise(frames.flatten(0, 1).to(device, non_blocking=True)))
+            could_read[readable] = True
             logits[readable] = out.float().unflatten(0, (count, views)).mean(1).cpu().numpy()
         on_step(step + 1, steps)
-    return logits
+    return logits, could_read

@@ -2,8 +2,8 @@
 
 SGD with momentum, no Nesterov. Every parameter has a role, and a recipe gives each role multipliers of the learning
 rate and of the weight decay. The BQN paper says only that the classifier's learning rate and weight decay are 5 times
-the base's; its released code multiplies the rate by 5 and the decay by 0, and does so for the stems too. That code is
-the `bqn` recipe.
+the base's; its released code multiplies the rate by 5 and the decay by 0, and the rate of the stems by 5 too. That
+code is the `bqn` recipe.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def test_an_unknown_key_names_its_line_and_the_nearest_key(tmp_path: Path) -> No
             "{top_1: 50.0}",
             "t1.yaml:8: printed: unknown column 'top_1'; known: top1, top5, mean_class_acc, gmacs, mparams, num_bplc",
         ),
-        ("table: t1", "table: t2", "t1.yaml:2: table 't2' is in a file named 't1.yaml'"),
+        ("table: t1", "table: t2", "t1.yaml:2: table 't2' is in a file named 't1.yaml': write `table: t1`"),
         ("caption: A table.\n", "", "t1.yaml:1: 'caption' is required"),
     ],
 )
@@ -106,8 +106,41 @@ def test_each_mistake_is_one_clear_sentence(tmp_path: Path, old: str, new: str, 
 
 
 def test_all_errors_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
-    text = GOOD.replace("model.num_bplc: 4", "model.num_bplcs: 4, train.lrr: 1").replace("rhs: B", "rhs: C")
-    assert [p.split(":")[1] for p in problems(tmp_path, text)] == ["10", "10", "13"]
+    """An unknown key of the file, of a row and of the config, a wrong value, and a claim on a missing row."""
+    text = GOOD.replace("set: {model.num_bplc: 4}", "set: {model.num_bplcs: 4, train.lr: -1}\n    nte: x")
+    text = text.replace("rhs: B", "rhs: C").replace("caption:", "captoin: y\ncaption:")
+    assert [p.split(":")[1] for p in problems(tmp_path, text)] == ["3", "11", "11", "12", "15"]
+
+
+def test_a_missing_base_is_the_only_error_of_its_rows(tmp_path: Path) -> None:
+    assert len(problems(tmp_path, GOOD.replace("base: bqn_r50", "base: nothing"))) == 1
+
+
+def test_a_value_that_is_wrong_only_at_the_protocols_scale_is_found_where_it_was_written(tmp_path: Path) -> None:
+    found = problems(tmp_path, GOOD.replace("model.num_bplc: 4", "data.size: 24"))
+    assert found == ["t1.yaml:10: 'data.size': the value 6 should be greater than or equal to 8"]
+
+
+def test_a_wrong_item_of_a_list_is_found_at_the_list(tmp_path: Path) -> None:
+    found = problems(tmp_path, GOOD.replace("model.num_bplc: 4", "model.bplc_stages: [res2, res9]"))
+    assert found[0].startswith("t1.yaml:10: 'model.bplc_stages.1' cannot be 'res9'")
+
+
+def test_a_copy_of_a_known_table_cannot_take_its_place(tmp_path: Path) -> None:
+    text = GOOD.replace("paper: mine", "paper: bqn").replace("table: t1", "table: 3b").replace("mine-t1", "bqn-3b")
+    path = tmp_path / "3b.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError, match=r"'bqn-3b' is tables/bqn/3b\.yaml; give a table of your own another"):
+        load_table(str(path))
+
+
+def test_folders_and_strange_tags(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").mkdir()
+    with pytest.raises(SpecError, match="cannot be read: Is a directory"):
+        read_yaml(tmp_path / "x.yaml")
+    (tmp_path / "y.yaml").write_text("a: !foo 1\n")
+    with pytest.raises(SpecError, match=r"y\.yaml:1: cannot be used"):
+        read_yaml(tmp_path / "y.yaml")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+"""Crops against the rules of the papers' code, worked out by hand, and resizing against Pillow."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmark.data.transforms import (
+    cut,
+    eval_transform,
+    multiscale_box,
+    normalise,
+    resize,
+    scale_short_side,
+    to_tensor,
+    view_boxes,
+)
+
+
+def boxes(height: int, width: int, size: int) -> set[tuple[int, int, int, int]]:
+    rng = np.random.default_rng(0)
+    drawn = [multiscale_box(height, width, size, False, rng) for _ in range(4000)]
+    return {(b.top, b.left, b.height, b.width) for b in drawn}
+
+
+def test_multiscale_crops_are_the_ten_sizes_at_the_thirteen_places() -> None:
+    found = boxes(256, 340, 224)
+    sizes = {(height, width) for _, _, height, width in found}
+    sides = (256, 224, 192, 168)
+    assert sizes == {(a, b) for i, a in enumerate(sides) for j, b in enumerate(sides) if abs(i - j) <= 1}
+    at_192 = {(top, left) for top, left, height, width in found if (height, width) == (192, 192)}
+    down, across = (256 - 192) // 4, (340 - 192) // 4
+    grid = [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2), (0, 2), (4, 2), (2, 0), (2, 4), (1, 1), (1, 3), (3, 1), (3, 3)]
+    assert at_192 == {(r * down, c * across) for r, c in grid}
+
+
+def test_a_crop_within_three_pixels_of_the_input_is_taken_at_the_input_size() -> None:
+    assert {height for _, _, height, _ in boxes(258, 258, 224)} == {258, 224, 193, 170}  # int(258 * .875) is 225
+
+
+def test_evaluation_boxes() -> None:
+    [centre] = view_boxes(256, 341, 224, 1)
+    assert (centre.top, centre.left, centre.height) == (16, 58, 224)
+    three = view_boxes(256, 340, 256, 3)
+    assert [(b.top, b.left) for b in three] == [(0, 0), (0, 84), (0, 42)]
+    ten = view_boxes(256, 340, 224, 10)
+    assert [b.flip for b in ten] == [False] * 5 + [True] * 5
+    with pytest.raises(ValueError, match="does not fit"):
+        view_boxes(64, 80, 72, 1)
+
+
+def test_resizing_is_pillows_to_one_grey_level() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+    ours = resize(to_tensor(image[None]), 40, 40)[0].permute(1, 2, 0).numpy().astype(int)
+    pillow = np.asarray(Image.fromarray(image).resize((40, 40), Image.Resampling.BILINEAR)).astype(int)
+    assert np.abs(ours - pillow).max() <= 1
+
+
+def test_the_shorter_side_is_scaled_in_either_orientation() -> None:
+    assert scale_short_side(torch.zeros(1, 3, 240, 320, dtype=torch.uint8), 256).shape[-2:] == (256, 341)
+    assert scale_short_side(torch.zeros(1, 3, 320, 240, dtype=torch.uint8), 256).shape[-2:] == (341, 256)
+
+
+def test_views_are_cut_from_the_scaled_frame() -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (2, 64, 80, 3), dtype=np.uint8)
+    views = eval_transform(frames, 56, 64, 10)
+    assert views.shape == (10, 2, 3, 56, 56)
+    assert torch.equal(views[5], views[0].flip(-1))
+    assert torch.equal(views[0], cut(to_tensor(frames), view_boxes(64, 80, 56, 5)[0]))
+
+
+def test_normalised_pixels() -> None:
+    grey = normalise(torch.full((1, 3, 1, 1), 128, dtype=torch.uint8)).flatten()
+    expected = [(128 / 255 - m) / s for m, s in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)]
+    assert grey.tolist() == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,45 @@
+"""Places to run, and what becomes of runs that end in every way, with stand-ins for the network's process."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.launch import local
+from benchmark.launch.local import Outcome, run_all, slots
+from benchmark.launch.rundir import EXIT_CLAIMED, RunDir
+
+
+def test_one_place_per_core_with_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = slots(3, "cpu")
+    assert len(places) == 3
+    assert all(place.environment["OMP_NUM_THREADS"] == "1" for place in places)
+
+
+def test_the_users_choice_of_gpus_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert [place.environment["CUDA_VISIBLE_DEVICES"] for place in slots()] == ["5", "7"]
+    assert [place.environment for place in slots(device="cuda:1")] == [{}]
+
+
+def test_every_ending_is_told_apart_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [RunDir(tmp_path / name) for name in ("done", "fails", "elsewhere", "last")]
+    script = (
+        "import sys, pathlib; run = pathlib.Path(sys.argv[1])\n"
+        "if run.name in ('done', 'last'): (run / 'result.json').write_text('{}')\n"
+        f"sys.exit({{'fails': 1, 'elsewhere': {EXIT_CLAIMED}}}.get(run.name, 0))"
+    )
+    for run in runs:
+        run.path.mkdir()
+    monkeypatch.setattr(local, "JOB", [sys.executable, "-c", script])
+    seen: list[int] = []
+
+    def tick(active: list[RunDir], outcome: Outcome) -> None:
+        assert len(active) <= 2
+        seen.append(outcome.ended)
+
+    outcome = run_all(runs, slots(2, "cpu"), tick)
+    assert {run.path.name for run in outcome.done} == {"done", "last"}
+    assert [run.path.name for run in outcome.failed] == ["fails"]
+    assert [run.path.name for run in outcome.elsewhere] == ["elsewhere"]
+    assert seen[-1] == 4
