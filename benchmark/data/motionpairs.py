@@ -20,8 +20,9 @@ Determinism
     share. Labels are index modulo the number of classes, so every split is balanced.
 
 Measured figures
-    The `embedded` protocol (7 epochs of 600 clips, batches of 8, one eighth of ResNet-50's width, 56 x 56 pixels) on 480
-    clips, three seeds, by `python -m benchmark run checks-shift --seeds 3` and `pair_accuracies`; chance 12.5, 25 and 50 %:
+    The `embedded` protocol (7 epochs of 600 clips, batches of 8, one eighth of ResNet-50's width, 56 x 56 pixels) on
+    480 clips, three seeds, by `python -m benchmark run checks-shift --seeds 3` and `pair_accuracies`. Chance is 12.5,
+    25 and 50 %.
 
     | network | top-1 | which pair | which member |
     |---|---|---|---|
@@ -29,10 +30,10 @@ Measured figures
     | the same without temporal shift | 45.3 (SD 2.2) | 88.5 | 50.1 |
     | TSM-ResNet-50 on MBPM | 78.1 (SD 7.8) | 89.4 | 86.9 |
 
-    Single runs that led to this setting: with multi-scale crops TSM stays at chance in 8 epochs, since a crop of the corner
-    often misses the sprite; with a background at 0.6 of the sprite's contrast it reaches 32 % with AdamW; the papers'
-    multipliers of the classifier's rate (5 and 10) reach 73 % in 8 epochs at their best rate, equal rates 87 %, a
-    tenth 90 % in 6. Rotation either way is the pair that is learned last.
+    Single runs that led to this setting: with multi-scale crops TSM stays at chance in 8 epochs, since a crop of the
+    corner often misses the sprite; with a background at 0.6 of the sprite's contrast it reaches 32 % with AdamW; the
+    papers' multipliers of the classifier's rate (5 and 10) reach 73 % in 8 epochs at their best rate, equal rates 87 %,
+    a tenth 90 % in 6. Rotation either way is the pair that is learned last.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ class Bqn(nn.Module):
                 quiet = quiet - busy.unflatten(0, (-1, self.segments))
         if self.quiet_segments != self.segments:
             quiet = quiet[:, subsampled_segments(self.segments, self.quiet_segments)]
-        height, width = (round(side * self.quiet_scale) for side in x.shape[-2:])
+        height, width = (round(int(side) * self.quiet_scale) for side in x.shape[-2:])
         return busy, resize(quiet.flatten(0, 1), (height, width))
 
     def fuse(self, busy: Tensor, quiet: Tensor) -> Tensor:
