@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmark.launch.rundir import RunDir
+from benchmark.launch.rundir import RunDir, StaleRunError
 from benchmark.plan import row_keys
 from benchmark.report.cells import Predictions, SeedResult
 from benchmark.spec.table import Table
@@ -22,7 +22,10 @@ def collect(table: Table) -> dict[str, list[SeedResult]]:
 
 
 def _seed_result(seed: int, run: RunDir) -> SeedResult:
-    result = run.result
+    try:
+        result = run.result
+    except StaleRunError as error:  # one damaged folder must not hide the other cells
+        return SeedResult(seed, run.key, "failed", note=str(error))
     if result is None:
         return SeedResult(seed, run.key, run.state, note=str(run.status.get("error") or ""))
     unreadable, untrained = result["unreadable_clips"], result.get("unreadable_training_clips", 0)
