@@ -25,13 +25,13 @@ from benchmark.spec.table import Table
 
 def cost(arguments: argparse.Namespace) -> int:
     """`cost`: count what is not counted yet, then print the audit."""
-    _count(arguments.loaded)
+    counted = _count(arguments.loaded)
     if arguments.json:
         found = {table.id: [row.as_dict() for row in audit_table(table)] for table in arguments.loaded}
         print(json.dumps(found, indent=1, ensure_ascii=False))
     else:
         print("\n".join(audit_markdown(table, audit_table(table)) for table in arguments.loaded))
-    return 0
+    return 0 if counted else 1
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -124,22 +124,29 @@ def _counted(row: AuditRow) -> CountedCost:
     )
 
 
-def _count(tables: list[Table]) -> None:
-    """Count every config of the tables at paper scale that is not in the cache."""
+def _count(tables: list[Table]) -> bool:
+    """Count every config of the tables at paper scale that is not in the cache; whether all could be counted."""
     configs: dict[str, RunConfig] = {}
+    failures: dict[str, None] = {}
     for table in tables:
         for row in table.rows:
             for config in (row.paper_config, row.reading_config):
                 if config is not None and cached(config) is None:
                     configs[config.model_dump_json()] = config
     if not configs:
-        return
+        return True
     with steps(f"Counting {len(configs)} networks at paper scale") as advance, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of torch's tracer, which fvcore uses
         for i, config in enumerate(configs.values()):
             advance(i, len(configs))
-            get(config)
+            try:
+                get(config)
+            except Exception as error:  # a network of the user's own may raise anything; its run will say more
+                failures[f"cannot count {config.model.name}: {type(error).__name__}: {error}"] = None
         advance(len(configs), len(configs))
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return not failures
 
 
 def _prepare_data(made: Plan) -> None:
