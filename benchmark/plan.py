@@ -57,6 +57,14 @@ def row_keys(row: Row, seeds: Iterable[int]) -> dict[int, str]:
     return {seed: run_key(seeded(row, seed)) for seed in seeds}
 
 
+def dotted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A config's nested plain data by dotted key, leaves only."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
 @dataclass
 class PlannedRun:
     """One run and the cells that need it, as (table id, row label)."""

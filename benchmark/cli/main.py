@@ -135,7 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if hasattr(arguments, "tables"):
             arguments.loaded = _load(arguments)
-            check_plan(make_plan(arguments.loaded).runs)
+            arguments.plan = make_plan(arguments.loaded)
+            check_plan(arguments.plan.runs)
         return int(arguments.call(arguments))
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader left; nothing more can be said

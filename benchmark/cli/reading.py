@@ -7,9 +7,9 @@ import json
 import statistics
 from typing import Any
 
-from benchmark.cli.text import duration, grid, share
+from benchmark.cli.text import duration, grid
 from benchmark.launch.rundir import RunDir
-from benchmark.plan import Plan, estimate_seconds, make_plan, megapixels, row_keys, science
+from benchmark.plan import Plan, dotted, estimate_seconds, make_plan, megapixels, row_keys, science
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.load import load_protocol
 from benchmark.spec.table import Claim, Row, Table
@@ -34,7 +34,7 @@ def list_tables(arguments: argparse.Namespace) -> int:
     if arguments.json:
         return _print_json(entries)
     rows = [
-        [str(e["table"]), str(e["rows"]), str(e["claims"]), share(int(e["done"]), int(e["runs"])), str(e["caption"])]
+        [str(e["table"]), str(e["rows"]), str(e["claims"]), f"{e['done']}/{e['runs']}", str(e["caption"])]
         for e in entries
     ]
     print(grid(["table", "rows", "claims", "runs done", "caption"], rows, right=(1, 2, 3)))
@@ -83,7 +83,7 @@ def _settings(row: Row, table: Table) -> str:
     if row.config is None:
         return "quoted"
     baseline = next((r.config for r in (table.row(table.baseline), *table.rows) if r.config), row.config)
-    ours, theirs = _leaves(row.config.model_dump(mode="json")), _leaves(baseline.model_dump(mode="json"))
+    ours, theirs = dotted(row.config.model_dump(mode="json")), dotted(baseline.model_dump(mode="json"))
     if row.config == baseline:
         return "baseline"
     if row.config.model.name != baseline.model.name:
@@ -91,16 +91,9 @@ def _settings(row: Row, table: Table) -> str:
     return " ".join(f"{key}={value}" for key, value in ours.items() if theirs.get(key) != value)
 
 
-def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
-
-
 def plan(arguments: argparse.Namespace) -> int:
     """`plan`."""
-    made = make_plan(arguments.loaded)
+    made = arguments.plan
     protocol, _ = load_protocol(arguments.protocol)
     rate, source = _rate(made, protocol.seconds_per_megapixel, protocol.device)
     states = {key: RunDir.of(key).state for key in made.runs}
@@ -162,7 +155,7 @@ def status(arguments: argparse.Namespace) -> int:
     """`status`."""
     from benchmark.launch.slurm import refresh
 
-    made = make_plan(arguments.loaded)
+    made = arguments.plan
     refresh([RunDir.of(key) for key in made.runs])
     entries: list[dict[str, Any]] = []
     for table in arguments.loaded:

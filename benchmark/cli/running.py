@@ -16,7 +16,7 @@ from benchmark.cost.audit_text import audit_markdown
 from benchmark.cost.cache import cached, get
 from benchmark.launch.local import Outcome, last_lines, run_all, slots
 from benchmark.launch.rundir import RunDir, write_atomic
-from benchmark.plan import Plan, make_plan
+from benchmark.plan import Plan
 from benchmark.report.cells import CountedCost
 from benchmark.spec.config import RunConfig
 from benchmark.spec.datasets import DATASETS
@@ -36,7 +36,7 @@ def cost(arguments: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """`run`: prepare the data, train what is missing, count costs, render, print."""
-    made = make_plan(arguments.loaded)
+    made = arguments.plan
     todo = [key for key in made.runs if RunDir.of(key).state != "done"]
     if todo:
         _prepare_data(made)
@@ -56,7 +56,7 @@ def submit(arguments: argparse.Namespace) -> int:
 
     profile = load_cluster(arguments.cluster)
     os.environ.update(profile.environment(os.environ))  # its roots are where the jobs will look
-    made = make_plan(arguments.loaded)
+    made = arguments.plan
     refresh([RunDir.of(key) for key in made.runs])
     todo = [key for key in made.runs if RunDir.of(key).state in ("pending", "failed", "interrupted")]
     if not todo:

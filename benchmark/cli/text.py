@@ -27,8 +27,3 @@ def duration(seconds: float | None) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def share(part: int, whole: int) -> str:
-    """`3/4`."""
-    return f"{part}/{whole}"

@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from benchmark.spec.load import REPOSITORY
+
 PACKAGES = ("torch", "torchvision", "numpy", "av", "fvcore", "submitit")
 
 

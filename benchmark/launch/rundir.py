@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmark.plan import PlannedRun
+from benchmark.plan import PlannedRun, dotted
 from benchmark.spec.config import RunConfig
 
 State = Literal["done", "running", "queued", "failed", "interrupted", "pending"]
@@ -145,7 +145,7 @@ class RunDir:
             if (self.path / "result.json").exists():
                 raise StaleRunError(f"{self.path} has lost its config.json; remove the folder to run it again")
             return
-        old, new = _flat(stored), _flat(config.model_dump(mode="json"))
+        old, new = dotted(stored), dotted(config.model_dump(mode="json"))
         differing = [
             f"    {key}: {value!r} when it was run, {new[key]!r} now" if key in new else f"    {key}: removed since"
             for key, value in old.items()
@@ -219,10 +219,3 @@ def _readable(path: Path) -> dict[str, Any]:
     with contextlib.suppress(StaleRunError):
         return read_json(path) or {}
     return {}
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

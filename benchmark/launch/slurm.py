@@ -17,9 +17,9 @@ from typing import Any
 
 from benchmark.launch.cluster import ClusterProfile, load_cluster
 from benchmark.launch.rundir import RunDir, read_json, runs_root, write_json
+from benchmark.spec.load import REPOSITORY
 from benchmark.spec.source import SpecError
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 MOST_TIMEOUTS = 100
 """Times that a run may reach its job's time limit and go on in another job."""
 SUBMISSION_SECONDS = 300.0

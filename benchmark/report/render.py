@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmark.launch.rundir import write_atomic
 from benchmark.report.cells import CountedCost, RowRuns, build_cells
 from benchmark.report.claims import judge
 from benchmark.report.compare import Comparison, Contrast
@@ -64,7 +64,5 @@ def baseline_contrasts(table: Table, comparison: Comparison) -> list[Contrast]:
 def _write(path: Path, content: str | bytes) -> Path:
     data = content.encode() if isinstance(content, str) else content
     if not path.exists() or path.read_bytes() != data:
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_bytes(data)
-        partial.replace(path)
+        write_atomic(path, data)
     return path

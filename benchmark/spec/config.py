@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from benchmark.spec.datasets import DATASETS
+from benchmark.spec.datasets import DATASETS, known_dataset
 from benchmark.spec.models import BqnConfig, ModelConfig, Strict, scaled
 
 
@@ -23,12 +23,7 @@ class DataConfig(Strict):
     train_crop: Literal["multiscale", "centre"] = "multiscale"
     flip: bool = Field(False, description="mirror training clips at random; wrong where left and right are classes")
 
-    @field_validator("dataset")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in DATASETS:
-            raise ValueError(f"unknown data set '{name}'; known: {', '.join(DATASETS)}")
-        return name
+    _known = field_validator("dataset")(known_dataset)
 
     @property
     def num_classes(self) -> int:

@@ -37,3 +37,14 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo("something-v1", "Something-Something V1", 174, 86_017, 11_522),
     )
 }
+
+
+def known_dataset(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        ValueError: no data set has it.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"unknown data set '{name}'; known: {', '.join(DATASETS)}")
+    return name

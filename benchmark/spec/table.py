@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.config import RunConfig
-from benchmark.spec.datasets import DATASETS
+from benchmark.spec.datasets import known_dataset
 from benchmark.spec.models import Strict
 
 Convention = Literal["fvcore", "fvcore_core", "thop_2005", "thop_2001"]
@@ -99,12 +99,7 @@ class TableSpec(Strict):
     claims: tuple[Claim, ...] = ()
     note: str = ""
 
-    @field_validator("dataset")
-    @classmethod
-    def _dataset_known(cls, name: str) -> str:
-        if name not in DATASETS:
-            raise ValueError(f"unknown data set '{name}'; known: {', '.join(DATASETS)}")
-        return name
+    _dataset_known = field_validator("dataset")(known_dataset)
 
     @field_validator("columns")
     @classmethod
