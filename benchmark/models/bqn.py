@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from benchmark.models.backbones.resnet import ResNet, pooled
 from benchmark.models.modules.lateral import LateralConnection, flow, resize
 from benchmark.models.modules.mbpm import Mbpm
-from benchmark.models.tsm_resnet import build_classifier
+from benchmark.models.single_path import build_classifier
 from benchmark.spec.config import DataConfig
 from benchmark.spec.models import BqnConfig
 

@@ -9,12 +9,12 @@ from torch import nn
 
 from benchmark.models.bqn import Bqn
 from benchmark.models.custom import build_custom
-from benchmark.models.tsm_resnet import TsmResNet
+from benchmark.models.single_path import SinglePath
 from benchmark.spec.config import DataConfig
 from benchmark.spec.models import ModelConfig
 
 MODELS: dict[str, Callable[[Any, DataConfig], nn.Module]] = {
-    "tsm_resnet": TsmResNet,
+    "tsm_resnet": SinglePath,
     "bqn": Bqn,
     "custom": build_custom,
 }

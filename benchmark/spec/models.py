@@ -9,38 +9,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from benchmark.spec.custom import check_options, digest
+from benchmark.spec.representations import Activation, MbpmConfig, Modality, RepresentationFields, Strict, scaled
+
+__all__ = ["MbpmConfig", "Strict", "scaled"]
 
 Stage = Literal["res2", "res3", "res4", "res5"]
 STAGES: tuple[Stage, ...] = ("res2", "res3", "res4", "res5")
 BLOCKS_PER_STAGE: dict[int, tuple[int, int, int, int]] = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
-
-
-class Strict(BaseModel):
-    """Base of every config object: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-
-def scaled(kind: Literal["spatial", "width"], default: Any, **constraints: Any) -> Any:
-    """A field that a protocol multiplies by its `spatial` or `width` factor."""
-    return Field(default, json_schema_extra={"scales": kind}, **constraints)
-
-
-class MbpmConfig(Strict):
-    """Motion Band-Pass Module (BQN Eq. 3): a LoG per channel in space, then a high-pass filter in time."""
-
-    kernel_size: int = Field(9, ge=1, le=31, description="side of the LoG kernel, odd")
-    sigma: float = Field(1.1, gt=0, description="scale of the LoG, in pixels of the map that it filters")
-    trainable: bool = Field(True, description="False keeps the initial kernels (the 'untrained' curves of Figure 3)")
-
-    @model_validator(mode="after")
-    def _odd(self) -> MbpmConfig:
-        if self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
-        return self
 
 
 class _ResNetFamily(Strict):
@@ -59,17 +37,92 @@ class _ResNetFamily(Strict):
         return self
 
 
-class TsmResNetConfig(_ResNetFamily):
+class TsmResNetConfig(_ResNetFamily, RepresentationFields):
     """One pathway: a representation of the clip, then TSM-ResNet with average consensus over the segments."""
 
     name: Literal["tsm_resnet"] = "tsm_resnet"
-    representation: Literal["rgb", "mbpm"] = "rgb"
-    mbpm: MbpmConfig = MbpmConfig()
+
+
+class MobileNetV2Config(RepresentationFields):
+    """A representation, then MobileNetV2 with temporal shift and average consensus."""
+
+    name: Literal["mobilenet_v2"] = "mobilenet_v2"
+    width: float = scaled("width", 1.0, gt=0, le=2, description="multiplier of every channel count")
+    temporal_shift: bool = Field(True, description="TSM in every residual block")
+    dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
+    pretrained: Literal["imagenet"] | None = None
+
+
+class X3dConfig(RepresentationFields):
+    """A representation, then X3D. XS and M are one network; they differ in the clips that they are given."""
+
+    name: Literal["x3d"] = "x3d"
+    variant: Literal["xs", "m"] = Field("m", description="which published weights `pretrained` loads")
+    width: float = scaled("width", 1.0, gt=0, le=2, description="multiplier of every channel count")
+    dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
+    pretrained: Literal["kinetics400"] | None = None
+
+    @model_validator(mode="after")
+    def _average_needs_images(self) -> X3dConfig:
+        if self.images_per_segment != 1:
+            raise ValueError("x3d takes one image per segment")
+        return self
+
+
+class VitConfig(RepresentationFields):
+    """A representation, then ViT-B/16 on every segment, as the DA paper adapts it (Section 3.3)."""
+
+    name: Literal["vit"] = "vit"
+    width: float = scaled("width", 1.0, gt=0, le=2, description="multiplier of the embedding's size")
+    patch_size: int = scaled("spatial", 16, ge=2, description="side of a patch, pixels")
+    depth: int = Field(12, ge=1, le=32, description="transformer blocks")
+    dropout: float = Field(0.0, ge=0, lt=1, description="before the classifier")
+    pretrained: Literal["imagenet21k"] | None = None
+
+
+class InceptionResNetV2Config(RepresentationFields):
+    """A representation, then Inception-ResNet-v2 on every image, with average consensus."""
+
+    name: Literal["inception_resnet_v2"] = "inception_resnet_v2"
+    width: float = scaled("width", 1.0, gt=0, le=1, description="multiplier of every channel count")
+    dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
+    pretrained: Literal["imagenet"] | None = None
+
+
+class SqueezeLayerConfig(Strict):
+    """One Temporal Squeeze Pooling layer in TeSNet: after which layer of the network, and to how many images."""
+
+    after: Literal["input", "conv2d_1a", "conv2d_4a", "block_a", "block_b"] = "input"
+    images: int = Field(3, ge=1, le=32, description="D")
+
+
+class TesNetConfig(Strict):
+    """TeSNet (thesis 3.2 to 3.4): Inception-ResNet-v2 on `frames` frames, squeezed by one or more TSP layers."""
+
+    name: Literal["tesnet"] = "tesnet"
+    modality: Modality = "rgb"
+    frames: int = Field(10, ge=2, le=64, description="K, consecutive frames or flow fields of a clip")
+    layers: tuple[SqueezeLayerConfig, ...] = Field((SqueezeLayerConfig(),), min_length=1)
+    activations: tuple[Activation, Activation] = Field(
+        ("sigmoid", "leaky_relu"), description="delta_1 and delta_2 of the excitation"
+    )
+    width: float = scaled("width", 1.0, gt=0, le=1, description="multiplier of every channel count")
+    dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
+    pretrained: Literal["imagenet"] | None = None
 
     @property
     def frames_per_segment(self) -> int:
-        """RGB reads one frame per segment, MBPM three consecutive ones."""
-        return 3 if self.representation == "mbpm" else 1
+        """A segment is the clip's K frames."""
+        return self.frames
+
+    @model_validator(mode="after")
+    def _squeezes(self) -> TesNetConfig:
+        left = self.frames
+        for layer in self.layers:
+            if layer.images >= left:
+                raise ValueError(f"the layer after {layer.after} squeezes {left} images to {layer.images}: no fewer")
+            left = layer.images
+        return self
 
 
 class LateralConfig(Strict):
@@ -144,6 +197,25 @@ class BqnConfig(_ResNetFamily):
         return [(stage, i * blocks[stage] // count) for stage, count in share.items() for i in range(count)]
 
 
+class BqnX3dConfig(Strict):
+    """Busy-Quiet Net on two X3D-M (released code): alternating connections with 1 x 1 convolutions, heads apart."""
+
+    name: Literal["bqn_x3d"] = "bqn_x3d"
+    width: float = scaled("width", 1.0, gt=0, le=2, description="multiplier of every channel count")
+    dropout: float = Field(0.5, ge=0, lt=1, description="before the classifiers")
+    mbpm: MbpmConfig = Field(MbpmConfig(), description="the stem of the Busy pathway")
+    quiet_size: int | None = scaled("spatial", None, ge=8, description="side of Quiet's input; default: data.size")
+    num_bplc: int = Field(26, ge=0, le=26, description="lateral connections, one after each of the first blocks")
+    lateral: LateralConfig = LateralConfig(phi="conv1x1")
+    shared_classifier: bool = Field(False, description="one last linear layer for both pathways")
+    pretrained: Literal["kinetics400"] | None = None
+
+    @property
+    def frames_per_segment(self) -> int:
+        """Every segment is a triple of consecutive frames."""
+        return 3
+
+
 class CustomConfig(Strict):
     """A network of the user's own, from one Python file; see `benchmark.spec.custom`."""
 
@@ -169,4 +241,17 @@ class CustomConfig(Strict):
         return self
 
 
-ModelConfig = Annotated[TsmResNetConfig | BqnConfig | CustomConfig, Field(discriminator="name")]
+ModelConfig = Annotated[
+    TsmResNetConfig
+    | BqnConfig
+    | MobileNetV2Config
+    | X3dConfig
+    | BqnX3dConfig
+    | VitConfig
+    | InceptionResNetV2Config
+    | TesNetConfig
+    | CustomConfig,
+    Field(discriminator="name"),
+]
+
+SINGLE_PATH = (TsmResNetConfig, MobileNetV2Config, X3dConfig, VitConfig, InceptionResNetV2Config)

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
+from benchmark.models.modules.mbpm import Mbpm
 from benchmark.spec.config import TrainConfig
 
 Role = Literal["stem_conv", "stem_mbpm", "weight", "bias", "norm", "classifier_weight", "classifier_bias"]
@@ -58,7 +59,7 @@ def parameter_roles(model: nn.Module) -> dict[str, Role]:
     """Role of every trainable parameter, by its name.
 
     The classifier is the module named `fc`; the stem convolution of a pathway is its `conv1`; the stem MBPM is
-    `stem_mbpm` (an MBPM inside a lateral connection is an ordinary weight).
+    `stem_mbpm`, or the representation (an MBPM inside a lateral connection is an ordinary weight).
     """
     roles: dict[str, Role] = {}
     for module_name, module in model.named_modules():
@@ -72,7 +73,7 @@ def parameter_roles(model: nn.Module) -> dict[str, Role]:
                 roles[full] = "classifier_bias" if name == "bias" else "classifier_weight"
             elif isinstance(module, NORMS):
                 roles[full] = "norm"
-            elif "stem_mbpm" in parts:
+            elif "stem_mbpm" in parts or ("representation" in parts and isinstance(module, Mbpm)):
                 roles[full] = "stem_mbpm"
             elif name == "bias":
                 roles[full] = "bias"

@@ -13,7 +13,7 @@ from benchmark.models.bqn import Bqn, subsampled_segments
 from benchmark.models.build import MODELS, build_model
 from benchmark.models.modules.lateral import LateralConnection
 from benchmark.models.modules.mbpm import Mbpm
-from benchmark.models.tsm_resnet import TsmResNet
+from benchmark.models.single_path import SinglePath
 from benchmark.spec.config import DataConfig
 from benchmark.spec.models import BqnConfig, CustomConfig, ModelConfig, TsmResNetConfig
 
@@ -129,9 +129,9 @@ def test_every_fusion_direction_and_phi_trains(fusion: str, direction: str, phi:
     assert_trains(model, torch.randn(2, 6, 3, 56, 56), 8)
 
 
-class TestTsmResNet:
+class TestSinglePath:
     def test_is_the_mean_over_segments_of_a_linear_classifier(self) -> None:
-        model = TsmResNet(TsmResNetConfig(width=0.125, depth=18, temporal_shift=False), SMALL).eval()
+        model = SinglePath(TsmResNetConfig(width=0.125, depth=18, temporal_shift=False), SMALL).eval()
         x = torch.randn(1, 4, 3, 56, 56)
         per_segment = [model.fc(model.backbone(x[:, t], 1).mean((2, 3))) for t in range(4)]
         torch.testing.assert_close(model(x), torch.stack(per_segment).mean(0))
@@ -139,12 +139,12 @@ class TestTsmResNet:
     def test_without_shift_the_order_of_the_segments_is_lost(self) -> None:
         x = torch.randn(1, 4, 3, 56, 56)
         for shift in (False, True):
-            model = TsmResNet(TsmResNetConfig(width=0.125, depth=18, temporal_shift=shift), SMALL).eval()
+            model = SinglePath(TsmResNetConfig(width=0.125, depth=18, temporal_shift=shift), SMALL).eval()
             nn.init.normal_(model.fc.weight)
             assert torch.allclose(model(x), model(x.flip(1)), rtol=1e-3, atol=1e-4) is not shift
 
     def test_mbpm_is_blind_to_a_still_clip(self) -> None:
-        model = TsmResNet(TsmResNetConfig(width=0.125, depth=18, representation="mbpm"), SMALL).eval()
+        model = SinglePath(TsmResNetConfig(width=0.125, depth=18, representation="mbpm"), SMALL).eval()
         nn.init.normal_(model.fc.weight)
         one, other = (torch.randn(1, 1, 3, 56, 56).expand(1, 12, 3, 56, 56) for _ in range(2))
         torch.testing.assert_close(model(one), model(other), rtol=0, atol=1e-2)
@@ -222,7 +222,7 @@ class TestBqn:
         torch.manual_seed(3)
         pair = bqn()
         torch.manual_seed(3)
-        alone = TsmResNet(TsmResNetConfig(width=0.125, depth=18), SMALL)
+        alone = SinglePath(TsmResNetConfig(width=0.125, depth=18), SMALL)
         for name, weight in alone.backbone.state_dict().items():
             assert torch.equal(weight, pair.quiet.state_dict()[name]), name
 

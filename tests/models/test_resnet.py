@@ -6,8 +6,8 @@ import pytest
 import torch
 import torchvision
 
-from benchmark.models.backbones import resnet
-from benchmark.models.backbones.resnet import PretrainedWeightsError, ResNet, pooled, scaled_channels
+from benchmark.models.backbones.resnet import ResNet, pooled, scaled_channels
+from benchmark.models.weights import WEIGHTS_VARIABLE, PretrainedWeightsError
 from benchmark.models.modules.temporal_shift import temporal_shift
 
 
@@ -84,7 +84,7 @@ class TestPretrained:
     def test_weights_folder_comes_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         reference = torchvision.models.resnet18(weights=None)
         torch.save(reference.state_dict(), tmp_path / self.FILE)
-        monkeypatch.setenv(resnet.WEIGHTS_VARIABLE, str(tmp_path))
+        monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
         loaded = ResNet(18, pretrained="imagenet").state_dict()
         assert all(torch.equal(loaded[k], v) for k, v in without_fc(reference.state_dict()).items())
 
@@ -92,7 +92,7 @@ class TestPretrained:
         def offline(*_: object, **__: object) -> None:
             raise OSError("no route to host")
 
-        monkeypatch.setenv(resnet.WEIGHTS_VARIABLE, str(tmp_path))
+        monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
         monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
         with pytest.raises(PretrainedWeightsError) as caught:
             ResNet(18, pretrained="imagenet")

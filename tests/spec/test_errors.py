@@ -76,8 +76,8 @@ def test_an_unknown_key_names_its_line_and_the_nearest_key(tmp_path: Path) -> No
         ("model.num_bplc: 4", "train.lr: -1", "t1.yaml:10: 'train.lr': the value -1 should be greater than 0"),
         (
             "model.num_bplc: 4",
-            "model.name: resnet",
-            "t1.yaml:10: 'model.name' cannot be 'resnet'. Did you mean 'tsm_resnet'?",
+            "model.name: tsm_resnt",
+            "t1.yaml:10: 'model.name' cannot be 'tsm_resnt'. Did you mean 'tsm_resnet'?",
         ),
         ("model.num_bplc: 4", "model.quiet_size: 512", "t1.yaml:9: model.quiet_size (512) exceeds data.size (224)"),
         ("base: bqn_r50", "base: bqn_r5", "t1.yaml:6: no base 'bqn_r5' in tables/bases. Did you mean 'bqn_r50'?"),

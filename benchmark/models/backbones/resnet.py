@@ -14,22 +14,14 @@ normalisation at gamma 1.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
-import torch
 import torchvision
 from torch import Tensor, nn
 
 from benchmark.models.modules.temporal_shift import TemporalShift
+from benchmark.models.weights import load_state, missing, weights_path, with_input_channels
 from benchmark.spec.models import BLOCKS_PER_STAGE, STAGES, Stage
-
-WEIGHTS_VARIABLE = "BENCHMARK_WEIGHTS"
-
-
-class PretrainedWeightsError(RuntimeError):
-    """Pretrained weights were asked for, and are neither in the weights folder nor reachable."""
 
 
 def scaled_channels(channels: int, width: float) -> int:
@@ -108,6 +100,7 @@ class ResNet(nn.Module):
         depth: 18, 50 or 101.
         width: Multiplier of every channel count.
         temporal_shift: Shift in every residual block.
+        in_channels: Channels of the input; pretrained weights of the first convolution are averaged over theirs.
         pretrained: "imagenet" loads torchvision's weights (width 1 only), see `load_imagenet`.
 
     Attributes:
@@ -116,27 +109,32 @@ class ResNet(nn.Module):
     """
 
     def __init__(
-        self, depth: int = 50, width: float = 1.0, temporal_shift: bool = True, pretrained: str | None = None
+        self,
+        depth: int = 50,
+        width: float = 1.0,
+        temporal_shift: bool = True,
+        pretrained: str | None = None,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         self.depth = depth
         block = BasicBlock if depth == 18 else Bottleneck
         stem = scaled_channels(64, width)
-        self.conv1 = nn.Conv2d(3, stem, 7, 2, padding=3, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, stem, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, padding=1)
         self.stage_channels: dict[Stage, int] = {}
-        in_channels = stem
+        channels_before = stem
         for index, stage in enumerate(STAGES):
             channels = scaled_channels(64 * 2**index, width)
             blocks = nn.ModuleList()
             for number in range(BLOCKS_PER_STAGE[depth][index]):
-                blocks.append(block(in_channels, channels, 2 if index and number == 0 else 1, temporal_shift))
-                in_channels = channels * block.expansion
+                blocks.append(block(channels_before, channels, 2 if index and number == 0 else 1, temporal_shift))
+                channels_before = channels * block.expansion
             self.add_module(f"layer{index + 1}", blocks)
-            self.stage_channels[stage] = in_channels
-        self.out_channels = in_channels
+            self.stage_channels[stage] = channels_before
+        self.out_channels = channels_before
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -144,7 +142,7 @@ class ResNet(nn.Module):
             load_imagenet(self)
 
     def stem(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) to (N, C, H / 4, W / 4)."""
+        """(N, C_in, H, W) to (N, C, H / 4, W / 4)."""
         return self.maxpool(self.relu(self.bn1(self.conv1(x))))
 
     def blocks(self) -> Iterator[tuple[Stage, int, Block]]:
@@ -155,11 +153,15 @@ class ResNet(nn.Module):
                 yield stage, index, block
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        """(B * frames, 3, H, W) to the last feature maps, (B * frames, out_channels, H / 32, W / 32)."""
+        """(B * frames, C_in, H, W) to the last feature maps, (B * frames, out_channels, H / 32, W / 32)."""
         x = self.stem(x)
         for _, _, block in self.blocks():
             x = block(x, frames)
         return x
+
+    def features(self, x: Tensor, frames: int) -> Tensor:
+        """(B * frames, C_in, H, W) to pooled features, (B, frames, out_channels)."""
+        return pooled(self(x, frames)).unflatten(0, (-1, frames))
 
 
 def pooled(x: Tensor) -> Tensor:
@@ -177,16 +179,14 @@ def load_imagenet(backbone: ResNet) -> None:
         PretrainedWeightsError: The file is not there and could not be fetched; the message says what to put where.
     """
     weights = torchvision.models.get_model_weights(f"resnet{backbone.depth}")["IMAGENET1K_V1"]
-    path = Path(os.environ.get(WEIGHTS_VARIABLE, "weights")) / weights.url.rsplit("/", 1)[-1]
+    path = weights_path(weights.url.rsplit("/", 1)[-1])
     if path.is_file():
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_state(path)
     else:
         try:
             state = weights.get_state_dict(progress=False, check_hash=True)
         except (OSError, RuntimeError) as error:
-            raise PretrainedWeightsError(
-                f"ImageNet weights of ResNet-{backbone.depth} are missing: put {path.name}"
-                f" (torchvision.models.{weights}) into {path.parent.absolute()}, or set {WEIGHTS_VARIABLE}"
-                f" to the folder that holds it; fetching it failed: {error}"
-            ) from error
+            what = f"ImageNet weights of ResNet-{backbone.depth}"
+            raise missing(what, path, f"torchvision.models.{weights}", error) from error
+    state["conv1.weight"] = with_input_channels(state["conv1.weight"], backbone.conv1.in_channels)
     backbone.load_state_dict({key: value for key, value in state.items() if not key.startswith("fc.")})

@@ -1,0 +1,83 @@
+"""Single-path networks: a representation of every segment, a backbone, and one classifier (TSN, TSM, X3D, DA, BQN).
+
+The representation turns the consecutive frames of a segment into an image (RGB keeps the one frame it reads). The
+backbone gives pooled features, one vector per image for two-dimensional backbones and one per clip for X3D; dropout and
+a linear classifier follow, and the mean of the logits (TSN's average consensus).
+
+Choices: the classifier starts from N(0, 0.001^2) with zero bias, as TSN, TSM and the released BQN code do. No softmax
+before the consensus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from benchmark.models.backbones.resnet import ResNet
+from benchmark.models.representations.build import build_representation
+from benchmark.spec.config import DataConfig
+
+CLASSIFIER_STD = 0.001
+
+
+def build_classifier(in_features: int, num_classes: int) -> nn.Linear:
+    """A linear classifier with weights from N(0, 0.001^2) and zero bias."""
+    fc = nn.Linear(in_features, num_classes)
+    nn.init.normal_(fc.weight, std=CLASSIFIER_STD)
+    nn.init.zeros_(fc.bias)
+    return fc
+
+
+def _resnet(config: Any, data: DataConfig) -> nn.Module:
+    return ResNet(config.depth, config.width, config.temporal_shift, config.pretrained, config.input_channels)
+
+
+BACKBONES: dict[str, Callable[[Any, DataConfig], nn.Module]] = {
+    "tsm_resnet": _resnet,
+}
+"""Name of a single-path network -> its backbone, a module with `out_channels` and
+`features((B * frames, C, H, W), frames) -> (B, n, out_channels)`."""
+
+
+class SinglePath(nn.Module):
+    """One representation, one backbone, one classifier.
+
+    Args:
+        config: One of `benchmark.spec.models.SINGLE_PATH`.
+        data: `segments` (N), `size` and `num_classes` are read.
+
+    Attributes:
+        representation: From segments of frames to images.
+        backbone: From images to features.
+        fc: The classifier.
+    """
+
+    def __init__(self, config: Any, data: DataConfig) -> None:
+        super().__init__()
+        self.segments, self.frames_per_segment = data.segments, config.frames_per_segment
+        self.images = data.segments * config.images_per_segment
+        self.representation = build_representation(config, config.width)
+        self.backbone = BACKBONES[config.name](config, data)
+        self.dropout = nn.Dropout(config.dropout)
+        self.fc = build_classifier(self.backbone.out_channels, data.num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of clips.
+
+        Args:
+            x: (B, T, C, H, W), normalised RGB or flow; T is `segments` times the representation's frames per segment,
+                frames of a segment consecutive.
+
+        Returns:
+            (B, num_classes).
+
+        Raises:
+            ValueError: Another number of frames.
+        """
+        expected = self.segments * self.frames_per_segment
+        if x.shape[1] != expected:
+            raise ValueError(f"expected clips of {expected} frames, got {x.shape[1]}")
+        images = self.representation(x.reshape(-1, self.frames_per_segment, *x.shape[2:]))
+        return self.fc(self.dropout(self.backbone.features(images, self.images))).mean(1)

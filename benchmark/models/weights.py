@@ -1,0 +1,63 @@
+"""Pretrained weights: where their files are, and how a first convolution takes another number of channels."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+WEIGHTS_VARIABLE = "BENCHMARK_WEIGHTS"
+
+
+class PretrainedWeightsError(RuntimeError):
+    """Pretrained weights were asked for, and are neither in the weights folder nor reachable."""
+
+
+def weights_path(name: str) -> Path:
+    """A file of the folder that BENCHMARK_WEIGHTS names (default `weights`), whether it exists or not."""
+    return Path(os.environ.get(WEIGHTS_VARIABLE) or "weights") / name
+
+
+def missing(what: str, path: Path, origin: str, reason: object = "") -> PretrainedWeightsError:
+    """The error that says which file to put where.
+
+    Args:
+        what: Whose weights, for instance "ImageNet weights of ResNet-50".
+        path: Where the file is looked for.
+        origin: Where it comes from, in words.
+        reason: Why fetching it failed, where that was tried.
+    """
+    tried = f"; fetching it failed: {reason}" if reason else ""
+    return PretrainedWeightsError(
+        f"{what} are missing: put {path.name} ({origin}) into {path.parent.absolute()}, or set {WEIGHTS_VARIABLE}"
+        f" to the folder that holds it{tried}"
+    )
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """The tensors of a checkpoint file, taken out of `model_state` or `state_dict` where they are wrapped in one."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    for wrapper in ("model_state", "state_dict"):
+        if isinstance(state.get(wrapper), dict):
+            return dict(state[wrapper])
+    return state
+
+
+def with_input_channels(weight: Tensor, channels: int) -> Tensor:
+    """A first convolution's weight for another number of input channels: the mean over its own, repeated (TSN).
+
+    Args:
+        weight: (C_out, C_in, ...).
+        channels: Wanted C_in; with the one that it has, the weight is returned as it is.
+
+    Returns:
+        (C_out, channels, ...). The response to an input whose channels are all alike is C_in / channels times smaller
+        than a scaling would keep; TSN's and TSM's code do not rescale either.
+    """
+    if weight.shape[1] == channels:
+        return weight
+    mean = weight.mean(dim=1, keepdim=True)
+    return mean.expand(-1, channels, *(-1 for _ in weight.shape[2:])).contiguous()
