@@ -15,7 +15,8 @@ from benchmark.data.errors import DataError
 from benchmark.launch.rundir import StaleRunError, check_plan
 from benchmark.launch.slurm import ClusterError
 from benchmark.plan import make_plan
-from benchmark.spec.load import load_table, protocol_names, select, table_paths
+from benchmark.spec.files import protocol_names, table_paths
+from benchmark.spec.load import load_table, select
 from benchmark.spec.source import SpecError
 from benchmark.spec.table import Table
 

@@ -94,7 +94,7 @@ def _settings(row: Row, table: Table) -> str:
 def plan(arguments: argparse.Namespace) -> int:
     """`plan`."""
     made = arguments.plan
-    protocol, _ = load_protocol(arguments.protocol)
+    protocol, _, _ = load_protocol(arguments.protocol)
     rate, source = _rate(made, protocol.seconds_per_megapixel, protocol.device)
     states = {key: RunDir.of(key).state for key in made.runs}
     todo = [key for key, state in states.items() if state != "done"]

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from benchmark.cli.progress import run_progress, steps
 from benchmark.cli.text import duration
-from benchmark.cost.audit import AuditRow, audit_table
+from benchmark.cost.audit import AuditRow, audit_table, row_configs
 from benchmark.cost.audit_text import audit_markdown
 from benchmark.cost.cache import cached, get
 from benchmark.launch.local import Outcome, last_lines, run_all, slots
 from benchmark.launch.rundir import RunDir, write_atomic
 from benchmark.plan import Plan
-from benchmark.report.cells import CountedCost
+from benchmark.report.cells import CountedCost, ReadCost
 from benchmark.spec.config import RunConfig
 from benchmark.spec.datasets import DATASETS
 from benchmark.spec.table import Table
@@ -114,14 +114,12 @@ def _render(tables: list[Table], show: bool) -> dict[str, list[Path]]:
 
 def _counted(row: AuditRow) -> CountedCost:
     """What a table shows of an audit: the reading only where there is a print that it explains."""
-    verdict = row.gmacs_verdict
-    return CountedCost(
-        gmacs=row.gmacs,
-        mparams=row.mparams,
-        reading_gmacs=row.reading_gmacs if verdict else None,
-        reading_name=row.reading if verdict else None,
-        reading_verdict=verdict.text() if verdict else None,
-    )
+    readings = {
+        key: ReadCost(cell.verdict.count, cell.reading, cell.verdict.text())
+        for key, cell in row.cells.items()
+        if cell.verdict is not None
+    }
+    return CountedCost({key: cell.count for key, cell in row.cells.items()}, readings)
 
 
 def _count(tables: list[Table]) -> bool:
@@ -130,8 +128,8 @@ def _count(tables: list[Table]) -> bool:
     failures: dict[str, None] = {}
     for table in tables:
         for row in table.rows:
-            for config in (row.paper_config, row.reading_config):
-                if config is not None and cached(config) is None:
+            for config in row_configs(row):
+                if cached(config) is None:
                     configs[config.model_dump_json()] = config
     if not configs:
         return True

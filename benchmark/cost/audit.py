@@ -8,16 +8,17 @@ a variant of it. Where that fails, the nearest of all conventions on both networ
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Any, Literal
 
 from benchmark.cost.cache import cached
 from benchmark.cost.conventions import CONVENTIONS, MATRIX, Convention
-from benchmark.cost.record import GIGA, MEGA, CostRecord
-from benchmark.spec.config import RunConfig
-from benchmark.spec.table import Row, Table
+from benchmark.cost.record import GIGA, CostRecord
+from benchmark.spec.columns import COLUMNS, MULTIPLES, Column, printed_value
+from benchmark.spec.config import RunConfig, of_one_view
+from benchmark.spec.table import Reading, Row, Table
 
 Lookup = Callable[[RunConfig], CostRecord | None]
 How = Literal["truncated", "rounded", "truncated or rounded"]
@@ -34,7 +35,7 @@ class Verdict:
 
     Attributes:
         printed: As printed, digits and all.
-        count: By the row's reading, in units of 1e9 MACs or 1e6 parameters.
+        count: By the row's reading, in the column's unit.
         how: Which way of shortening the count gives the print; None where neither does.
         nearest: Where neither does, the convention and the network that come nearest, as text.
         nearest_count: Their count.
@@ -59,37 +60,23 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class AuditRow:
-    """One row of the audit. Costs of a row that averages others are the sums over these.
+class CostCell:
+    """One cost of one row: the plain count, and what the printed number is read as.
 
     Attributes:
-        gmacs, mparams: Plain count: fvcore and all parameters, of the network that is trained.
-        torch_gmacs: By torch's counter.
-        torch_difference: (fvcore - torch) / fvcore.
-        difference_by_operator: What makes it up, in 1e9 MACs.
-        uncounted: Calls and elements of arithmetic that fvcore leaves out, by operator.
-        unclassified: Calls of operators of which it is not known whether they do arithmetic.
-        convention, why: Of the reading.
-        variant: The settings in which the reading's network differs from the one trained.
-        reading_gmacs, reading_mparams: By the reading.
-        gmacs_verdict, mparams_verdict: None where nothing is printed.
+        count: By fvcore, of the network that is trained, in the column's unit.
+        convention, variant, why: Of the reading; `variant` the settings in which its network differs.
+        reading_count: By the reading; None where nothing is printed.
+        verdict: None where nothing is printed.
     """
 
-    label: str
-    gmacs: float
-    mparams: float
-    torch_gmacs: float
-    torch_difference: float
-    difference_by_operator: dict[str, float]
-    uncounted: dict[str, tuple[int, int]]
-    unclassified: dict[str, int]
-    convention: str
-    variant: dict[str, Any]
-    why: str
-    reading_gmacs: float
-    reading_mparams: float
-    gmacs_verdict: Verdict | None
-    mparams_verdict: Verdict | None
+    column: str
+    count: float
+    convention: str = PLAIN
+    variant: dict[str, Any] = field(default_factory=dict)
+    why: str = ""
+    reading_count: float | None = None
+    verdict: Verdict | None = None
 
     @property
     def reading(self) -> str:
@@ -97,25 +84,55 @@ class AuditRow:
         settings = ", ".join(f"{key}={value}" for key, value in self.variant.items())
         return f"{self.convention}{f' with {settings}' if settings else ''}"
 
+
+@dataclass(frozen=True)
+class AuditRow:
+    """One row of the audit. Costs of a row that averages others are the sums over these.
+
+    Attributes:
+        cells: By column: the table's cost columns, and always `gmacs` and `mparams`.
+        torch_gmacs: By torch's counter, of the network that is trained.
+        torch_difference: (fvcore - torch) / fvcore.
+        difference_by_operator: What makes it up, in 1e9 MACs.
+        uncounted: Calls and elements of arithmetic that fvcore leaves out, by operator.
+        unclassified: Calls of operators of which it is not known whether they do arithmetic.
+    """
+
+    label: str
+    cells: dict[str, CostCell]
+    torch_gmacs: float
+    torch_difference: float
+    difference_by_operator: dict[str, float]
+    uncounted: dict[str, tuple[int, int]]
+    unclassified: dict[str, int]
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return asdict(self)
 
 
-def shortened(count: int, unit: int, printed: str) -> How | None:
+def shortened(count: int, unit: float, printed: str) -> How | None:
     """Which way of shortening `count / unit` to the digits of `printed` gives `printed`, if any.
 
     Args:
         count: A whole number of MACs or parameters.
-        unit: What the print is in, for instance 1e9.
-        printed: "65.9", "47.4", "121".
+        unit: What the print is in, for instance 1e9; a multiple in the print itself (`7.13K`) is stronger.
+        printed: "65.9", "47.4", "121", "7.13K".
     """
-    exact, target = Decimal(count) / unit, Decimal(printed)
+    if printed[-1] in MULTIPLES:
+        printed, unit = printed[:-1], MULTIPLES[printed[-1]]
+    exact, target = Decimal(count) / Decimal(int(unit)), Decimal(printed)
     truncated = exact.quantize(target, ROUND_DOWN) == target
     rounded = exact.quantize(target, ROUND_HALF_UP) == target
     if truncated and rounded:
         return "truncated or rounded"
     return "truncated" if truncated else "rounded" if rounded else None
+
+
+def cost_columns(table: Table) -> list[Column]:
+    """The counted columns of a table: GMACs and parameters in any case."""
+    keys = dict.fromkeys([*table.columns, "gmacs", "mparams"])
+    return [COLUMNS[key] for key in keys if COLUMNS[key].source == "counted"]
 
 
 def audit_table(table: Table, lookup: Lookup = cached) -> list[AuditRow]:
@@ -125,66 +142,97 @@ def audit_table(table: Table, lookup: Lookup = cached) -> list[AuditRow]:
 
 def audit_row(table: Table, row: Row, lookup: Lookup = cached) -> AuditRow | None:
     """Audit one row, or None where it is quoted or not counted yet."""
-    convention = CONVENTIONS[row.reading.convention if row.reading else PLAIN]
     members = [] if row.quoted else table.members(row)
-    plain = _records((member.paper_config for member in members), lookup)
-    read = _records((member.reading_config or member.paper_config for member in members), lookup)
-    if not plain or not read:
+    plain = _counted((member.paper_config for member in members), lookup)
+    if not plain:
         return None
-    networks = {"the network that is trained": plain, "the reading's network": read}
-    macs = sum(record.macs for record in plain)
-    torch_macs = sum(sum(record.torch_macs.values()) for record in plain)
+    cells = {column.key: _cell(column, row, members, plain, lookup) for column in cost_columns(table)}
+    if None in cells.values():
+        return None
+    records = [network.record for network in plain]
+    macs = sum(record.macs for record in records)
+    torch_macs = sum(sum(record.torch_macs.values()) for record in records)
     return AuditRow(
         label=row.label,
-        gmacs=macs / GIGA,
-        mparams=sum(record.params for record in plain) / MEGA,
+        cells={key: cell for key, cell in cells.items() if cell is not None},
         torch_gmacs=torch_macs / GIGA,
         torch_difference=(macs - torch_macs) / macs if macs else 0.0,
-        difference_by_operator=_difference(plain),
-        uncounted=_uncounted(plain),
-        unclassified=_unclassified(plain),
-        convention=convention.name,
-        variant=dict(row.reading.set) if row.reading else {},
-        why=row.reading.why if row.reading else "",
-        reading_gmacs=sum(convention.macs(record) for record in read) / GIGA,
-        reading_mparams=sum(convention.params(record) for record in read) / MEGA,
-        gmacs_verdict=_verdict(row, "gmacs", GIGA, convention, Convention.macs, read, networks),
-        mparams_verdict=_verdict(row, "mparams", MEGA, convention, Convention.params, read, networks),
+        difference_by_operator=_difference(records),
+        uncounted=_uncounted(records),
+        unclassified=_unclassified(records),
     )
 
 
-def _records(configs: Iterable[RunConfig | None], lookup: Lookup) -> list[CostRecord] | None:
+def row_configs(row: Row) -> list[RunConfig]:
+    """Every config that a measured row's costs are counted on, at the size of one view."""
+    configs = [row.paper_config, *(reading.config for reading in row.readings.values())]
+    return [of_one_view(config) for config in configs if config is not None]
+
+
+@dataclass(frozen=True)
+class _Network:
+    record: CostRecord
+    views: int
+
+
+def _counted(configs: Iterable[RunConfig | None], lookup: Lookup) -> list[_Network] | None:
     """The records of all configs, or None if one is missing."""
-    records = []
+    networks = []
     for config in configs:
-        record = lookup(config) if config is not None else None
-        if record is None:
+        record = lookup(of_one_view(config)) if config is not None else None
+        if config is None or record is None:
             return None
-        records.append(record)
-    return records
+        networks.append(_Network(record, config.views))
+    return networks
+
+
+def _total(convention: Convention, column: Column, networks: list[_Network]) -> int:
+    """The column's quantity, as a whole number, summed over networks."""
+    within = "representation" if column.scope == "representation" else ""
+    measure = Convention.macs if column.quantity == "macs" else Convention.params
+    return sum(
+        measure(convention, network.record, within) * (network.views if column.per == "video" else 1)
+        for network in networks
+    )
+
+
+def _cell(column: Column, row: Row, members: Iterable[Row], plain: list[_Network], lookup: Lookup) -> CostCell | None:
+    """The cost of one column; None where the reading's network is not counted yet."""
+    unit = MULTIPLES[column.unit]
+    count = _total(CONVENTIONS[PLAIN], column, plain) / unit
+    if column.key not in row.printed:
+        return CostCell(column.key, count)
+    reading = row.readings.get(column.key)
+    read = _counted((_reading_config(member, row, reading, column) for member in members), lookup)
+    if read is None:
+        return None
+    convention = CONVENTIONS[reading.convention if reading else PLAIN]
+    verdict = _verdict(row.printed_text[column.key], column, convention, plain, read)
+    variant, why = (dict(reading.set), reading.why) if reading else ({}, "")
+    return CostCell(column.key, count, convention.name, variant, why, verdict.count, verdict)
+
+
+def _reading_config(member: Row, row: Row, reading: Reading | None, column: Column) -> RunConfig | None:
+    """A fused row is read as its members are."""
+    own = member.readings.get(column.key) if member is not row else reading
+    return own.config if own and own.config else member.paper_config
 
 
 def _verdict(
-    row: Row,
-    column: str,
-    unit: int,
-    convention: Convention,
-    measure: Callable[[Convention, CostRecord], int],
-    read: list[CostRecord],
-    networks: Mapping[str, list[CostRecord]],
-) -> Verdict | None:
-    if column not in row.printed:
-        return None
-    printed = row.printed_text.get(column) or str(row.printed[column])
-    count = sum(measure(convention, record) for record in read)
+    printed: str, column: Column, convention: Convention, plain: list[_Network], read: list[_Network]
+) -> Verdict:
+    unit = MULTIPLES[column.unit]
+    count = _total(convention, column, read)
     how = shortened(count, unit, printed)
     if how:
         return Verdict(printed, count / unit, how)
+    target = printed_value(printed, column)
+    networks = {"the network that is trained": plain, "the reading's network": read}
     candidates = [
-        (abs(total / unit - float(printed)), f"{candidate.name} on {name}", total / unit)
-        for name, records in networks.items()
+        (abs(total / unit - target), f"{candidate.name} on {name}", total / unit)
+        for name, several in networks.items()
         for candidate in CONVENTIONS.values()
-        for total in [sum(measure(candidate, record) for record in records)]
+        for total in [_total(candidate, column, several)]
     ]
     _, nearest, nearest_count = min(candidates)
     return Verdict(printed, count / unit, None, nearest, nearest_count)

@@ -1,7 +1,7 @@
 """Counting conventions: what is an operation, and which operators count. Re-counts of a `CostRecord`, without torch.
 
-A printed "GFLOPs" means nothing without its convention. All of these count a multiplication and an addition together
-as one operation (a MAC), as the papers here do, whatever they call it.
+A printed "GFLOPs" means nothing without its convention. Most of these count a multiplication and an addition
+together as one operation (a MAC), as the papers here do, whatever they call it.
 """
 
 from __future__ import annotations
@@ -41,13 +41,18 @@ class Convention:
     macs_of: Callable[[OperatorCount], int]
     counts_parameters_of: Callable[[ModuleParameters], bool]
 
-    def macs(self, record: CostRecord) -> int:
-        """Operations of one clip."""
-        return sum(self.macs_of(entry) for entry in record.operators)
+    def macs(self, record: CostRecord, within: str = "") -> int:
+        """Operations of one clip, in the whole network or in the module named `within`."""
+        return sum(self.macs_of(entry) for entry in record.operators if _inside(entry.path, within))
 
-    def params(self, record: CostRecord) -> int:
-        """Number of parameters."""
-        return sum(entry.total for entry in record.parameters if self.counts_parameters_of(entry))
+    def params(self, record: CostRecord, within: str = "") -> int:
+        """Number of parameters, in the whole network or in the module named `within`."""
+        counted = (entry for entry in record.parameters if self.counts_parameters_of(entry))
+        return sum(entry.total for entry in counted if _inside(entry.path, within))
+
+
+def _inside(path: str, module: str) -> bool:
+    return not module or path == module or path.startswith(f"{module}.")
 
 
 def _fvcore(entry: OperatorCount) -> int:
@@ -56,6 +61,16 @@ def _fvcore(entry: OperatorCount) -> int:
 
 def _fvcore_core(entry: OperatorCount) -> int:
     return entry.macs if entry.operator in MATRIX else 0
+
+
+def _fvcore_2021(entry: OperatorCount) -> int:
+    if entry.operator == "upsample_bilinear2d":
+        return 0
+    return entry.at_outputs if entry.operator == "conv" else entry.macs
+
+
+def _two_per_mac(entry: OperatorCount) -> int:
+    return 2 * entry.macs if entry.operator in ("conv", "linear", "addmm") else 0
 
 
 def _thop(entry: OperatorCount, linear: int) -> int:
@@ -109,6 +124,20 @@ CONVENTIONS: dict[str, Convention] = {
             "fvcore_core",
             "MACs of convolutions, linear layers and matrix products alone, as fvcore counts them. All parameters.",
             _fvcore_core,
+            _every_module,
+        ),
+        Convention(
+            "fvcore_2021",
+            "As fvcore counted early in 2021: a transposed convolution by the positions of its output, four times its"
+            " MACs at stride 2, and bilinear resizing free. All parameters.",
+            _fvcore_2021,
+            _every_module,
+        ),
+        Convention(
+            "two_per_mac",
+            "Floating-point operations of convolutions and linear layers, two per MAC; the matrix products of attention"
+            " are not counted. All parameters.",
+            _two_per_mac,
             _every_module,
         ),
         Convention(

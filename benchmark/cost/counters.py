@@ -134,6 +134,7 @@ def _noting(kind: str, handle: Handle) -> Handle:
         assert not others, f"{kind} counts as several operators: {macs}"
         out = _elements(outputs[0])
         biased = name in ("_convolution", "linear") and inputs[2].isCompleteTensor()
+        at_outputs = _elements(inputs[1]) * _positions(outputs[0]) if name == "_convolution" else 0
         return Counter(
             {
                 (operator, "macs"): int(number),
@@ -141,6 +142,7 @@ def _noting(kind: str, handle: Handle) -> Handle:
                 (operator, "inputs"): _elements(inputs[0]),
                 (operator, "outputs"): out,
                 (operator, "biased"): out if biased else 0,
+                (operator, "at_outputs"): at_outputs,
             }
         )
 
@@ -168,6 +170,12 @@ def _elements(value: Any) -> int:
     return prod(value.type().sizes()) if value.isCompleteTensor() else 0
 
 
+def _positions(value: Any) -> int:
+    """Of (N, C, ...): N times the product of what follows C."""
+    sizes = value.type().sizes() if value.isCompleteTensor() else (0, 0)
+    return int(prod((sizes[0], *sizes[2:])))
+
+
 def _count_with_fvcore(network: nn.Module, x: Tensor) -> _Counted:
     analysis = _Analysis(network, x)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
@@ -189,7 +197,7 @@ def _own(path: str, module: nn.Module, inclusive: dict[str, Counter[tuple[str, s
             own.subtract(counts)
     for operator in sorted({operator for operator, quantity in own if quantity == "calls"}):
         if own[operator, "calls"]:
-            quantities = {q: own[operator, q] for q in ("macs", "calls", "inputs", "outputs", "biased")}
+            quantities = {q: own[operator, q] for q in ("macs", "calls", "inputs", "outputs", "biased", "at_outputs")}
             yield OperatorCount(path=path, module_class=type(module).__name__, operator=operator, **quantities)
 
 

@@ -21,6 +21,7 @@ class OperatorCount(Strict):
         calls: Number of calls.
         inputs, outputs: Elements of the first input and of the first output, summed over the calls.
         biased: Those output elements to which the operator itself adds a bias.
+        at_outputs: Of a convolution, its kernel's size times the positions of its output: the MACs of an ordinary one.
     """
 
     path: str
@@ -31,6 +32,7 @@ class OperatorCount(Strict):
     inputs: int
     outputs: int
     biased: int = 0
+    at_outputs: int = 0
 
 
 class UncountedOperator(Strict):

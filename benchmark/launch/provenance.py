@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from benchmark.spec.load import REPOSITORY
+from benchmark.spec.files import REPOSITORY
 
 PACKAGES = ("torch", "torchvision", "numpy", "av", "fvcore", "submitit")
 

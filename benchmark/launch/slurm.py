@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmark.launch.cluster import ClusterProfile, load_cluster
 from benchmark.launch.rundir import RunDir, read_json, runs_root, write_json
-from benchmark.spec.load import REPOSITORY
+from benchmark.spec.files import REPOSITORY
 from benchmark.spec.source import SpecError
 
 MOST_TIMEOUTS = 100

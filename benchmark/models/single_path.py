@@ -11,7 +11,7 @@ before the consensus.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
@@ -30,6 +30,16 @@ def build_classifier(in_features: int, num_classes: int) -> nn.Linear:
     return fc
 
 
+class Backbone(Protocol):
+    """From the images of clips to pooled features."""
+
+    out_channels: int
+
+    def features(self, x: Tensor, frames: int) -> Tensor:
+        """(B * frames, C_in, H, W) to (B, n, out_channels); n is frames, or 1 for a three-dimensional backbone."""
+        ...
+
+
 def _resnet(config: Any, data: DataConfig) -> nn.Module:
     return ResNet(config.depth, config.width, config.temporal_shift, config.pretrained, config.input_channels)
 
@@ -37,8 +47,7 @@ def _resnet(config: Any, data: DataConfig) -> nn.Module:
 BACKBONES: dict[str, Callable[[Any, DataConfig], nn.Module]] = {
     "tsm_resnet": _resnet,
 }
-"""Name of a single-path network -> its backbone, a module with `out_channels` and
-`features((B * frames, C, H, W), frames) -> (B, n, out_channels)`."""
+"""Name of a single-path network -> constructor of its `Backbone`."""
 
 
 class SinglePath(nn.Module):
@@ -61,7 +70,7 @@ class SinglePath(nn.Module):
         self.representation = build_representation(config, config.width)
         self.backbone = BACKBONES[config.name](config, data)
         self.dropout = nn.Dropout(config.dropout)
-        self.fc = build_classifier(self.backbone.out_channels, data.num_classes)
+        self.fc = build_classifier(cast(Backbone, self.backbone).out_channels, data.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of clips.
@@ -80,4 +89,5 @@ class SinglePath(nn.Module):
         if x.shape[1] != expected:
             raise ValueError(f"expected clips of {expected} frames, got {x.shape[1]}")
         images = self.representation(x.reshape(-1, self.frames_per_segment, *x.shape[2:]))
-        return self.fc(self.dropout(self.backbone.features(images, self.images))).mean(1)
+        features = cast(Backbone, self.backbone).features(images, self.images)
+        return self.fc(self.dropout(features)).mean(1)

@@ -13,12 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from benchmark.spec.columns import COLUMNS, Column
+from benchmark.spec.columns import COLUMNS, MULTIPLES, Column
 from benchmark.spec.table import Row, Table
 
 State = Literal["done", "running", "queued", "failed", "interrupted", "pending"]
 Kind = Literal["printed", "measured", "counted", "config", "quoted", "missing"]
 ALWAYS_COUNTED = ("gmacs", "mparams")
+"""Counted even where the paper prints no cost, unless it prints some other."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Predictions:
 class SeedResult:
     """One run as the report sees it. A fused result has `members`, and `key` joins their keys by '+'.
 
-    metrics: percent, by column key. predictions: reads them when called. env: what the run recorded of its commit,
-    versions and dates, copied to PROVENANCE.json.
+    metrics: by name, accuracies in percent. predictions: reads them when called. env: what the run recorded of its
+    commit, versions and dates, copied to PROVENANCE.json.
     """
 
     seed: int
@@ -48,8 +49,8 @@ class SeedResult:
     note: str = ""
 
     def value(self, column: str) -> float | None:
-        """The metric in percent, or None unless the run is done and the number finite."""
-        number = self.metrics.get(column)
+        """The column's metric, or None unless the run is done and the number finite."""
+        number = self.metrics.get(COLUMNS[column].metric)
         return number if self.state == "done" and number is not None and math.isfinite(number) else None
 
 
@@ -57,19 +58,28 @@ RowRuns = Mapping[str, Sequence[SeedResult]]
 
 
 @dataclass(frozen=True)
-class CountedCost:
-    """The cost of a row at paper scale: plain count, and the reading that is meant to explain the printed number."""
+class ReadCost:
+    """The count that is meant to explain a printed cost: its value, the reading's name, and whether it succeeds."""
 
-    gmacs: float
-    mparams: float
-    reading_gmacs: float | None = None
-    reading_name: str | None = None
-    reading_verdict: str | None = None
+    value: float
+    name: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class CountedCost:
+    """The costs of a row at paper scale by column: plain counts, and what the printed ones are read as."""
+
+    values: Mapping[str, float]
+    readings: Mapping[str, ReadCost] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One value: `n` of `wanted` seeds make up a measured one, `values` are theirs; `text` overrides the digits."""
+    """One value: `n` of `wanted` seeds make up a measured one, `values` are theirs; `text` overrides the digits.
+
+    `multiple`: K, M or G, where the value is shown in another than the column's.
+    """
 
     row: str
     column: str
@@ -84,6 +94,7 @@ class Cell:
     values: tuple[tuple[int, float], ...] = ()
     text: str = ""
     note: str = ""
+    multiple: str = ""
 
     def display(self) -> str:
         """As shown in a table: `51.4 ± 0.3 (3)`, `51.4` for one seed, `51.5 ± 0.2 (2/3)`, `…` running, `–` missing."""
@@ -92,6 +103,9 @@ class Cell:
         if self.text:
             return self.text
         decimals = COLUMNS[self.column].decimals
+        if self.multiple:
+            scale = MULTIPLES[self.multiple] / MULTIPLES[self.unit]
+            return f"{_significant(self.value / scale, decimals)}{self.multiple}"
         shown = f"{self.value:.{decimals}f}"
         if self.kind != "measured":
             return shown
@@ -103,8 +117,9 @@ class Cell:
 
 
 def shown_columns(table: Table) -> tuple[Column, ...]:
-    """The printed columns in order, then GMACs and parameters where the paper prints none."""
-    extra = tuple(key for key in ALWAYS_COUNTED if key not in table.columns)
+    """The printed columns in order, then GMACs and parameters unless the paper prints costs of its own kind."""
+    quantities = {COLUMNS[key].quantity for key in table.columns if COLUMNS[key].source == "counted"}
+    extra = tuple(key for key in ALWAYS_COUNTED if COLUMNS[key].quantity not in quantities)
     return tuple(COLUMNS[key] for key in table.columns + extra)
 
 
@@ -150,11 +165,24 @@ def _printed(row: Row, column: Column) -> Cell:
 
 
 def _ours(table: Table, row: Row, column: Column, results: Sequence[SeedResult], cost: CountedCost | None) -> Cell:
+    if column.source == "measured" and column.dataset:
+        return Cell(row.label, column.key, "missing", unit=column.unit)
     if column.source == "measured":
         return _measured(table, row, column, results)
     kind: Kind = "counted" if column.source == "counted" else "config"
-    value = (getattr(cost, column.key) if cost else None) if kind == "counted" else config_value(row, column)
-    return Cell(row.label, column.key, kind if value is not None else "missing", value, unit=column.unit)
+    value = (cost.values.get(column.key) if cost else None) if kind == "counted" else config_value(row, column)
+    printed = row.printed_text.get(column.key, "")
+    multiple = printed[-1] if printed[-1:] in MULTIPLES else ""
+    return Cell(
+        row.label, column.key, kind if value is not None else "missing", value, unit=column.unit, multiple=multiple
+    )
+
+
+def _significant(value: float, decimals: int) -> str:
+    """With the decimals, or with more where that leaves fewer than two digits."""
+    while decimals < 6 and value and abs(value) < 10 ** (1 - decimals):
+        decimals += 1
+    return f"{value:.{decimals}f}"
 
 
 def _measured(table: Table, row: Row, column: Column, results: Sequence[SeedResult]) -> Cell:

@@ -25,7 +25,7 @@ from typing import Literal
 
 from benchmark.report.cells import CountedCost, config_value
 from benchmark.report.compare import Comparison, Contrast
-from benchmark.report.layout import flat
+from benchmark.report.layout import dataset_title, flat
 from benchmark.report.stats import binomial_se, holm, seeds_needed, t_quantile
 from benchmark.spec.columns import COLUMNS, Column
 from benchmark.spec.datasets import DATASETS
@@ -70,6 +70,9 @@ def judge(claim: Claim, table: Table, comparison: Comparison, costs: Mapping[str
     unknown = sorted({label for pair in _pairs(claim) for label in pair} - {row.label for row in table.rows})
     if unknown:
         return Judgement(claim, "not resolved", f"not in this table: {_listed(unknown)}", printed=printed)
+    if column.dataset:
+        reason = f"printed only: no run is on {dataset_title(column.dataset)}"
+        return Judgement(claim, "not resolved", reason, printed=printed)
     if column.source != "measured":
         return _judge_exact(claim, column, table, costs, printed)
     quoted = [label for label in _labels(claim) if table.row(label).quoted]
@@ -96,9 +99,10 @@ def check_printed(claim: Claim, table: Table) -> PrintedCheck | None:
     # One decimal less one decimal leaves binary dust, which would turn a tie into a difference.
     difference = round(printed[better] - printed[worse], 9)
     agrees = difference >= 0 if claim.relation in (">=", "<=") else difference > 0
-    if column.source != "measured" or table.dataset not in DATASETS:
+    dataset = column.dataset or table.dataset
+    if column.unit != "%" or dataset not in DATASETS:
         return PrintedCheck(difference, agrees)
-    clips = DATASETS[table.dataset].val_clips
+    clips = DATASETS[dataset].val_clips
     se = math.hypot(binomial_se(printed[better], clips), binomial_se(printed[worse], clips))
     error = t_quantile(math.inf) * se
     return PrintedCheck(difference, agrees, error, abs(difference) > error)
@@ -133,7 +137,7 @@ def _judge_exact(
     claim: Claim, column: Column, table: Table, costs: Mapping[str, CountedCost], printed: PrintedCheck | None
 ) -> Judgement:
     read: Callable[[str], float | None] = (
-        (lambda label: getattr(costs.get(label), column.key, None))
+        (lambda label: costs[label].values.get(column.key) if label in costs else None)
         if column.source == "counted"
         else (lambda label: config_value(table.row(label), column))
     )

@@ -11,6 +11,7 @@ import numpy as np
 from benchmark.report import stats
 from benchmark.report.cells import Predictions, SeedResult
 from benchmark.report.metrics import TOP_K, hits_at_k
+from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table
 
 
@@ -18,7 +19,8 @@ from benchmark.spec.table import Table
 class Contrast:
     """Difference lhs - rhs on a measured column, in points, over the seeds that both rows have finished.
 
-    low, high and p combine se_seed and se_clip (SE^2 = seed part + clip part, Satterthwaite df). The clip part
+    low, high and p combine se_seed and se_clip (SE^2 = seed part + clip part, Satterthwaite df; a projection loss has
+    the seed part alone). The clip part
     contains what clips and seeds interact, which the seed part holds too: the sum errs on the wide side. They are
     None, and `why_open` says why, where either part is unknown. p_mcnemar is the clips' alone: it speaks of these
     trained networks, not of the method.
@@ -96,8 +98,10 @@ class Comparison:
 
     def _clip_part(
         self, lhs: str, rhs: str, column: str, seeds: Sequence[int]
-    ) -> tuple[float, float, tuple[float, ...], int] | None:
+    ) -> tuple[float, float | None, tuple[float, ...], int] | None:
         """Bootstrap SE, McNemar's p over all seeds and by seed, number of clips; None unless these are the same."""
+        if COLUMNS[column].metric == "residual":  # stored as a mean: no clips to resample
+            return 0.0, None, (), 2**31
         first = self._of(lhs, seeds[0])
         if first is None or len(first.ids) < 2:
             return None
@@ -107,7 +111,7 @@ class Comparison:
                 if other is None or not np.array_equal(first.ids, other.ids):
                     return None
         left, right = (np.stack([self._hit(label, s, column) for s in seeds]) for label in (lhs, rhs))
-        strata = first.labels if column == "mean_class_acc" else None
+        strata = first.labels if COLUMNS[column].metric == "mean_class_acc" else None
         se = float(stats.clip_bootstrap(left, right, strata).std(ddof=1))
         by_seed = tuple(stats.mcnemar_p(a, b) for a, b in zip(left, right, strict=True))
         return se, stats.mcnemar_p(left, right), by_seed, len(first.ids)
@@ -122,5 +126,6 @@ class Comparison:
         if (label, seed, column) not in self._hits:
             predictions = self._of(label, seed)
             assert predictions is not None
-            self._hits[label, seed, column] = hits_at_k(predictions.logits, predictions.labels, TOP_K.get(column, 1))
+            k = TOP_K.get(COLUMNS[column].metric, 1)
+            self._hits[label, seed, column] = hits_at_k(predictions.logits, predictions.labels, k)
         return self._hits[label, seed, column]

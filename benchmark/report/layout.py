@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmark.report.cells import Cell, CountedCost, find_cell, shown_columns
-from benchmark.spec.columns import COLUMNS, Column
+from benchmark.spec.columns import COLUMNS, MULTIPLES, Column
 from benchmark.spec.datasets import DATASETS
 from benchmark.spec.table import Row, Table
 
@@ -49,7 +49,8 @@ def lay_out(table: Table, cells: Sequence[Cell], costs: Mapping[str, CountedCost
     label_columns = max([len(headings), *(len(row.label.split(" | ")) for row in table.rows)])
     headings += [Heading("", numeric=False)] * (label_columns - len(headings))
     for column in columns:
-        parts = [""] if column.source == "config" else ["printed", OURS[column.source]]
+        parts = [""] if column.source == "config" else ["printed"]
+        parts += [OURS[column.source]] if column.source != "config" and not column.dataset else []
         headings += [Heading(_title(column), part) for part in parts]
     notes: list[str] = []
     lines = []
@@ -100,6 +101,8 @@ def _entries(row: Row, column: Column, cells: Sequence[Cell]) -> list[str]:
     printed = find_cell(cells, row.label, column.key, ours=False)
     ours = find_cell(cells, row.label, column.key, ours=True)
     shown = [cell.display() if cell else "–" for cell in (printed, ours)]
+    if column.dataset:
+        return shown[:1]
     if column.source != "config":
         return shown
     return [shown[0] if printed and printed.value is not None else shown[1]]
@@ -127,23 +130,24 @@ def _row_notes(table: Table, row: Row, columns: Sequence[Column], cells: Sequenc
 
 def _readings(table: Table, costs: Mapping[str, CountedCost]) -> list[str]:
     """One sentence per convention and verdict on how the printed GMACs come about."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    decimals = COLUMNS["gmacs"].decimals
+    groups: dict[tuple[str, str, str], list[str]] = {}
     for row in table.rows:
-        cost = costs.get(row.label)
-        if cost and cost.reading_gmacs is not None and cost.reading_name:
-            said = f"{cost.reading_gmacs:.{decimals}f} ({flat(row.label)})"
-            groups.setdefault((cost.reading_name, cost.reading_verdict or ""), []).append(said)
+        for key, read in (costs[row.label].readings if row.label in costs else {}).items():
+            printed = row.printed_text.get(key, "")
+            multiple = printed[-1] if printed[-1:] in MULTIPLES else ""
+            shown = Cell(row.label, key, "counted", read.value, unit=COLUMNS[key].unit, multiple=multiple).display()
+            groups.setdefault((COLUMNS[key].title, read.name, read.verdict), []).append(f"{shown} ({flat(row.label)})")
     return [
-        f"Printed GMACs read as {pretty(name)}: {', '.join(values)}{': ' if verdict else ''}{pretty(verdict)}."
-        for (name, verdict), values in groups.items()
+        f"Printed {title} read as {pretty(name)}: {', '.join(values)}: {pretty(verdict)}."
+        for (title, name, verdict), values in groups.items()
     ]
 
 
 def _caption(table: Table, cells: Sequence[Cell]) -> str:
     seeds = f"{len(table.seeds)} seed{'s' if len(table.seeds) > 1 else ''}"
+    others = any(COLUMNS[key].dataset for key in table.columns)
     sentences = [
-        f"Printed: {dataset_title(table.dataset)}.",
+        f"Printed: {dataset_title(table.dataset)}{' unless a heading says otherwise' if others else ''}.",
         f"Measured: {dataset_title(measured_dataset(table))}, protocol {table.protocol}, {seeds}.",
     ]
     measured = [cell for cell in cells if cell.kind == "measured"]

@@ -55,7 +55,7 @@ def baseline_contrasts(table: Table, comparison: Comparison) -> list[Contrast]:
     return [
         contrast
         for key in table.columns
-        if COLUMNS[key].source == "measured"
+        if COLUMNS[key].source == "measured" and not COLUMNS[key].dataset
         for row in table.rows
         if row.label != table.baseline and (contrast := comparison.contrast(row.label, table.baseline, key))
     ]

@@ -57,6 +57,8 @@ def table_csv(
             printed = find_cell(cells, row.label, key, ours=False)
             ours = find_cell(cells, row.label, key, ours=True)
             line[f"printed_{key}"] = printed.value if printed else None
+            if column.dataset:
+                continue
             line[f"{column.source}_{key}"] = ours.value if ours else None
             if column.source == "measured":
                 contrast = by_pair.get((row.label, key))
@@ -70,9 +72,12 @@ def table_csv(
                 ):
                     line[f"{name}_{key}"] = getattr(contrast, of) if contrast else None
         cost = costs.get(row.label)
-        line["reading_gmacs"] = cost.reading_gmacs if cost else None
-        line["reading_name"] = cost.reading_name if cost else None
-        line["reading_verdict"] = cost.reading_verdict if cost else None
+        for column in shown_columns(table):
+            if column.source == "counted":
+                read = cost.readings.get(column.key) if cost else None
+                line[f"reading_{column.key}"] = read.value if read else None
+                line[f"reading_name_{column.key}"] = read.name if read else None
+                line[f"reading_verdict_{column.key}"] = read.verdict if read else None
         lines.append(line)
     return _csv(tuple(lines[0]) if lines else (), lines)
 

@@ -5,13 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmark.spec.datasets import DATASETS
+
+MULTIPLES = {"K": 1e3, "M": 1e6, "G": 1e9}
+
 
 @dataclass(frozen=True)
 class Column:
     """A quantity. `source` says where our value comes from; `better` which way an improvement points.
 
-    measured: from runs, in percent. counted: from the cost counters at paper scale. config: read off the resolved
-    config at the dotted `path`.
+    measured: from runs, by the name `metric` in their results. counted: from the cost counters at paper scale. config:
+    read off the resolved config at the dotted `path`.
+
+    Attributes:
+        unit: Of the value; counted ones are in 1e9 (G) or 1e6 (M), which a printed cell may override ("7.13K").
+        dataset: The data set that a measured value is of; "" for the table's own.
+        quantity: What is counted.
+        scope: The whole network, or its representation alone (what it adds to the backbone).
+        per: One view, or all views of a video.
     """
 
     key: str
@@ -21,16 +32,81 @@ class Column:
     better: Literal["higher", "lower", "neither"]
     decimals: int = 1
     path: str = ""
+    metric: str = ""
+    dataset: str = ""
+    quantity: Literal["macs", "params"] = "macs"
+    scope: Literal["network", "representation"] = "network"
+    per: Literal["view", "video"] = "view"
+
+    @property
+    def base(self) -> str:
+        """The key without its data set: `top1` of `top1@ucf101`."""
+        return self.key.partition("@")[0]
+
+
+MEASURED = (
+    Column("top1", "Top-1", "%", "measured", "higher", metric="top1"),
+    Column("top5", "Top-5", "%", "measured", "higher", metric="top5"),
+    Column("mean_class_acc", "Mean class acc.", "%", "measured", "higher", metric="mean_class_acc"),
+    Column("enopr", "ENoPR", "", "measured", "lower", decimals=2, metric="residual"),
+    Column("mae", "MAE", "", "measured", "lower", decimals=4, metric="residual"),
+)
+OTHERS = (
+    Column("gmacs", "GMACs", "G", "counted", "lower", decimals=2),
+    Column("mparams", "Params", "M", "counted", "lower", decimals=2, quantity="params"),
+    Column("gmacs_video", "GMACs, all views", "G", "counted", "lower", decimals=0, per="video"),
+    Column("extra_gmacs", "Added GMACs", "G", "counted", "lower", decimals=2, scope="representation"),
+    Column(
+        "extra_mparams", "Added params", "M", "counted", "lower", decimals=2, quantity="params", scope="representation"
+    ),
+    Column("num_bplc", "# BPLC", "", "config", "neither", decimals=0, path="model.num_bplc"),
+    Column("segments", "Segments", "", "config", "neither", decimals=0, path="data.segments"),
+    Column("frames", "Frames", "", "config", "neither", decimals=0, path="frames"),
+    Column("views", "Views", "", "config", "neither", decimals=0, path="views"),
+    Column("pwtp_frames", "T", "", "config", "neither", decimals=0, path="model.dynamic_appearance.frames"),
+    Column("pwtp_dims", "D", "", "config", "neither", decimals=0, path="model.dynamic_appearance.dims"),
+    Column("pwtp_stride", "Stride", "", "config", "neither", decimals=0, path="model.dynamic_appearance.stride"),
+    Column("pwtp_features", "Channels", "", "config", "neither", decimals=0, path="model.dynamic_appearance.features"),
+    Column("bottleneck", "β", "", "config", "neither", decimals=2, path="model.dynamic_appearance.bottleneck"),
+    Column("blocks", "B", "", "config", "neither", decimals=0, path="model.dynamic_appearance.blocks"),
+    Column("expansion", "r", "", "config", "neither", decimals=0, path="model.dynamic_appearance.expansion"),
+)
+
+
+def _of_dataset(column: Column, dataset: str) -> Column:
+    info = DATASETS[dataset]
+    return Column(
+        f"{column.key}@{dataset}",
+        f"{info.short or info.title} {column.title}",
+        column.unit,
+        column.source,
+        column.better,
+        column.decimals,
+        metric=column.metric,
+        dataset=dataset,
+    )
 
 
 COLUMNS: dict[str, Column] = {
     column.key: column
     for column in (
-        Column("top1", "Top-1", "%", "measured", "higher"),
-        Column("top5", "Top-5", "%", "measured", "higher"),
-        Column("mean_class_acc", "Mean class acc.", "%", "measured", "higher"),
-        Column("gmacs", "GMACs", "G", "counted", "lower", decimals=2),
-        Column("mparams", "Params", "M", "counted", "lower", decimals=2),
-        Column("num_bplc", "# BPLC", "", "config", "neither", decimals=0, path="model.num_bplc"),
+        *MEASURED,
+        *OTHERS,
+        *(_of_dataset(column, name) for name, info in DATASETS.items() if not info.generated for column in MEASURED),
     )
 }
+"""By key. A measured column also exists for every printed data set: `top1@ucf101`."""
+
+
+def printed_value(text: str, column: Column) -> float:
+    """The value of a printed cell, in the column's unit: "7.13K" in a column of M is 0.00713.
+
+    Raises:
+        ValueError: the text is no number, or has a multiple where the column has none.
+    """
+    number, multiple = text.strip(), ""
+    if number[-1:] in MULTIPLES:
+        number, multiple = number[:-1], number[-1]
+        if column.unit not in MULTIPLES:
+            raise ValueError(f"'{text}' has a multiple, but {column.key} is not counted in multiples")
+    return float(number) * (MULTIPLES[multiple] / MULTIPLES[column.unit] if multiple else 1)

@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from benchmark.spec.datasets import DATASETS, known_dataset
-from benchmark.spec.models import BqnConfig, ModelConfig, Strict, scaled
+from benchmark.spec.models import SINGLE_PATH, BqnConfig, BqnX3dConfig, ModelConfig, Strict, TesNetConfig, scaled
+from benchmark.spec.representations import Modality
 
 
 class DataConfig(Strict):
@@ -31,6 +32,15 @@ class DataConfig(Strict):
         return DATASETS[self.dataset].num_classes
 
 
+class JointConfig(Strict):
+    """How PWTP's projection loss and the recognition loss are minimised together (DA, Section 3.4)."""
+
+    strategy: Literal["none", "separate", "constant", "scheduler", "mgda"] = "none"
+    alpha: float = Field(0.5, ge=0, le=1, description="of `constant`: weight of the projection loss; 0 leaves it out")
+    gamma: float = Field(0.2, gt=0, lt=1, description="of `scheduler`: share of the iterations down to lam")
+    lam: float = Field(0.3, gt=0, lt=1, description="of `scheduler`: the weight at that point")
+
+
 class TrainConfig(Strict):
     """The recipe. Defaults are the BQN paper's for Something-Something V1 (Appendix A)."""
 
@@ -42,13 +52,15 @@ class TrainConfig(Strict):
     warmup_epochs: float = Field(7, ge=0, description="linear from lr/10")
     schedule: Literal["cosine", "step"] = "cosine"
     milestones: tuple[int, ...] = Field((20, 40), description="epochs at which the step schedule multiplies lr by 0.1")
-    param_groups: Literal["bqn", "tsm", "plain", "slow_classifier"] = Field(
+    param_groups: Literal["bqn", "tsm", "vit", "plain", "slow_classifier"] = Field(
         "bqn", description="multipliers of lr and weight decay per group of parameters"
     )
     clip_norm: float | None = Field(20.0, gt=0, description="total L2 norm of the gradient (released commands)")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="released commands use 0.1, the paper is silent")
     partial_bn: bool = Field(False, description="freeze every 2D batch normalisation but the first")
     precision: Literal["fp32", "bf16"] = "fp32"
+    joint: JointConfig = JointConfig()
+    residual_weight: float = Field(0.0, ge=0, description="of TSP's projection loss beside the recognition loss")
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> TrainConfig:
@@ -74,8 +86,34 @@ class RunConfig(Strict):
     eval: EvalConfig = EvalConfig()
     seed: int = Field(0, ge=0)
 
+    @property
+    def frames(self) -> int:
+        """Frames, or flow fields, of a clip that the network reads."""
+        return self.data.segments * self.model.frames_per_segment
+
+    @property
+    def views(self) -> int:
+        """Views of a video whose predictions are averaged."""
+        return self.eval.clips * self.eval.crops
+
+    @property
+    def modality(self) -> Modality:
+        """What the loader reads."""
+        return getattr(self.model, "modality", "rgb")
+
+    @property
+    def has_residual(self) -> bool:
+        """Whether the network has a projection loss of its own."""
+        named = getattr(self.model, "representation", "") in ("dynamic_appearance", "squeezed_image")
+        return named or isinstance(self.model, TesNetConfig)
+
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
+        joint = self.train.joint.strategy
+        if joint != "none" and getattr(self.model, "representation", "") != "dynamic_appearance":
+            raise ValueError(f"train.joint.strategy is '{joint}': it needs model.representation dynamic_appearance")
+        if self.train.residual_weight and not self.has_residual:
+            raise ValueError("train.residual_weight needs a network with a projection loss: squeezed_image or tesnet")
         if self.eval.scale < self.data.size:
             raise ValueError(f"eval.scale ({self.eval.scale}) must be at least data.size ({self.data.size})")
         if self.data.sampling == "uniform" and self.eval.clips > 2:
@@ -93,10 +131,27 @@ class RunConfig(Strict):
 
 def input_pixels(config: RunConfig) -> int:
     """Pixels that enter the backbones per clip: the scale of a run's cost, used to estimate its time."""
-    busy = config.data.segments * config.data.size**2
-    if not isinstance(config.model, BqnConfig):
-        return busy
-    return (
-        busy
-        + (config.model.quiet_segments or config.data.segments) * (config.model.quiet_size or config.data.size) ** 2
-    )
+    model, data = config.model, config.data
+    images = data.segments
+    if isinstance(model, SINGLE_PATH):
+        images *= model.images_per_segment
+    elif isinstance(model, TesNetConfig):
+        images *= model.frames
+    pixels = images * data.size**2
+    if isinstance(model, BqnConfig):
+        pixels += (model.quiet_segments or data.segments) * (model.quiet_size or data.size) ** 2
+    elif isinstance(model, BqnX3dConfig):
+        pixels += data.segments * (model.quiet_size or data.size) ** 2
+    return pixels
+
+
+def of_one_view(config: RunConfig) -> RunConfig:
+    """The config at the size of its evaluation views: three crops take the whole shorter side (`eval.scale`)."""
+    side = config.eval.scale if config.eval.crops == 3 else config.data.size
+    if side == config.data.size:
+        return config
+    updates: dict[str, object] = {"data": config.data.model_copy(update={"size": side})}
+    quiet = getattr(config.model, "quiet_size", None)
+    if quiet:
+        updates["model"] = config.model.model_copy(update={"quiet_size": round(quiet * side / config.data.size)})
+    return config.model_copy(update=updates)

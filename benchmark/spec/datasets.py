@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmark.spec.source import did_you_mean
+
 
 @dataclass(frozen=True)
 class DatasetInfo:
     """A data set by name, with the published sizes of its splits.
 
-    A new `version` is a new experiment: old runs no longer count.
+    `short` is its name in a column's title. A new `version` is a new experiment: old runs no longer count.
     """
 
     name: str
@@ -19,6 +21,7 @@ class DatasetInfo:
     val_clips: int
     generated: bool = False
     version: str = "1"
+    short: str = ""
 
 
 DATASETS: dict[str, DatasetInfo] = {
@@ -34,7 +37,11 @@ DATASETS: dict[str, DatasetInfo] = {
             generated=True,
         ),
         DatasetInfo("motionpairs-hard", "motionpairs, hard setting", 12, 24_000, 4_800, generated=True),
-        DatasetInfo("something-v1", "Something-Something V1", 174, 86_017, 11_522),
+        DatasetInfo("something-v1", "Something-Something V1", 174, 86_017, 11_522, short="SS V1"),
+        DatasetInfo("kinetics400", "Kinetics-400", 400, 240_000, 20_000, short="K400"),
+        DatasetInfo("minikinetics", "Mini-Kinetics", 200, 80_000, 5_000, short="Mini-K"),
+        DatasetInfo("ucf101", "UCF101, split 1", 101, 9_537, 3_783, short="UCF101"),
+        DatasetInfo("hmdb51", "HMDB51, split 1", 51, 3_570, 1_530, short="HMDB51"),
     )
 }
 
@@ -46,5 +53,5 @@ def known_dataset(name: str) -> str:
         ValueError: no data set has it.
     """
     if name not in DATASETS:
-        raise ValueError(f"unknown data set '{name}'; known: {', '.join(DATASETS)}")
+        raise ValueError(f"unknown data set '{name}'.{did_you_mean(name, list(DATASETS))}")
     return name

@@ -7,44 +7,20 @@ that the protocol itself does not set.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pydantic
 
-from benchmark.spec.columns import COLUMNS
+from benchmark.spec.columns import COLUMNS, printed_value
 from benchmark.spec.config import RunConfig
-from benchmark.spec.models import Strict
-from benchmark.spec.overrides import Layer, Setting, flatten, keys_below, problem_text, resolve
+from benchmark.spec.files import parse_as, protocol_names, shown, table_paths, tables_root
+from benchmark.spec.include import Entry, Gathered, gather, is_include
+from benchmark.spec.overrides import Layer, Setting, flatten, resolve
 from benchmark.spec.source import Located, Problem, SpecError, did_you_mean, read_yaml
-from benchmark.spec.table import Claim, CostReading, Protocol, Row, RowSpec, Table, TableSpec
-
-Model = TypeVar("Model", bound=Strict)
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def tables_root() -> Path:
-    """Folder of the specs: BENCHMARK_TABLES, or `tables/` of the repository."""
-    return Path(os.environ.get("BENCHMARK_TABLES") or REPOSITORY / "tables")
-
-
-def table_paths() -> dict[str, Path]:
-    """Every table's id and file, in the order of papers and of numbers."""
-    found = {
-        f"{path.parent.name}-{path.stem}": path
-        for path in sorted(tables_root().glob("*/*.yaml"))
-        if path.parent.name not in ("bases", "protocols")
-    }
-    return found
-
-
-def protocol_names() -> list[str]:
-    """Names of the protocols that have a file."""
-    return sorted(path.stem for path in (tables_root() / "protocols").glob("*.yaml"))
+from benchmark.spec.table import Protocol, Reading, Row, Table
 
 
 def select(targets: list[str]) -> list[str]:
@@ -67,16 +43,8 @@ def select(targets: list[str]) -> list[str]:
     return list(chosen)
 
 
-def shown(path: Path) -> str:
-    """A path as messages name it: relative to the repository or the working folder where it lies inside one."""
-    for root in (REPOSITORY, Path.cwd()):
-        if path.resolve().is_relative_to(root):
-            return str(path.resolve().relative_to(root))
-    return str(path)
-
-
-def load_protocol(name: str) -> tuple[Protocol, Layer]:
-    """A protocol and its overrides.
+def load_protocol(name: str) -> tuple[Protocol, Layer, dict[str, Layer]]:
+    """A protocol, its overrides, and its further overrides by network.
 
     Raises:
         SpecError: there is no such protocol, or its file has errors.
@@ -86,10 +54,11 @@ def load_protocol(name: str) -> tuple[Protocol, Layer]:
         where = shown(tables_root() / "protocols")
         raise SpecError([Problem(where, 0, f"no protocol '{name}'.{did_you_mean(name, protocol_names())}")])
     source = read_yaml(path, shown(path))
-    protocol, problems = _parse(Protocol, source, extra={"name": name})
+    protocol, problems = parse_as(Protocol, source, extra={"name": name})
     if protocol is None or problems:
         raise SpecError(problems)
-    return protocol, _layer(source, protocol.set, ("set",))
+    by_model = {name: _layer(source, values, ("models", name)) for name, values in protocol.models.items()}
+    return protocol, _layer(source, protocol.set, ("set",)), by_model
 
 
 def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, ...] | None = None) -> Table:
@@ -103,44 +72,42 @@ def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, .
     Raises:
         SpecError: with every problem of the table, its bases and the protocol.
     """
-    protocol, protocol_layer = load_protocol(protocol_name)
+    protocol, protocol_layer, for_model = load_protocol(protocol_name)
     path = table_paths().get(target, Path(target))
-    source = read_yaml(path, shown(path))
-    spec, problems = _parse(TableSpec, source)
-    if spec is None:
+    problems: list[Problem] = []
+    gathered = gather(path, problems)
+    if gathered is None:
         raise SpecError(problems)
-    problems += _cross_checks(spec, source, path)
-    base = _base_layer(spec.base, source, ("base",), problems)
-    table_layer = _layer(source, spec.set, ("set",))
+    spec = gathered.spec
+    problems += _cross_checks(gathered, path)
     rows: list[Row] = []
-    for i, row in enumerate(spec.rows):
-        below = _base_layer(row.base, source, ("rows", i, "base"), problems) if row.base else base
+    for entry in gathered.entries:
+        row, home = entry.row, entry.source
+        at = ("rows", entry.index, "base") if row.base else ("base",)
+        below = _base_layer(row.base or entry.spec.base, home, at, problems)
         if below is None:
             continue
+        below = below | _layer(home, entry.spec.set, ("set",))
+        own = _layer(home, row.set, ("rows", entry.index, "set"))
+        name = (below | own).get("model.name")
+        narrowed = protocol_layer | for_model.get(str(name.value) if name else "bqn", {})
         resolver = _RowResolver(
-            paper=below | table_layer | _layer(source, row.set, ("rows", i, "set")),
-            scaled=below | table_layer | protocol_layer | _layer(source, row.set, ("rows", i, "set")),
-            where=(source.file, source.line("rows", i)),
+            paper=below | own,
+            scaled=below | narrowed | own,
+            where=(home.file, home.line("rows", entry.index)),
             problems=problems,
-        )
-        reading_at = ("rows", i, "reading", "set") if row.reading else ("reading", "set")
-        reading = row.reading or (
-            spec.reading if any(COLUMNS[key].source == "counted" for key in row.printed) else None
         )
         measured = not (row.quoted or row.average)
         rows.append(
             Row(
                 label=row.label,
-                config=resolver.at_scale(protocol, protocol_layer) if measured else None,
+                config=resolver.at_scale(protocol, narrowed) if measured else None,
                 paper_config=resolver.at_paper_scale() if measured else None,
-                reading_config=resolver.at_paper_scale(_layer(source, reading.set, reading_at))
-                if measured and reading
-                else None,
+                readings=dict(_readings(entry, resolver if measured else None)),
                 average=row.average,
                 quoted=row.quoted,
-                printed=row.printed,
-                printed_text={key: source.texts["rows", i, "printed", key] for key in row.printed},
-                reading=reading,
+                printed={key: printed_value(text, COLUMNS[key]) for key, text in entry.texts.items()},
+                printed_text=entry.texts,
                 note=row.note,
             )
         )
@@ -154,13 +121,30 @@ def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, .
         dataset=spec.dataset,
         label_header=spec.label,
         columns=spec.columns,
-        baseline=spec.baseline or spec.rows[0].label,
+        baseline=spec.baseline or rows[0].label,
         rows=tuple(rows),
-        claims=spec.claims,
+        claims=gathered.claims,
         protocol=protocol.name,
         seeds=protocol.seeds if seeds is None else seeds,
         note=spec.note,
     )
+
+
+def _readings(entry: Entry, resolver: _RowResolver | None) -> Iterator[tuple[str, Reading]]:
+    """How each printed cost of a row comes about: said for the column, for the row, or for the table."""
+    at = ("rows", entry.index)
+    for key in entry.texts:
+        if COLUMNS[key].source != "counted":
+            continue
+        choices = (
+            (entry.row.reading_of.get(key), (*at, "reading_of", key, "set")),
+            (entry.row.reading, (*at, "reading", "set")),
+            (entry.spec.reading, ("reading", "set")),
+        )
+        reading, where = next(((r, w) for r, w in choices if r is not None), (None, ()))
+        if reading is not None:
+            config = resolver.at_paper_scale(_layer(entry.source, reading.set, where)) if resolver else None
+            yield key, Reading(convention=reading.convention, set=reading.set, why=reading.why, config=config)
 
 
 @dataclass
@@ -251,54 +235,15 @@ def _layer(source: Located, values: dict[str, Any], at: tuple[str | int, ...]) -
     return flatten(values, source.file, line_of)
 
 
-def _parse(
-    cls: type[Model], source: Located, extra: dict[str, Any] | None = None
-) -> tuple[Model | None, list[Problem]]:
-    """A file's content as `cls`, and its problems. Where only keys are unknown, the rest is used and so checked too."""
-    data = {**source.data, **(extra or {})}
-    try:
-        return cls.model_validate(data, strict=True), []
-    except pydantic.ValidationError as error:
-        details = error.errors()
-    problems = []
-    for detail in details:
-        *parents, leaf = [*detail["loc"]] or [""]
-        group = cls if not parents else _model_at(cls, parents)
-        valid = [key for key in keys_below(group) if "." not in key] if group else []
-        text = problem_text(detail, str(leaf), valid)
-        problems.append(Problem(source.file, source.line(*detail["loc"]), text))
-    unknown = {detail["loc"] for detail in details if detail["type"] == "extra_forbidden"}
-    if len(unknown) < len(details):
-        return None, problems
-    try:
-        return cls.model_validate(_without(data, unknown), strict=True), problems
-    except pydantic.ValidationError:
-        return None, problems
-
-
-def _without(value: Any, paths: set[tuple[str | int, ...]], at: tuple[str | int, ...] = ()) -> Any:
-    """A copy of nested data that lacks the values at `paths`."""
-    if isinstance(value, dict):
-        return {k: _without(v, paths, (*at, k)) for k, v in value.items() if (*at, k) not in paths}
-    if isinstance(value, tuple):
-        return tuple(_without(v, paths, (*at, i)) for i, v in enumerate(value))
-    return value
-
-
-def _model_at(cls: type[Strict], path: list[str | int]) -> type[Strict] | None:
-    """The config class of an item such as ('rows', 3) or ('claims', 0)."""
-    kinds: dict[str | int, type[Strict]] = {"rows": RowSpec, "claims": Claim, "reading": CostReading}
-    named = [kinds[part] for part in path if part in kinds]
-    return named[-1] if named and not (path and path[-1] in ("set", "printed")) else None
-
-
-def _cross_checks(spec: TableSpec, source: Located, path: Path) -> Iterator[Problem]:
+def _cross_checks(gathered: Gathered, path: Path) -> Iterator[Problem]:
     """What no single key shows: labels that do not exist, repeated or malformed ones, unknown columns."""
+    spec, source = gathered.spec, gathered.source
 
     def problem(message: str, *at: str | int) -> Problem:
         return Problem(source.file, source.line(*at), message)
 
-    labels = [row.label for row in spec.rows]
+    entries = gathered.entries
+    labels = [entry.row.label for entry in entries]
     expected = f"{spec.paper}-{spec.table}"
     if Path(source.file).stem != spec.table:
         name = Path(source.file).name
@@ -310,24 +255,28 @@ def _cross_checks(spec: TableSpec, source: Located, path: Path) -> Iterator[Prob
     elif home is not None:
         yield problem(f"'{expected}' is {shown(home)}; give a table of your own another `paper` or `table`", "paper")
     parts = spec.label.count(" | ")
-    for i, row in enumerate(spec.rows):
+    for i, entry in enumerate(entries):
+        row, at = entry.row, ("rows", entry.written)
         if labels.index(row.label) != i:
-            yield problem(f"label '{row.label}' is given twice", "rows", i, "label")
+            yield problem(f"label '{row.label}' is given twice", *at, "label")
         if row.label.count(" | ") != parts:
-            yield problem(f"label '{row.label}' must have {parts + 1} part(s) like '{spec.label}'", "rows", i, "label")
-        for key in row.printed:
-            if COLUMNS[key].unit == "%" and not 0 <= row.printed[key] <= 100:
-                yield problem(f"printed.{key} is {row.printed[key]:g}, not a percentage", "rows", i, "printed", key)
+            yield problem(f"label '{row.label}' must have {parts + 1} part(s) like '{spec.label}'", *at, "label")
+        for key, text in entry.texts.items():
+            value = printed_value(text, COLUMNS[key])
+            if COLUMNS[key].unit == "%" and not 0 <= value <= 100:
+                yield problem(f"printed.{key} is {value:g}, not a percentage", *at, "printed", key)
             if key not in spec.columns:
-                yield problem(f"printed.{key} is not among the table's columns", "rows", i, "printed", key)
+                yield problem(f"printed.{key} is not among the table's columns", *at, "printed", key)
         for name in row.average:
             if name not in labels:
-                yield problem(f"no row '{name}' to average.{did_you_mean(name, labels)}", "rows", i, "average")
-            elif spec.rows[labels.index(name)].average or spec.rows[labels.index(name)].quoted:
-                yield problem(f"'{name}' is not a measured row; average needs measured rows", "rows", i, "average")
+                yield problem(f"no row '{name}' to average.{did_you_mean(name, labels)}", *at, "average")
+            elif (other := entries[labels.index(name)].row).average or other.quoted:
+                yield problem(f"'{name}' is not a measured row; average needs measured rows", *at, "average")
     if spec.baseline is not None and spec.baseline not in labels:
         yield problem(f"no row '{spec.baseline}'.{did_you_mean(spec.baseline, labels)}", "baseline")
     for i, claim in enumerate(spec.claims):
+        if is_include(source, "claims", i):
+            continue
         if any(other.id == claim.id for other in spec.claims[:i]):
             yield problem(f"claim id '{claim.id}' is given twice", "claims", i, "id")
         if not claim.id.startswith(f"{expected}."):

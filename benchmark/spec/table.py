@@ -6,19 +6,52 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from benchmark.spec.columns import COLUMNS
+from benchmark.spec.columns import COLUMNS, printed_value
 from benchmark.spec.config import RunConfig
 from benchmark.spec.datasets import known_dataset
 from benchmark.spec.models import Strict
+from benchmark.spec.source import did_you_mean
 
-Convention = Literal["fvcore", "fvcore_core", "thop_2005", "thop_2001"]
+Convention = Literal["fvcore", "fvcore_core", "fvcore_2021", "two_per_mac", "thop_2005", "thop_2001"]
 Relation = Literal[">", ">=", "<", "<=", "best", "monotone"]
 
 
 def _known_column(key: str) -> str:
     if key not in COLUMNS:
-        raise ValueError(f"unknown column '{key}'; known: {', '.join(COLUMNS)}")
+        own = [name for name, column in COLUMNS.items() if not column.dataset]
+        raise ValueError(f"unknown column '{key}'.{did_you_mean(key, list(COLUMNS) if '@' in key else own)}")
     return key
+
+
+class IncludeRows(Strict):
+    """Rows of another table, taken over with their settings, printed values and notes.
+
+    With `row` one row, whose label, printed cells and note may be replaced; else those of `rows`, or all.
+    """
+
+    include: str
+    rows: tuple[str, ...] = ()
+    row: str | None = None
+    label: str | None = None
+    printed: dict[str, float | str] = Field(default_factory=dict)
+    note: str | None = None
+    prefix: str = Field("", description="put before every label")
+    suffix: str = Field("", description="put after every label")
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> IncludeRows:
+        if self.row is None and (self.label or self.printed or self.note is not None):
+            raise ValueError("label, printed and note change one row: name it with `row`")
+        if self.row is not None and self.rows:
+            raise ValueError("give `row` or `rows`, not both")
+        return self
+
+
+class IncludeClaims(Strict):
+    """Claims of another table whose rows are included, under this table's ids; labels follow the rows' new ones."""
+
+    include: str
+    only: tuple[str, ...] = Field((), description="ids in the other table; default: all whose rows are here")
 
 
 class Claim(Strict):
@@ -62,18 +95,30 @@ class RowSpec(Strict):
     set: dict[str, Any] = Field(default_factory=dict)
     average: tuple[str, ...] = Field((), description="labels of the rows whose predictions this row averages")
     quoted: bool = Field(False, description="another paper's number, printed for comparison; never measured here")
-    printed: dict[str, float] = Field(default_factory=dict)
+    printed: dict[str, float | str] = Field(default_factory=dict, description='costs may carry a multiple: "7.13K"')
     reading: CostReading | None = Field(
-        None, description="how this row's printed cost comes about; default: the table's"
+        None, description="how this row's printed costs come about; default: the table's"
+    )
+    reading_of: dict[str, CostReading] = Field(
+        default_factory=dict, description="by column, where not all of the row's costs come about alike"
     )
     note: str = ""
 
     @field_validator("printed")
     @classmethod
-    def _columns_known(cls, printed: dict[str, float]) -> dict[str, float]:
-        for key in printed:
+    def _cells_are_numbers(cls, printed: dict[str, float | str]) -> dict[str, float | str]:
+        for key, value in printed.items():
             _known_column(key)
+            printed_value(str(value), COLUMNS[key])
         return printed
+
+    @field_validator("reading_of")
+    @classmethod
+    def _columns_counted(cls, readings: dict[str, CostReading]) -> dict[str, CostReading]:
+        for key in readings:
+            if COLUMNS[_known_column(key)].source != "counted":
+                raise ValueError(f"'{key}' is not counted, so it has no reading")
+        return readings
 
     @model_validator(mode="after")
     def _one_kind(self) -> RowSpec:
@@ -107,18 +152,26 @@ class TableSpec(Strict):
         return tuple(_known_column(key) for key in columns)
 
 
+class Reading(Strict):
+    """How one printed cost of a row comes about, and the config at paper scale that it is counted on."""
+
+    convention: Convention
+    set: dict[str, Any] = Field(default_factory=dict)
+    why: str
+    config: RunConfig | None = Field(None, description="None for a row that averages others")
+
+
 class Row(Strict):
     """A row ready to plan. Its values come from exactly one of `config` (measured), `average` (fused) and `quoted`."""
 
     label: str
     config: RunConfig | None = Field(None, description="at the protocol's scale, seed 0")
     paper_config: RunConfig | None = Field(None, description="at paper scale: what the cost is counted on")
-    reading_config: RunConfig | None = Field(None, description="at paper scale: what the cost reading is counted on")
+    readings: dict[str, Reading] = Field(default_factory=dict, description="by printed cost column")
     average: tuple[str, ...] = ()
     quoted: bool = False
-    printed: dict[str, float] = Field(default_factory=dict)
+    printed: dict[str, float] = Field(default_factory=dict, description="in the column's unit")
     printed_text: dict[str, str] = Field(default_factory=dict, description="as printed, digits and all")
-    reading: CostReading | None = None
     note: str = ""
 
 
@@ -157,6 +210,9 @@ class Protocol(Strict):
     spatial: float = Field(1.0, gt=0, le=1, description="factor of every spatial size")
     width: float = Field(1.0, gt=0, le=1, description="factor of every channel count")
     set: dict[str, Any] = Field(default_factory=dict)
+    models: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="further overrides for the rows of a network, by its name; stronger than set"
+    )
     device: str = Field("", description="the machine that `seconds_per_megapixel` was measured on")
     seconds_per_megapixel: float | None = Field(
         None, gt=0, description="time per million input pixels, for the estimate; None where it was never measured"

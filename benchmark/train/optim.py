@@ -17,7 +17,9 @@ from torch import nn
 from benchmark.models.modules.mbpm import Mbpm
 from benchmark.spec.config import TrainConfig
 
-Role = Literal["stem_conv", "stem_mbpm", "weight", "bias", "norm", "classifier_weight", "classifier_bias"]
+Role = Literal[
+    "stem_conv", "stem_mbpm", "representation", "weight", "bias", "norm", "classifier_weight", "classifier_bias"
+]
 
 ROLES: tuple[Role, ...] = get_args(Role)
 
@@ -25,6 +27,7 @@ RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
     "bqn": {
         "stem_conv": (5, 1),
         "stem_mbpm": (5, 1),
+        "representation": (1, 1),
         "weight": (1, 1),
         "bias": (2, 0),
         "norm": (1, 0),
@@ -34,12 +37,14 @@ RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
     "tsm": {
         "stem_conv": (1, 1),
         "stem_mbpm": (5, 1),
+        "representation": (1, 1),
         "weight": (1, 1),
         "bias": (2, 0),
         "norm": (1, 0),
         "classifier_weight": (5, 1),
         "classifier_bias": (10, 0),
     },
+    "vit": {**dict.fromkeys(ROLES, (1, 1)), "representation": (5, 1), "bias": (1, 0), "norm": (1, 0)},
     "plain": dict.fromkeys(ROLES, (1, 1)),
     "slow_classifier": {
         **dict.fromkeys(ROLES, (1, 1)),
@@ -49,7 +54,8 @@ RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
 }
 """Recipe -> role -> (multiplier of the learning rate, multiplier of the weight decay).
 
-`slow_classifier` is for batches of a few clips: there the classifier overshoots at rates that the other weights need.
+`vit` is what the DA paper says of ViT: the rate of PWTP is five times the others'. `slow_classifier` is for batches of
+a few clips: there the classifier overshoots at rates that the other weights need.
 """
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
@@ -59,7 +65,8 @@ def parameter_roles(model: nn.Module) -> dict[str, Role]:
     """Role of every trainable parameter, by its name.
 
     The classifier is the module named `fc`; the stem convolution of a pathway is its `conv1`; the stem MBPM is
-    `stem_mbpm`, or the representation (an MBPM inside a lateral connection is an ordinary weight).
+    `stem_mbpm`, or the representation (an MBPM inside a lateral connection is an ordinary weight). Other
+    representations' weights and biases have the role of that name.
     """
     roles: dict[str, Role] = {}
     for module_name, module in model.named_modules():
@@ -75,6 +82,8 @@ def parameter_roles(model: nn.Module) -> dict[str, Role]:
                 roles[full] = "norm"
             elif "stem_mbpm" in parts or ("representation" in parts and isinstance(module, Mbpm)):
                 roles[full] = "stem_mbpm"
+            elif "representation" in parts:
+                roles[full] = "representation"
             elif name == "bias":
                 roles[full] = "bias"
             elif parts[-1] == "conv1" and not in_laterals and not any(p.startswith("layer") for p in parts):

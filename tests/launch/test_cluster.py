@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.launch.cluster import ClusterProfile, cluster_names, load_cluster
-from benchmark.spec.load import REPOSITORY
+from benchmark.spec.files import REPOSITORY
 from benchmark.spec.source import SpecError
 
 VALID = {

@@ -7,8 +7,8 @@ import torch
 import torchvision
 
 from benchmark.models.backbones.resnet import ResNet, pooled, scaled_channels
-from benchmark.models.weights import WEIGHTS_VARIABLE, PretrainedWeightsError
 from benchmark.models.modules.temporal_shift import temporal_shift
+from benchmark.models.weights import WEIGHTS_VARIABLE, PretrainedWeightsError
 
 
 def without_fc(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

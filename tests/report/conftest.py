@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmark.report.cells import CountedCost, Predictions, SeedResult
+from benchmark.report.cells import CountedCost, Predictions, ReadCost, SeedResult
 from benchmark.report.metrics import all_metrics
 from benchmark.spec.load import load_table
 from benchmark.spec.table import Table
@@ -50,7 +50,8 @@ def synthetic(table: Table, sd: float = 0.6, lift: float = 10.0) -> dict[str, li
 def synthetic_costs(table: Table) -> dict[str, CountedCost]:
     return {
         row.label: CountedCost(
-            row.printed.get("gmacs", 65.7) + 0.13, 48.03, row.printed.get("gmacs", 65.7), "thop 2020-05", "reproduced"
+            {"gmacs": row.printed.get("gmacs", 65.7) + 0.13, "mparams": 48.03},
+            {"gmacs": ReadCost(row.printed.get("gmacs", 65.7), "thop 2020-05", "reproduced")},
         )
         for row in table.rows
     }

@@ -109,7 +109,7 @@ def test_rows_that_are_not_measured_yet_are_named(judged: Judge) -> None:
 
 
 def test_costs_are_judged_exactly(table_3b: Table) -> None:
-    costs = {"16": CountedCost(65.9, 48.0), "0": CountedCost(65.7, 48.0)}
+    costs = {"16": CountedCost({"gmacs": 65.9, "mparams": 48.0}), "0": CountedCost({"gmacs": 65.7, "mparams": 48.0})}
     comparison = Comparison(table_3b, {})
     for relation, metric, verdict in [
         (">", "gmacs", "supported"),

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.plan import make_plan, run_key
-from benchmark.spec.load import load_table, select, table_paths
+from benchmark.spec.files import table_paths
+from benchmark.spec.load import load_table, select
 from benchmark.spec.models import BqnConfig, TsmResNetConfig
 
 PRINTED = Path(__file__).parent / "printed"

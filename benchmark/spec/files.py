@@ -1,0 +1,99 @@
+"""The files of `tables/`: where they are, how messages name them, and their content as a model."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+
+from benchmark.spec.models import Strict
+from benchmark.spec.overrides import keys_below, problem_text
+from benchmark.spec.source import Located, Problem
+from benchmark.spec.table import Claim, CostReading, RowSpec
+
+Model = TypeVar("Model", bound=Strict)
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def tables_root() -> Path:
+    """Folder of the specs: BENCHMARK_TABLES, or `tables/` of the repository."""
+    return Path(os.environ.get("BENCHMARK_TABLES") or REPOSITORY / "tables")
+
+
+def table_paths() -> dict[str, Path]:
+    """Every table's id and file, in the order of papers and of numbers."""
+    found = {
+        f"{path.parent.name}-{path.stem}": path
+        for path in sorted(tables_root().glob("*/*.yaml"), key=_natural)
+        if path.parent.name not in ("bases", "protocols")
+    }
+    return found
+
+
+def protocol_names() -> list[str]:
+    """Names of the protocols that have a file."""
+    return sorted(path.stem for path in (tables_root() / "protocols").glob("*.yaml"))
+
+
+def _natural(path: Path) -> tuple[str, list[tuple[int, str]]]:
+    """3.9 before 3.10."""
+    parts = re.split(r"(\d+)", path.stem)
+    return path.parent.name, [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def shown(path: Path) -> str:
+    """A path as messages name it: relative to the repository or the working folder where it lies inside one."""
+    for root in (REPOSITORY, Path.cwd()):
+        if path.resolve().is_relative_to(root):
+            return str(path.resolve().relative_to(root))
+    return str(path)
+
+
+def parse_as(
+    cls: type[Model], source: Located, extra: dict[str, Any] | None = None
+) -> tuple[Model | None, list[Problem]]:
+    """A file's content as `cls`, and its problems. Where only keys are unknown, the rest is used and so checked too."""
+    data = {**source.data, **(extra or {})}
+    try:
+        return cls.model_validate(data, strict=True), []
+    except pydantic.ValidationError as error:
+        details = error.errors()
+    problems = []
+    for detail in details:
+        *parents, leaf = [*detail["loc"]] or [""]
+        group = cls if not parents else _model_at(cls, parents)
+        valid = [key for key in keys_below(group) if "." not in key] if group else []
+        text = problem_text(detail, str(leaf), valid)
+        problems.append(Problem(source.file, source.line(*detail["loc"]), text))
+    unknown = {detail["loc"] for detail in details if detail["type"] == "extra_forbidden"}
+    if len(unknown) < len(details):
+        return None, problems
+    try:
+        return cls.model_validate(_without(data, unknown), strict=True), problems
+    except pydantic.ValidationError:
+        return None, problems
+
+
+def _without(value: Any, paths: set[tuple[str | int, ...]], at: tuple[str | int, ...] = ()) -> Any:
+    """A copy of nested data that lacks the values at `paths`."""
+    if isinstance(value, dict):
+        return {k: _without(v, paths, (*at, k)) for k, v in value.items() if (*at, k) not in paths}
+    if isinstance(value, tuple):
+        return tuple(_without(v, paths, (*at, i)) for i, v in enumerate(value))
+    return value
+
+
+def _model_at(cls: type[Strict], path: list[str | int]) -> type[Strict] | None:
+    """The config class of an item such as ('rows', 3) or ('claims', 0)."""
+    kinds: dict[str | int, type[Strict]] = {
+        "rows": RowSpec,
+        "claims": Claim,
+        "reading": CostReading,
+        "reading_of": CostReading,
+    }
+    named = [kinds[part] for part in path if part in kinds]
+    return named[-1] if named and not (path and path[-1] in ("set", "printed")) else None
