@@ -34,10 +34,14 @@ def science(config: RunConfig) -> dict[str, Any]:
                 if below := differing(value):
                     kept[name] = below
             elif name in ALWAYS_KEYED or value != info.default:
-                kept[name] = list(value) if isinstance(value, tuple) else value
+                kept[name] = [_plain(item) for item in value] if isinstance(value, tuple) else value
         return kept
 
     return {**differing(config), "data_version": DATASETS[config.data.dataset].version}
+
+
+def _plain(item: Any) -> Any:
+    return item.model_dump(mode="json") if isinstance(item, pydantic.BaseModel) else item
 
 
 def run_key(config: RunConfig) -> str:

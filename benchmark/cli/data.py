@@ -1,4 +1,4 @@
-"""`data list | prepare | check`."""
+"""`data list | prepare | check | flow`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmark.spec.source import did_you_mean
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """List data sets, prepare generated ones, or check the files of prepared ones."""
+    """List data sets, prepare generated ones, check the files of prepared ones, or extract their optical flow."""
     for name in arguments.names:
         if name not in DATASETS:
             raise DataError(f"no data set '{name}'.{did_you_mean(name, list(DATASETS))}")
@@ -21,7 +21,7 @@ def main(arguments: argparse.Namespace) -> int:
         return _list(arguments)
     if not arguments.names:
         raise DataError(f"name a data set to {arguments.action}: {', '.join(DATASETS)}")
-    return _prepare(arguments) if arguments.action == "prepare" else _check(arguments)
+    return {"prepare": _prepare, "check": _check, "flow": _flow}[arguments.action](arguments)
 
 
 def prepare_with_progress(name: str) -> None:
@@ -30,6 +30,29 @@ def prepare_with_progress(name: str) -> None:
 
     with several_steps() as report:
         prepare(name, progress=report)
+
+
+def extract_flow_with_progress(name: str) -> dict[str, str]:
+    """Extract what is missing of a data set's optical flow, behind a progress bar. Returns what could not be read."""
+    from benchmark.data.datasets import open_split
+    from benchmark.data.flow import extract_flow
+
+    unreadable: dict[str, str] = {}
+    with several_steps() as report:
+        for split in ("train", "val"):
+            unreadable |= extract_flow(open_split(name, split), progress=report).unreadable
+    return unreadable
+
+
+def _flow(arguments: argparse.Namespace) -> int:
+    status = 0
+    for name in arguments.names:
+        unreadable = extract_flow_with_progress(name)
+        print(f"{name}: flow extracted{f', but for {len(unreadable)} unreadable clips:' if unreadable else ''}")
+        for clip, reason in unreadable.items():
+            print(f"  {clip}: {reason}")
+        status = 1 if unreadable else status
+    return status
 
 
 def _list(arguments: argparse.Namespace) -> int:

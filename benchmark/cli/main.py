@@ -77,8 +77,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("render", "write results/ from the runs as they are now, and print the tables", json=True).set_defaults(
         call=running.render
     )
-    sets = add("data", "data sets: list them, prepare the generated ones, check their files", json=True, tables=False)
-    sets.add_argument("action", choices=("list", "prepare", "check"))
+    sets = add("data", "data sets: list, prepare the generated ones, check files, extract optical flow", json=True, tables=False)
+    sets.add_argument("action", choices=("list", "prepare", "check", "flow"))
     sets.add_argument("names", nargs="*", metavar="DATASET")
     sets.set_defaults(call=data.main)
     return parser

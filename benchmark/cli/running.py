@@ -148,7 +148,7 @@ def _count(tables: list[Table]) -> bool:
 
 
 def _prepare_data(made: Plan) -> None:
-    from benchmark.cli.data import prepare_with_progress
+    from benchmark.cli.data import extract_flow_with_progress, prepare_with_progress
     from benchmark.data.datasets import open_split
 
     for name in dict.fromkeys(run.config.data.dataset for run in made.runs.values()):
@@ -156,6 +156,8 @@ def _prepare_data(made: Plan) -> None:
             prepare_with_progress(name)
         else:
             open_split(name, "train")  # says what to do where it cannot be read
+    for name in dict.fromkeys(run.config.data.dataset for run in made.runs.values() if run.config.modality == "flow"):
+        extract_flow_with_progress(name)
 
 
 def _train(made: Plan, todo: list[str], jobs: int | None, device: str | None) -> Outcome:

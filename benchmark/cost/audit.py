@@ -21,7 +21,9 @@ from benchmark.spec.config import RunConfig, of_one_view
 from benchmark.spec.table import Reading, Row, Table
 
 Lookup = Callable[[RunConfig], CostRecord | None]
-How = Literal["truncated", "rounded", "truncated or rounded"]
+How = Literal[
+    "truncated", "rounded", "truncated or rounded", "as views times a truncated count", "as views times a rounded count"
+]
 
 PLAIN = "fvcore"
 """The convention that our own cost columns use, and that a row without a reading is judged by."""
@@ -129,6 +131,17 @@ def shortened(count: int, unit: float, printed: str) -> How | None:
     return "truncated" if truncated else "rounded" if rounded else None
 
 
+def _views_times(count: int, views: int, unit: float, printed: str) -> How | None:
+    """Whether the print is the number of views times one view's count, cut to whole units or to a tenth before."""
+    exact, target = Decimal(count) / Decimal(int(unit)), Decimal(printed)
+    for digits in (Decimal(1), Decimal("0.1")):
+        if exact.quantize(digits, ROUND_DOWN) * views == target:
+            return "as views times a truncated count"
+        if exact.quantize(digits, ROUND_HALF_UP) * views == target:
+            return "as views times a rounded count"
+    return None
+
+
 def cost_columns(table: Table) -> list[Column]:
     """The counted columns of a table: GMACs and parameters in any case."""
     keys = dict.fromkeys([*table.columns, "gmacs", "mparams"])
@@ -224,6 +237,8 @@ def _verdict(
     unit = MULTIPLES[column.unit]
     count = _total(convention, column, read)
     how = shortened(count, unit, printed)
+    if how is None and column.per == "video" and len(read) == 1:
+        how = _views_times(count // read[0].views, read[0].views, unit, printed)
     if how:
         return Verdict(printed, count / unit, how)
     target = printed_value(printed, column)

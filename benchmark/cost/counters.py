@@ -30,12 +30,13 @@ Handle = Callable[[list[Any], list[Any]], Any]
 
 # fmt: off
 ARITHMETIC = frozenset({
-    "abs", "add", "add_", "adaptive_avg_pool1d", "adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d",
-    "avg_pool1d", "avg_pool2d", "avg_pool3d", "cosine_similarity", "cumsum", "div", "div_", "exp", "gelu", "gru",
-    "hardsigmoid", "hardswish", "leaky_relu", "log", "log_softmax", "lstm", "max_pool1d", "max_pool2d", "max_pool3d",
-    "maximum", "mean", "minimum", "mul", "mul_", "neg", "norm", "pow", "prod", "relu", "relu_", "rsqrt", "rsub",
-    "scaled_dot_product_attention", "sigmoid", "sigmoid_", "silu", "silu_", "softmax", "softplus", "sqrt", "square",
-    "std", "sub", "sub_", "sum", "tanh", "upsample_bicubic2d", "upsample_linear1d", "upsample_trilinear3d", "var",
+    "abs", "adaptive_avg_pool1d", "adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d", "add", "add_",
+    "addcmul", "addcmul_", "amax", "amin", "avg_pool1d", "avg_pool2d", "avg_pool3d", "clamp_min", "cosine_similarity",
+    "cumsum", "div", "div_", "exp", "gelu", "gru", "hardsigmoid", "hardswish", "hardtanh_", "leaky_relu", "log",
+    "log_softmax", "lstm", "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "mean", "minimum", "mul", "mul_",
+    "neg", "norm", "pow", "prod", "reciprocal", "relu", "relu_", "rsqrt", "rsub", "scaled_dot_product_attention",
+    "sigmoid", "sigmoid_", "silu", "silu_", "softmax", "softplus", "sqrt", "square", "std", "sub", "sub_", "sum",
+    "tanh", "upsample_bicubic2d", "upsample_linear1d", "upsample_trilinear3d", "var", "where",
 })
 MOVEMENT = frozenset({
     "alias", "clone", "dropout_", "empty_like", "expand_as", "feature_dropout", "fill_", "flip", "index_select",
@@ -58,8 +59,8 @@ def count(config: RunConfig) -> CostRecord:
     custom = config.model.name == "custom"
     with torch.device("cpu" if custom else "meta"):
         network = build_model(config.model.model_copy(update={"pretrained": None}), config.data)
-    frames = config.data.segments * config.model.frames_per_segment
-    return count_network(network, (1, frames, 3, config.data.size, config.data.size))
+    channels = 2 if config.modality == "flow" else 3
+    return count_network(network, (1, config.frames, channels, config.data.size, config.data.size))
 
 
 def count_network(network: nn.Module, input_shape: tuple[int, ...]) -> CostRecord:

@@ -19,10 +19,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmark.data.datasets import Split
 from benchmark.data.errors import DecodeError
+from benchmark.data.flow import FlowSplit
 from benchmark.data.sampling import eval_indices, train_indices
 from benchmark.data.transforms import (
     cut,
     eval_transform,
+    mirrored,
     scale_short_side,
     to_tensor,
     train_transform,
@@ -35,8 +37,8 @@ from benchmark.spec.config import DataConfig, EvalConfig
 class Item(NamedTuple):
     """A clip, or a batch of them with one more leading dimension.
 
-    `frames` is uint8: (T, 3, S, S) in training, (V, T, 3, S, S) in evaluation with V = clips x crops views; T =
-    segments x frames per segment, segment-major. `readable` is False if the file could not be decoded (frames are
+    `frames` is uint8: (T, C, S, S) in training, (V, T, C, S, S) in evaluation with V = clips x crops views; T =
+    segments x frames per segment, segment-major; C is 3, or 2 for optical flow. `readable` is False if the file could not be decoded (frames are
     then zero): training leaves the clip out of the loss, evaluation counts it as wrong. `place` is the clip's index
     in its split.
     """
@@ -72,8 +74,11 @@ class ClipDataset(Dataset[Item]):
         frames_per_segment: int,
         seed: int,
         mode: Literal["train", "eval"],
+        flow: FlowSplit | None = None,
     ) -> None:
+        """`flow`: the split's optical flow, read in the place of its frames."""
         self.split = split
+        self.flow = flow
         self.data = data
         self.evaluation = evaluation
         self.frames_per_segment = frames_per_segment
@@ -101,28 +106,36 @@ class ClipDataset(Dataset[Item]):
 
     def _shape(self) -> tuple[int, ...]:
         time, size = self.data.segments * self.frames_per_segment, self.data.size
+        channels = 3 if self.flow is None else 2
         if self.mode == "train":
-            return (time, 3, size, size)
+            return (time, channels, size, size)
         side = view_side(size, self.evaluation.scale, self.evaluation.crops)
-        return (self.evaluation.clips * self.evaluation.crops, time, 3, side, side)
+        return (self.evaluation.clips * self.evaluation.crops, time, channels, side, side)
+
+    def _length(self, index: int) -> int:
+        """Frames of a clip, or flow fields, which are one fewer."""
+        return self.split.clips[index].frames - (self.flow is not None)
+
+    def _read(self, index: int, wanted: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return (self.flow or self.split).read(index, wanted)
 
     def _train(self, index: int) -> Tensor:
         clip, data = self.split.clips[index], self.data
         places, crops = clip_streams(self.seed, self.epoch, clip.id)
-        wanted = train_indices(clip.frames, data.segments, self.frames_per_segment, data.sampling, places)
-        frames = self.split.read(index, wanted)
+        wanted = train_indices(self._length(index), data.segments, self.frames_per_segment, data.sampling, places)
+        frames = self._read(index, wanted)
         if data.train_crop == "multiscale":
             return train_transform(frames, data.size, data.flip, crops)
         scaled = scale_short_side(to_tensor(frames), self.evaluation.scale)
         part = cut(scaled, view_boxes(scaled.shape[-2], scaled.shape[-1], data.size, 1)[0])
-        return (part.flip(-1) if data.flip and crops.random() < 0.5 else part).contiguous()
+        return (mirrored(part) if data.flip and crops.random() < 0.5 else part).contiguous()
 
     def _eval(self, index: int) -> Tensor:
-        clip, data, evaluation = self.split.clips[index], self.data, self.evaluation
-        wanted = eval_indices(clip.frames, data.segments, self.frames_per_segment, data.sampling, evaluation.clips)
+        data, evaluation = self.data, self.evaluation
+        wanted = eval_indices(self._length(index), data.segments, self.frames_per_segment, data.sampling, evaluation.clips)
         # Views overlap in time: every frame is decoded and scaled once.
         distinct, places = np.unique(wanted, return_inverse=True)
-        crops = eval_transform(self.split.read(index, distinct), data.size, evaluation.scale, evaluation.crops)
+        crops = eval_transform(self._read(index, distinct), data.size, evaluation.scale, evaluation.crops)
         views = crops[:, torch.from_numpy(places.reshape(wanted.shape))]
         return views.transpose(0, 1).flatten(0, 1).contiguous()
 

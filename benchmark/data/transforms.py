@@ -19,6 +19,12 @@ from benchmark.data.decode import Frames
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """Of ImageNet's training images, RGB in [0, 1]."""
+NORMALISATIONS = {
+    "imagenet": (MEAN, STD),
+    "kinetics": ((0.45,) * 3, (0.225,) * 3),
+    "half": ((0.5,) * 3, (0.5,) * 3),
+}
+"""What X3D's published weights expect, and what those of ViT and Inception-ResNet-v2 do: RGB in [-1, 1]."""
 
 SCALES = (1.0, 0.875, 0.75, 0.66)
 PAIRS = tuple((i, j) for i in range(4) for j in range(4) if abs(i - j) <= 1)
@@ -44,10 +50,17 @@ class Box:
     flip: bool = False
 
 
-def normalise(clips: Tensor) -> Tensor:
-    """uint8 RGB (..., 3, H, W) to float32 with ImageNet's mean and standard deviation removed."""
-    mean = torch.tensor(MEAN, device=clips.device).view(3, 1, 1) * 255
-    std = torch.tensor(STD, device=clips.device).view(3, 1, 1) * 255
+FLOW_ZERO = 128
+"""What no motion is quantised to."""
+FLOW_MEAN, FLOW_STD = 0.5, 0.226
+"""Of quantised flow in [0, 1], both directions (TSN)."""
+
+
+def normalise(clips: Tensor, name: str = "imagenet") -> Tensor:
+    """uint8 (..., C, H, W) to float32 without mean and standard deviation: the named ones, TSN's for flow (C 2)."""
+    if clips.shape[-3] == 2:
+        return (clips.float() / 255 - FLOW_MEAN) / FLOW_STD
+    mean, std = (torch.tensor(v, device=clips.device).view(3, 1, 1) * 255 for v in NORMALISATIONS[name])
     return (clips.float() - mean) / std
 
 
@@ -89,9 +102,17 @@ def view_boxes(height: int, width: int, side: int, crops: int) -> list[Box]:
 
 
 def cut(frames: Tensor, box: Box) -> Tensor:
-    """Crops (n, 3, H, W) without copying unless it flips."""
+    """Crops (n, C, H, W) without copying unless it flips."""
     part = frames[..., box.top : box.top + box.height, box.left : box.left + box.width]
-    return part.flip(-1) if box.flip else part
+    return mirrored(part) if box.flip else part
+
+
+def mirrored(frames: Tensor) -> Tensor:
+    """Left for right: (..., C, H, W). The horizontal component of quantised flow (C 2) also changes its sign."""
+    frames = frames.flip(-1)
+    if frames.shape[-3] == 2:
+        frames[..., 0, :, :] = 2 * FLOW_ZERO - frames[..., 0, :, :].clamp(min=1)
+    return frames
 
 
 def resize(frames: Tensor, height: int, width: int) -> Tensor:

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 from benchmark.data.datasets import Split, open_split
+from benchmark.data.flow import open_flow
 from benchmark.data.loader import ClipDataset, epoch_order, make_loader
 from benchmark.launch.provenance import code_state, processor, versions
 from benchmark.launch.rundir import (
@@ -42,7 +43,7 @@ from benchmark.models.build import build_model
 from benchmark.report.metrics import all_metrics
 from benchmark.spec.config import RunConfig
 from benchmark.train import checkpoint
-from benchmark.train.loop import EpochSummary, predict, train_epoch
+from benchmark.train.loop import EpochSummary, Predicted, predict, train_epoch
 from benchmark.train.optim import freeze_all_but_first_bn, make_optimizer
 
 
@@ -146,34 +147,41 @@ def _train_and_evaluate(
     started = time.monotonic()
     _prepare_torch(device)
     train_split, val_split = open_split(config.data.dataset, "train"), open_split(config.data.dataset, "val")
-    frames_per_segment = config.model.frames_per_segment
+    frames_per_segment, normalisation = config.model.frames_per_segment, config.data.normalisation
+    train_flow, val_flow = (open_flow(train_split), open_flow(val_split)) if config.modality == "flow" else (None, None)
     torch.manual_seed(config.seed)
-    model = build_model(config.model, config.data).to(memory_format=torch.channels_last).to(device)
+    model = build_model(config.model, config.data).to(device)
+    for parameter in model.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     if config.train.partial_bn:
         freeze_all_but_first_bn(model)
     optimizer = make_optimizer(model, config.train)
     history = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
     _write_metrics(run, history)  # a kill may have come between the checkpoint and its line
-    env = _begin_env(run, device, train_split, val_split)
+    fingerprints = {"train": train_split.fingerprint, "val": val_split.fingerprint}
+    if train_flow is not None and val_flow is not None:
+        fingerprints |= {"train_flow": train_flow.fingerprint, "val_flow": val_flow.fingerprint}
+    env = _begin_env(run, device, fingerprints)
     report = Reporter(run, config.train.epochs, parent)
-    dataset = ClipDataset(train_split, config.data, config.eval, frames_per_segment, config.seed, "train")
+    dataset = ClipDataset(train_split, config.data, config.eval, frames_per_segment, config.seed, "train", train_flow)
     for epoch in range(len(history), config.train.epochs):
         report.start("train", epoch)
         torch.manual_seed(_epoch_seed(config, epoch))
         dataset.set_epoch(epoch)
         batches = make_loader(dataset, config.train.batch_size, _order(config, len(dataset), epoch), workers)
-        summary = train_epoch(model, optimizer, batches, len(batches), epoch, config.train, report)
+        summary = train_epoch(model, optimizer, batches, len(batches), epoch, config.train, report, normalisation)
         history.append(summary)
         checkpoint.save(model, optimizer, history, write_atomic, run.path / "checkpoint.pt")
         _write_metrics(run, history)
         _write_env(run, env, started)
         _log(f"epoch {epoch + 1}/{config.train.epochs}: loss {summary.loss:.3f}, training top-1 {summary.top1:.1f}")
     report.start("evaluate", config.train.epochs)
-    val = ClipDataset(val_split, config.data, config.eval, frames_per_segment, config.seed, "eval")
+    val = ClipDataset(val_split, config.data, config.eval, frames_per_segment, config.seed, "eval", val_flow)
     batches = make_loader(val, config.train.batch_size, range(len(val)), workers)
     classes, precision = config.data.num_classes, config.train.precision
-    logits, readable = predict(model, batches, len(val), classes, len(batches), precision, report)
-    result = _write_result(run, config, val_split, logits, readable, history)
+    predicted = predict(model, batches, len(val), classes, len(batches), precision, report, normalisation)
+    result = _write_result(run, config, val_split, predicted, history)
     _write_env(run, env, started)
     write_json(run.path / "result.json", result)
     return result
@@ -189,14 +197,13 @@ def _write_env(run: RunDir, env: dict[str, Any], started: float) -> None:
     write_json(run.path / "env.json", {**env, "seconds": seconds})
 
 
-def _begin_env(run: RunDir, device: torch.device, train: Split, val: Split) -> dict[str, Any]:
+def _begin_env(run: RunDir, device: torch.device, fingerprints: dict[str, str]) -> dict[str, Any]:
     """Record this start; a start after the first is a resume, and the commits of all starts are kept.
 
     Raises:
         StaleRunError: the data are others than at the first start.
     """
     before = run.env
-    fingerprints = {"train": train.fingerprint, "val": val.fingerprint}
     if before.get("fingerprints", fingerprints) != fingerprints:
         raise StaleRunError(f"the data changed since {run.path} was begun; remove the folder to run it on the new data")
     starts = [*before.get("starts", []), {"at": datetime.now(UTC).isoformat(timespec="seconds"), **code_state()}]
@@ -217,23 +224,25 @@ def _write_result(
     run: RunDir,
     config: RunConfig,
     split: Split,
-    logits: np.ndarray,
-    readable: np.ndarray,
+    predicted: Predicted,
     history: list[EpochSummary],
 ) -> dict[str, Any]:
     ids = np.array([clip.id for clip in split.clips])
     labels = np.array([clip.label for clip in split.clips])
     order = np.argsort(ids, kind="stable")
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, ids=ids[order], labels=labels[order], logits=logits[order])
+    np.savez_compressed(buffer, ids=ids[order], labels=labels[order], logits=predicted.logits[order])
     write_atomic(run.path / "predictions.npz", buffer.getvalue())
+    metrics = all_metrics(predicted.logits[order], labels[order])
+    if predicted.residual is not None:
+        metrics["residual"] = predicted.residual
     return {
         "key": run.key,
         "seed": config.seed,
         "epochs": len(history),
-        "metrics": all_metrics(logits[order], labels[order]),
+        "metrics": metrics,
         "num_clips": len(labels),
-        "unreadable_clips": int((~readable).sum()),
+        "unreadable_clips": int((~predicted.readable).sum()),
         "unreadable_training_clips": max(summary.unreadable for summary in history),
         "train_loss": history[-1].loss,
     }

@@ -8,14 +8,22 @@ from typing import Any
 from torch import nn
 
 from benchmark.models.bqn import Bqn
+from benchmark.models.bqn_x3d import BqnX3d
 from benchmark.models.custom import build_custom
 from benchmark.models.single_path import SinglePath
+from benchmark.models.tesnet import TesNet
 from benchmark.spec.config import DataConfig
 from benchmark.spec.models import ModelConfig
 
 MODELS: dict[str, Callable[[Any, DataConfig], nn.Module]] = {
     "tsm_resnet": SinglePath,
+    "mobilenet_v2": SinglePath,
+    "x3d": SinglePath,
+    "vit": SinglePath,
+    "inception_resnet_v2": SinglePath,
+    "tesnet": TesNet,
     "bqn": Bqn,
+    "bqn_x3d": BqnX3d,
     "custom": build_custom,
 }
 
@@ -28,7 +36,7 @@ def build_model(model: ModelConfig, data: DataConfig) -> nn.Module:
         data: `segments`, `size` and `num_classes` shape it.
 
     Returns:
-        A module from normalised RGB clips (B, T, 3, H, W), T = data.segments * model.frames_per_segment, to logits
+        A module from normalised clips (B, T, C, H, W), T = data.segments * model.frames_per_segment, to logits
         (B, num_classes).
 
     Raises:

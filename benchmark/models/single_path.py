@@ -15,7 +15,11 @@ from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
+from benchmark.models.backbones.inception_resnet_v2 import InceptionResNetV2
+from benchmark.models.backbones.mobilenet_v2 import MobileNetV2
 from benchmark.models.backbones.resnet import ResNet
+from benchmark.models.backbones.vit import Vit
+from benchmark.models.backbones.x3d import X3d
 from benchmark.models.representations.build import build_representation
 from benchmark.spec.config import DataConfig
 
@@ -44,8 +48,36 @@ def _resnet(config: Any, data: DataConfig) -> nn.Module:
     return ResNet(config.depth, config.width, config.temporal_shift, config.pretrained, config.input_channels)
 
 
+def _x3d(config: Any, data: DataConfig) -> nn.Module:
+    return X3d(config.width, config.variant, config.pretrained, config.input_channels)
+
+
+def _mobilenet_v2(config: Any, data: DataConfig) -> nn.Module:
+    return MobileNetV2(config.width, config.temporal_shift, config.pretrained, config.input_channels)
+
+
+def _vit(config: Any, data: DataConfig) -> nn.Module:
+    return Vit(
+        config.width,
+        config.patch_size,
+        config.depth,
+        data.size,
+        data.segments,
+        config.pretrained,
+        config.input_channels,
+    )
+
+
+def _inception_resnet_v2(config: Any, data: DataConfig) -> nn.Module:
+    return InceptionResNetV2(config.width, config.pretrained, config.input_channels)
+
+
 BACKBONES: dict[str, Callable[[Any, DataConfig], nn.Module]] = {
     "tsm_resnet": _resnet,
+    "mobilenet_v2": _mobilenet_v2,
+    "x3d": _x3d,
+    "vit": _vit,
+    "inception_resnet_v2": _inception_resnet_v2,
 }
 """Name of a single-path network -> constructor of its `Backbone`."""
 
@@ -67,7 +99,8 @@ class SinglePath(nn.Module):
         super().__init__()
         self.segments, self.frames_per_segment = data.segments, config.frames_per_segment
         self.images = data.segments * config.images_per_segment
-        self.representation = build_representation(config, config.width)
+        self.average_after_stem = config.averages_after_stem
+        self.representation = build_representation(config, config.width, data)
         self.backbone = BACKBONES[config.name](config, data)
         self.dropout = nn.Dropout(config.dropout)
         self.fc = build_classifier(cast(Backbone, self.backbone).out_channels, data.num_classes)
@@ -89,5 +122,9 @@ class SinglePath(nn.Module):
         if x.shape[1] != expected:
             raise ValueError(f"expected clips of {expected} frames, got {x.shape[1]}")
         images = self.representation(x.reshape(-1, self.frames_per_segment, *x.shape[2:]))
-        features = cast(Backbone, self.backbone).features(images, self.images)
+        if self.average_after_stem:
+            assert isinstance(self.backbone, X3d)
+            features = self.backbone.features(images, self.images, average=self.frames_per_segment)
+        else:
+            features = cast(Backbone, self.backbone).features(images, self.images)
         return self.fc(self.dropout(features)).mean(1)

@@ -22,6 +22,9 @@ class DataConfig(Strict):
     sampling: Literal["uniform", "dense"] = "uniform"
     size: int = scaled("spatial", 224, ge=8, description="side of the square crop that the network receives, pixels")
     train_crop: Literal["multiscale", "centre"] = "multiscale"
+    normalisation: Literal["imagenet", "kinetics", "half"] = Field(
+        "imagenet", description="mean and standard deviation that are removed: what pretrained weights expect"
+    )
     flip: bool = Field(False, description="mirror training clips at random; wrong where left and right are classes")
 
     _known = field_validator("dataset")(known_dataset)
@@ -52,7 +55,7 @@ class TrainConfig(Strict):
     warmup_epochs: float = Field(7, ge=0, description="linear from lr/10")
     schedule: Literal["cosine", "step"] = "cosine"
     milestones: tuple[int, ...] = Field((20, 40), description="epochs at which the step schedule multiplies lr by 0.1")
-    param_groups: Literal["bqn", "tsm", "vit", "plain", "slow_classifier"] = Field(
+    param_groups: Literal["bqn", "tsm", "tsm_flow", "vit", "plain", "slow_classifier"] = Field(
         "bqn", description="multipliers of lr and weight decay per group of parameters"
     )
     clip_norm: float | None = Field(20.0, gt=0, description="total L2 norm of the gradient (released commands)")

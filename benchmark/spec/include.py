@@ -1,8 +1,9 @@
 """A table's rows and claims, its own and those that it includes from other tables.
 
-`rows` and `claims` of a table file may hold `{include: <table id>, ...}` entries (`IncludeRows`, `IncludeClaims`). An
-included row keeps the settings, the base and the readings of the table that it was written in, so a thesis table that
-repeats a paper's table is the same runs, not a copy that can drift.
+`rows` and `claims` of a table file may hold `{include: <table id>, ...}` entries (`IncludeRows`, `IncludeClaims`), and
+`rows` a `{sweep: ...}` entry (`SweepRows`), which is a row for every combination of some values. An included row keeps
+the settings, the base and the readings of the table that it was written in, so a thesis table that repeats a paper's
+table is the same runs, not a copy that can drift.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pydantic
 from benchmark.spec.files import parse_as, shown, table_paths
 from benchmark.spec.overrides import problem_text
 from benchmark.spec.source import Located, Problem, did_you_mean, read_yaml
-from benchmark.spec.table import Claim, IncludeClaims, IncludeRows, RowSpec, TableSpec
+from benchmark.spec.table import Claim, IncludeClaims, IncludeRows, RowSpec, SweepRows, TableSpec
 
 DEEPEST = 4
 
@@ -53,8 +54,12 @@ class Gathered:
 
 def is_include(source: Located, part: str, index: int) -> bool:
     """Whether the file has an include at this place of its rows or claims."""
+    return _has(source, part, index, "include")
+
+
+def _has(source: Located, part: str, index: int, key: str) -> bool:
     item = source.data[part][index]
-    return isinstance(item, Mapping) and "include" in item
+    return isinstance(item, Mapping) and key in item
 
 
 def gather(path: Path, problems: list[Problem], depth: int = 0) -> Gathered | None:
@@ -68,6 +73,9 @@ def gather(path: Path, problems: list[Problem], depth: int = 0) -> Gathered | No
     renamed: dict[str, dict[str, str]] = {}
     others: dict[str, Gathered] = {}
     for i, row in enumerate(spec.rows):
+        if _has(source, "rows", i, "sweep"):
+            entries += _swept(source, spec, i, problems)
+            continue
         if not is_include(source, "rows", i):
             texts = {key: source.texts["rows", i, "printed", key] for key in row.printed}
             entries.append(Entry(row, texts, source, spec, i, i))
@@ -107,13 +115,23 @@ def gather(path: Path, problems: list[Problem], depth: int = 0) -> Gathered | No
     return Gathered(spec, source, entries, tuple(claims))
 
 
+def _swept(source: Located, spec: TableSpec, index: int, problems: list[Problem]) -> list[Entry]:
+    sweep = _parsed(SweepRows, source, ("rows", index), problems)
+    try:
+        return [Entry(row, {}, source, spec, index, index) for row in sweep.expand()] if sweep else []
+    except ValueError as error:
+        problems.append(Problem(source.file, source.line("rows", index, "label"), str(error)))
+        return []
+
+
 def _with_stand_ins(source: Located) -> Located:
     """The file with a nameless row or claim where it includes others, so that the rest is checked as a table."""
     data = dict(source.data)
     rows, claims = data.get("rows"), data.get("claims")
     if isinstance(rows, tuple):
         data["rows"] = tuple(
-            {"label": f"include {i}"} if is_include(source, "rows", i) else row for i, row in enumerate(rows)
+            {"label": f"row {i}"} if is_include(source, "rows", i) or _has(source, "rows", i, "sweep") else row
+            for i, row in enumerate(rows)
         )
     if isinstance(claims, tuple):
         stand_in = {"id": "", "lhs": "", "relation": ">", "rhs": ("",), "metric": "top1", "text": ""}

@@ -1,8 +1,11 @@
 """Load tables, bases and protocols from `tables/`, and resolve every row for a protocol.
 
 Precedence of settings, weakest first: the class defaults, the base (and the base that it builds on), the table's `set`,
-the protocol's `set`, the row's `set`. The protocol's scale factors then apply to every spatial size and channel width
-that the protocol itself does not set.
+the protocol's `set` and what it has for the row's network, the row's `set`. The protocol's scale factors then apply to
+every spatial size and channel width that the protocol itself does not set.
+
+Settings of `model.` belong to one network: a base that names another one does not inherit them, and those in a table's
+`set` pass by the rows whose base is another network's.
 """
 
 from __future__ import annotations
@@ -87,10 +90,12 @@ def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, .
         below = _base_layer(row.base or entry.spec.base, home, at, problems)
         if below is None:
             continue
-        below = below | _layer(home, entry.spec.set, ("set",))
+        shared = _layer(home, entry.spec.set, ("set",))
+        if row.base and _network(below) != _network(_base_layer(entry.spec.base, home, ("base",), problems) or {}):
+            shared = {key: value for key, value in shared.items() if not key.startswith("model.")}
+        below = below | shared
         own = _layer(home, row.set, ("rows", entry.index, "set"))
-        name = (below | own).get("model.name")
-        narrowed = protocol_layer | for_model.get(str(name.value) if name else "bqn", {})
+        narrowed = protocol_layer | for_model.get(_network(below | own), {})
         resolver = _RowResolver(
             paper=below | own,
             scaled=below | narrowed | own,
@@ -121,6 +126,7 @@ def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, .
         dataset=spec.dataset,
         label_header=spec.label,
         columns=spec.columns,
+        curves=spec.curves,
         baseline=spec.baseline or rows[0].label,
         rows=tuple(rows),
         claims=gathered.claims,
@@ -222,7 +228,15 @@ def _base_layer(
     values = dict(found.data)
     parent = values.pop("base", None)
     below = _base_layer(str(parent), found, ("base",), problems, depth + 1) if parent else {}
-    return None if below is None else below | _layer(found, values, ())
+    own = _layer(found, values, ())
+    if below is not None and "model.name" in own and _network(own) != _network(below):
+        below = {key: value for key, value in below.items() if not key.startswith("model.")}
+    return None if below is None else below | own
+
+
+def _network(layer: Layer) -> str:
+    """Name of the network that a layer of settings is for."""
+    return str(layer["model.name"].value) if "model.name" in layer else "bqn"
 
 
 def _layer(source: Located, values: dict[str, Any], at: tuple[str | int, ...]) -> Layer:

@@ -21,20 +21,26 @@ STAGES: tuple[Stage, ...] = ("res2", "res3", "res4", "res5")
 BLOCKS_PER_STAGE: dict[int, tuple[int, int, int, int]] = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
-class _ResNetFamily(Strict):
-    """What TSM-ResNet and BQN share: the backbone and the classifier's dropout."""
+class _Scalable(Strict):
+    """A network with a width, whose pretrained weights are those of width 1."""
 
-    depth: Literal[18, 50, 101] = 50
     width: float = scaled("width", 1.0, gt=0, le=2, description="multiplier of every channel count")
-    temporal_shift: bool = Field(True, description="TSM in every residual block; False is TSN")
-    dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
-    pretrained: Literal["imagenet"] | None = None
+    pretrained: str | None = None
 
     @model_validator(mode="after")
-    def _pretrained_is_full_width(self) -> _ResNetFamily:
+    def _pretrained_is_full_width(self) -> _Scalable:
         if self.pretrained and self.width != 1.0:
             raise ValueError(f"pretrained weights exist for width 1.0 only, got width {self.width}")
         return self
+
+
+class _ResNetFamily(_Scalable):
+    """What TSM-ResNet and BQN share: the backbone and the classifier's dropout."""
+
+    depth: Literal[18, 50, 101] = 50
+    temporal_shift: bool = Field(True, description="TSM in every residual block; False is TSN")
+    dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
+    pretrained: Literal["imagenet"] | None = None
 
 
 class TsmResNetConfig(_ResNetFamily, RepresentationFields):
@@ -43,48 +49,44 @@ class TsmResNetConfig(_ResNetFamily, RepresentationFields):
     name: Literal["tsm_resnet"] = "tsm_resnet"
 
 
-class MobileNetV2Config(RepresentationFields):
+class MobileNetV2Config(_Scalable, RepresentationFields):
     """A representation, then MobileNetV2 with temporal shift and average consensus."""
 
     name: Literal["mobilenet_v2"] = "mobilenet_v2"
-    width: float = scaled("width", 1.0, gt=0, le=2, description="multiplier of every channel count")
     temporal_shift: bool = Field(True, description="TSM in every residual block")
     dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
     pretrained: Literal["imagenet"] | None = None
 
 
-class X3dConfig(RepresentationFields):
+class X3dConfig(_Scalable, RepresentationFields):
     """A representation, then X3D. XS and M are one network; they differ in the clips that they are given."""
 
     name: Literal["x3d"] = "x3d"
     variant: Literal["xs", "m"] = Field("m", description="which published weights `pretrained` loads")
-    width: float = scaled("width", 1.0, gt=0, le=2, description="multiplier of every channel count")
     dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
     pretrained: Literal["kinetics400"] | None = None
 
-    @model_validator(mode="after")
-    def _average_needs_images(self) -> X3dConfig:
-        if self.images_per_segment != 1:
-            raise ValueError("x3d takes one image per segment")
-        return self
 
-
-class VitConfig(RepresentationFields):
+class VitConfig(_Scalable, RepresentationFields):
     """A representation, then ViT-B/16 on every segment, as the DA paper adapts it (Section 3.3)."""
 
     name: Literal["vit"] = "vit"
-    width: float = scaled("width", 1.0, gt=0, le=2, description="multiplier of the embedding's size")
     patch_size: int = scaled("spatial", 16, ge=2, description="side of a patch, pixels")
     depth: int = Field(12, ge=1, le=32, description="transformer blocks")
     dropout: float = Field(0.0, ge=0, lt=1, description="before the classifier")
     pretrained: Literal["imagenet21k"] | None = None
 
+    @model_validator(mode="after")
+    def _pretrained_is_base_16(self) -> VitConfig:
+        if self.pretrained and (self.patch_size, self.depth) != (16, 12):
+            raise ValueError("pretrained weights exist for patch_size 16 and depth 12 only")
+        return self
 
-class InceptionResNetV2Config(RepresentationFields):
+
+class InceptionResNetV2Config(_Scalable, RepresentationFields):
     """A representation, then Inception-ResNet-v2 on every image, with average consensus."""
 
     name: Literal["inception_resnet_v2"] = "inception_resnet_v2"
-    width: float = scaled("width", 1.0, gt=0, le=1, description="multiplier of every channel count")
     dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
     pretrained: Literal["imagenet"] | None = None
 
@@ -96,7 +98,7 @@ class SqueezeLayerConfig(Strict):
     images: int = Field(3, ge=1, le=32, description="D")
 
 
-class TesNetConfig(Strict):
+class TesNetConfig(_Scalable):
     """TeSNet (thesis 3.2 to 3.4): Inception-ResNet-v2 on `frames` frames, squeezed by one or more TSP layers."""
 
     name: Literal["tesnet"] = "tesnet"
@@ -106,7 +108,6 @@ class TesNetConfig(Strict):
     activations: tuple[Activation, Activation] = Field(
         ("sigmoid", "leaky_relu"), description="delta_1 and delta_2 of the excitation"
     )
-    width: float = scaled("width", 1.0, gt=0, le=1, description="multiplier of every channel count")
     dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
     pretrained: Literal["imagenet"] | None = None
 
@@ -197,11 +198,10 @@ class BqnConfig(_ResNetFamily):
         return [(stage, i * blocks[stage] // count) for stage, count in share.items() for i in range(count)]
 
 
-class BqnX3dConfig(Strict):
+class BqnX3dConfig(_Scalable):
     """Busy-Quiet Net on two X3D-M (released code): alternating connections with 1 x 1 convolutions, heads apart."""
 
     name: Literal["bqn_x3d"] = "bqn_x3d"
-    width: float = scaled("width", 1.0, gt=0, le=2, description="multiplier of every channel count")
     dropout: float = Field(0.5, ge=0, lt=1, description="before the classifiers")
     mbpm: MbpmConfig = Field(MbpmConfig(), description="the stem of the Busy pathway")
     quiet_size: int | None = scaled("spatial", None, ge=8, description="side of Quiet's input; default: data.size")

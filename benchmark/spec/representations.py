@@ -20,6 +20,7 @@ RepresentationName = Literal[
     "flownet",
     "tvnet",
     "persistent_appearance",
+    "convolution",
     "squeezed_image",
     "dynamic_appearance",
 ]
@@ -114,9 +115,11 @@ class FlowNetConfig(Strict):
 
     variant: Literal["s", "c"] = "s"
     frames: int = Field(6, ge=2, le=16)
-    weights: str = Field(
-        "flying_chairs",
-        description="a file of the weights folder, or `generated`: trained here on the embedded data set's own flow",
+    weights: str | None = Field(
+        None,
+        description="W for flownet<variant>_<W>.pth of the weights folder, a file name that ends in .pth, or"
+        " `generated`: trained here on the true flow of motionpairs; default: generated on generated data, else"
+        " flying_chairs",
     )
     trainable: bool = False
 
@@ -153,6 +156,18 @@ class PersistentAppearanceConfig(Strict):
     def channels(self) -> int:
         """Channels of an image."""
         return self.frames - 1
+
+
+class ConvolutionConfig(Strict):
+    """One convolution over the stacked frames of a segment (the control of DA Table 7)."""
+
+    frames: int = Field(6, ge=1, le=16)
+    kernel_size: int = Field(7, ge=1, le=31)
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image."""
+        return 3
 
 
 class SqueezeConfig(Strict):
@@ -217,6 +232,7 @@ class RepresentationFields(Strict):
     flownet: FlowNetConfig = FlowNetConfig()
     tvnet: TvnetConfig = TvnetConfig()
     persistent_appearance: PersistentAppearanceConfig = PersistentAppearanceConfig()
+    convolution: ConvolutionConfig = ConvolutionConfig()
     squeezed_image: SqueezeConfig = SqueezeConfig()
     dynamic_appearance: PwtpConfig = PwtpConfig()
 
@@ -239,6 +255,11 @@ class RepresentationFields(Strict):
     def input_channels(self) -> int:
         """Channels of the backbone's input."""
         return int(self.representation_config.channels)
+
+    @property
+    def averages_after_stem(self) -> bool:
+        """Whether the backbone sees every frame's residual, and averages after its stem."""
+        return self.representation == "dynamic_appearance" and self.dynamic_appearance.average_after_stem
 
     @property
     def modality(self) -> Modality:

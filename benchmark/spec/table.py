@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -127,6 +128,42 @@ class RowSpec(Strict):
         return self
 
 
+class SweepRows(Strict):
+    """A row for every combination of values, the last key varying fastest."""
+
+    sweep: dict[str, tuple[Any, ...]] = Field(min_length=1, description="dotted key -> its values")
+    label: str = Field(description="with {name} for the value of the key that ends in name")
+    base: str | None = None
+    set: dict[str, Any] = Field(default_factory=dict)
+    note: str = ""
+
+    def expand(self) -> list[RowSpec]:
+        """The rows.
+
+        Raises:
+            ValueError: the label names no key of the sweep.
+        """
+        rows = []
+        for values in product(*self.sweep.values()):
+            chosen = dict(zip(self.sweep, values, strict=True))
+            names = {key.rpartition(".")[2]: value for key, value in chosen.items()}
+            try:
+                label = self.label.format(**names)
+            except (KeyError, IndexError) as error:
+                raise ValueError(f"the label asks for {error}; the sweep has {', '.join(names)}") from None
+            rows.append(RowSpec(label=label, base=self.base, set={**self.set, **chosen}, note=self.note))
+        return rows
+
+
+class CurvesSpec(Strict):
+    """The figure that the table's rows are points of: the last part of a label is x, the others name the curve."""
+
+    x: str = Field(description="title of the x axis")
+    metric: str = "top1"
+
+    _metric = field_validator("metric")(_known_column)
+
+
 class TableSpec(Strict):
     """A table as written in YAML, before its rows are resolved."""
 
@@ -138,6 +175,7 @@ class TableSpec(Strict):
     columns: tuple[str, ...] = Field(min_length=1, description="the printed columns, in order")
     base: str = Field(description="a file of tables/bases/, without its ending")
     set: dict[str, Any] = Field(default_factory=dict, description="overrides for every row")
+    curves: CurvesSpec | None = Field(None, description="draw the rows as curves too")
     baseline: str | None = Field(None, description="label of the row that contrasts are against; default: the first")
     reading: CostReading | None = None
     rows: tuple[RowSpec, ...] = Field(min_length=1)
@@ -188,6 +226,7 @@ class Table(Strict):
     baseline: str = Field(description="label of the row that contrasts are taken against")
     rows: tuple[Row, ...]
     claims: tuple[Claim, ...] = ()
+    curves: CurvesSpec | None = None
     protocol: str
     seeds: tuple[int, ...]
     note: str = ""

@@ -23,6 +23,16 @@ Role = Literal[
 
 ROLES: tuple[Role, ...] = get_args(Role)
 
+_TSM: dict[Role, tuple[float, float]] = {
+    "stem_conv": (1, 1),
+    "stem_mbpm": (5, 1),
+    "representation": (1, 1),
+    "weight": (1, 1),
+    "bias": (2, 0),
+    "norm": (1, 0),
+    "classifier_weight": (5, 1),
+    "classifier_bias": (10, 0),
+}
 RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
     "bqn": {
         "stem_conv": (5, 1),
@@ -34,16 +44,8 @@ RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
         "classifier_weight": (5, 0),
         "classifier_bias": (10, 0),
     },
-    "tsm": {
-        "stem_conv": (1, 1),
-        "stem_mbpm": (5, 1),
-        "representation": (1, 1),
-        "weight": (1, 1),
-        "bias": (2, 0),
-        "norm": (1, 0),
-        "classifier_weight": (5, 1),
-        "classifier_bias": (10, 0),
-    },
+    "tsm": _TSM,
+    "tsm_flow": {**_TSM, "stem_conv": (5, 1)},
     "vit": {**dict.fromkeys(ROLES, (1, 1)), "representation": (5, 1), "bias": (1, 0), "norm": (1, 0)},
     "plain": dict.fromkeys(ROLES, (1, 1)),
     "slow_classifier": {
@@ -134,12 +136,17 @@ def set_lr(optimizer: torch.optim.Optimizer, base_lr: float) -> None:
 def freeze_all_but_first_bn(model: nn.Module) -> int:
     """Partial batch normalisation (TSN): every BatchNorm2d but the first in module order stops learning and updating.
 
-    Call after `model.train()`, which would undo it. In BQN the first is the Quiet stem's.
+    Call after `model.train()`, which would undo it. In BQN the first is the Quiet stem's. A
+    representation's own normalisation, which the pretrained network knows nothing of, stays live.
 
     Returns:
         How many were frozen.
     """
-    frozen = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)][1:]
+    frozen = [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.BatchNorm2d) and not name.startswith("representation.")
+    ][1:]
     for module in frozen:
         module.eval()
         for parameter in module.parameters():

@@ -45,10 +45,12 @@ def train(items: list[Item], model: nn.Module, **changes: Any) -> Any:
 def test_predictions_average_the_views_and_leave_unreadable_clips_without_one() -> None:
     model = Mean()
     items = [batch([[0, 200], [50, 50]], [0, 1], [True, False]), batch([[10, 30]], [1], [True], first=2)]
-    logits, readable = predict(model, items, 3, 2, 2, "fp32", lambda a, b: None)
-    assert readable.tolist() == [True, False, True]
+    predicted = predict(model, items, 3, 2, 2, "fp32", lambda a, b: None)
+    logits = predicted.logits
+    assert predicted.residual is None
+    assert predicted.readable.tolist() == [True, False, True]
     assert np.isnan(logits[1]).all()
-    single, _ = predict(model, [batch([[100]], [0], [True])], 1, 2, 1, "fp32", lambda a, b: None)
+    single = predict(model, [batch([[100]], [0], [True])], 1, 2, 1, "fp32", lambda a, b: None).logits
     assert logits[0] == pytest.approx(
         single[0], abs=1e-5
     )  # the map is affine: the mean of views is the view of the mean

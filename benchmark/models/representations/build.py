@@ -12,7 +12,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from benchmark.models.modules.mbpm import Mbpm
-from benchmark.spec.representations import MbpmConfig, RepresentationFields
+from benchmark.models.representations.convolution import Convolution
+from benchmark.models.representations.dynamic_appearance import DynamicAppearance
+from benchmark.models.representations.dynamic_image import DynamicImage
+from benchmark.models.representations.flownet import FlowNet
+from benchmark.models.representations.persistent_appearance import PersistentAppearance
+from benchmark.models.representations.rgb_difference import RgbDifference
+from benchmark.models.representations.squeezed_image import SqueezedImage
+from benchmark.models.representations.tvnet import Tvnet
+from benchmark.spec.config import DataConfig
+from benchmark.spec.datasets import DATASETS
+from benchmark.spec.representations import FlowNetConfig, MbpmConfig, RepresentationFields
 
 
 class Stacked(nn.Module):
@@ -31,22 +41,44 @@ class MbpmOfTriple(Mbpm):
         return super().forward(x.flatten(0, 1), 3)
 
 
-def _mbpm(config: MbpmConfig, width: float) -> nn.Module:
-    return MbpmOfTriple(3, config.kernel_size, config.sigma, stride=3, trainable=config.trainable)
+def _settings(constructor: Callable[..., nn.Module]) -> Callable[[Any, float, DataConfig], nn.Module]:
+    """A constructor whose arguments are the config's fields."""
+
+    def build(config: Any, width: float, data: DataConfig) -> nn.Module:
+        return constructor(**{name: getattr(config, name) for name in type(config).model_fields})
+
+    return build
 
 
-def _stacked(config: Any, width: float) -> nn.Module:
+def _stacked(config: Any, width: float, data: DataConfig) -> nn.Module:
     return Stacked()
 
 
-REPRESENTATIONS: dict[str, Callable[[Any, float], nn.Module]] = {
+def _mbpm(config: MbpmConfig, width: float, data: DataConfig) -> nn.Module:
+    return MbpmOfTriple(3, config.kernel_size, config.sigma, stride=3, trainable=config.trainable)
+
+
+def _flownet(config: FlowNetConfig, width: float, data: DataConfig) -> nn.Module:
+    weights = config.weights or ("generated" if DATASETS[data.dataset].generated else "flying_chairs")
+    return FlowNet(config.variant, config.frames, width, weights, config.trainable)
+
+
+REPRESENTATIONS: dict[str, Callable[[Any, float, DataConfig], nn.Module]] = {
     "rgb": _stacked,
     "mbpm": _mbpm,
+    "rgb_difference": _settings(RgbDifference),
     "flow": _stacked,
+    "dynamic_image": _settings(DynamicImage),
+    "flownet": _flownet,
+    "tvnet": _settings(Tvnet),
+    "persistent_appearance": _settings(PersistentAppearance),
+    "convolution": _settings(Convolution),
+    "squeezed_image": _settings(SqueezedImage),
+    "dynamic_appearance": _settings(DynamicAppearance),
 }
-"""Name in a config -> constructor from its settings and the network's width."""
+"""Name in a config -> constructor from its settings, the network's width and the data."""
 
 
-def build_representation(config: RepresentationFields, width: float) -> nn.Module:
+def build_representation(config: RepresentationFields, width: float, data: DataConfig) -> nn.Module:
     """The representation of a single-path network."""
-    return REPRESENTATIONS[config.representation](config.representation_config, width)
+    return REPRESENTATIONS[config.representation](config.representation_config, width, data)

@@ -1,0 +1,174 @@
+"""MobileNetV2 with temporal shift (Sandler et al., CVPR 2018; Lin et al., ICCV 2019).
+
+Inverted residual blocks: 1 x 1 up, channelwise 3 x 3, 1 x 1 down, with a shortcut between the narrow ends. TSM shifts
+the input of the branch of every block that has a shortcut; the 7 blocks without one, which change the number of
+channels, do not shift, as in TSM's released code.
+
+Torchvision keeps everything in one sequence called `features`, which is the name of a method of every backbone here,
+and the stem convolution's name is the one that optimisers look for. So its ImageNet weights are renamed as they are
+read (`from_torchvision`); inside a block the names are torchvision's.
+
+Choices: `width` multiplies every channel count by `scaled_channels`, also the feature's 1280, which the paper leaves as
+it is in narrower networks. The expansion stays 6 (1 in the first block), and a block has a shortcut at any width if it
+has one at width 1. The stem is the paper's 3 x 3 (MSNet prints 7 x 7). Pretrained weights are torchvision's
+IMAGENET1K_V1. Without them, convolutions start from Kaiming's normal distribution (fan out).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torchvision
+from torch import Tensor, nn
+
+from benchmark.models.backbones.resnet import pooled, scaled_channels
+from benchmark.models.modules.temporal_shift import TemporalShift
+from benchmark.models.weights import load_state, missing, weights_path, with_input_channels
+
+STEM, FEATURES = 32, 1280
+
+LAYOUT = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+"""Table 2 of the paper: expansion, output channels, number of blocks, stride of the first of them."""
+
+TORCHVISION_NAMES = (
+    (r"^features\.0\.0\.", "conv1."),
+    (r"^features\.0\.1\.", "bn1."),
+    (r"^features\.18\.0\.", "conv_last."),
+    (r"^features\.18\.1\.", "bn_last."),
+)
+
+
+def conv_bn(in_channels: int, channels: int, kernel_size: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """Convolution, batch normalisation and ReLU6, as one entry of a block."""
+    conv = nn.Conv2d(in_channels, channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU6(inplace=True))
+
+
+class InvertedResidual(nn.Module):
+    """x + branch(shift(x)), or branch(x) without a shortcut.
+
+    Args:
+        in_channels: C of the input.
+        channels: C of the output.
+        stride: In space.
+        expansion: Of the inner width; with 1 there is no convolution up.
+        shortcut: Add the input; needs stride 1 and equal channels.
+        shift: Temporal shift in front of the branch.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, stride: int, expansion: int, shortcut: bool, shift: bool
+    ) -> None:
+        super().__init__()
+        inner = in_channels * expansion
+        self.shortcut = shortcut
+        self.shift = TemporalShift() if shift else None
+        up = [conv_bn(in_channels, inner, 1)] if expansion != 1 else []
+        down = [nn.Conv2d(inner, channels, 1, bias=False), nn.BatchNorm2d(channels)]
+        self.conv = nn.Sequential(*up, conv_bn(inner, inner, 3, stride, groups=inner), *down)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """(B * frames, C_in, H, W) to (B * frames, C_out, H / stride, W / stride)."""
+        branch = self.conv(x if self.shift is None else self.shift(x, frames))
+        return x + branch if self.shortcut else branch
+
+
+class MobileNetV2(nn.Module):
+    """MobileNetV2 without a classifier.
+
+    Args:
+        width: Multiplier of every channel count.
+        temporal_shift: Shift in every block with a shortcut.
+        pretrained: "imagenet" loads torchvision's weights (width 1 only), see `load_imagenet`.
+        in_channels: Channels of the input; pretrained weights of the first convolution are averaged over theirs.
+
+    Attributes:
+        out_channels: Channels of the last maps, and of the pooled feature.
+        layers: The inverted residual blocks.
+    """
+
+    def __init__(
+        self,
+        width: float = 1.0,
+        temporal_shift: bool = True,
+        pretrained: str | None = None,
+        in_channels: int = 3,
+    ) -> None:
+        super().__init__()
+        channels_before = scaled_channels(STEM, width)
+        self.conv1 = nn.Conv2d(in_channels, channels_before, 3, 2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels_before)
+        self.relu = nn.ReLU6(inplace=True)
+        self.layers = nn.ModuleList()
+        for expansion, paper_channels, blocks, first_stride in LAYOUT:
+            channels = scaled_channels(paper_channels, width)
+            for index in range(blocks):
+                stride, shortcut = (first_stride, False) if index == 0 else (1, True)
+                shift = temporal_shift and shortcut
+                self.layers.append(InvertedResidual(channels_before, channels, stride, expansion, shortcut, shift))
+                channels_before = channels
+        self.out_channels = scaled_channels(FEATURES, width)
+        self.conv_last = nn.Conv2d(channels_before, self.out_channels, 1, bias=False)
+        self.bn_last = nn.BatchNorm2d(self.out_channels)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if pretrained == "imagenet":
+            load_imagenet(self)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """(B * frames, C_in, H, W) to the last feature maps, (B * frames, out_channels, H / 32, W / 32)."""
+        x = self.relu(self.bn1(self.conv1(x)))
+        for layer in self.layers:
+            x = layer(x, frames)
+        return self.relu(self.bn_last(self.conv_last(x)))
+
+    def features(self, x: Tensor, frames: int) -> Tensor:
+        """(B * frames, C_in, H, W) to pooled features, (B, frames, out_channels)."""
+        return pooled(self(x, frames)).unflatten(0, (-1, frames))
+
+
+def from_torchvision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of torchvision's MobileNetV2 under our names, without its classifier."""
+    renamed = {}
+    for key, value in state.items():
+        if key.startswith("classifier."):
+            continue
+        for theirs, ours in TORCHVISION_NAMES:
+            key = re.sub(theirs, ours, key)
+        # Our blocks are counted from 0, without the stem.
+        key = re.sub(r"^features\.(\d+)\.", lambda match: f"layers.{int(match[1]) - 1}.", key)
+        renamed[key] = value
+    return renamed
+
+
+def load_imagenet(backbone: MobileNetV2) -> None:
+    """Load torchvision's IMAGENET1K_V1 weights, without their classifier, into a backbone of width 1.
+
+    The file is looked for under its torchvision name in the folder that BENCHMARK_WEIGHTS names (default `weights`);
+    failing that, torchvision fetches it.
+
+    Raises:
+        PretrainedWeightsError: The file is not there and could not be fetched; the message says what to put where.
+    """
+    weights = torchvision.models.get_model_weights("mobilenet_v2")["IMAGENET1K_V1"]
+    path = weights_path(weights.url.rsplit("/", 1)[-1])
+    if path.is_file():
+        state = load_state(path)
+    else:
+        try:
+            state = weights.get_state_dict(progress=False, check_hash=True)
+        except (OSError, RuntimeError) as error:
+            raise missing("ImageNet weights of MobileNetV2", path, f"torchvision.models.{weights}", error) from error
+    state = from_torchvision(state)
+    state["conv1.weight"] = with_input_channels(state["conv1.weight"], backbone.conv1.in_channels)
+    backbone.load_state_dict(state)
