@@ -140,9 +140,9 @@ def train_epoch(
             with autocast(device, recipe.precision):
                 logits = model(normalise(frames, normalisation))
                 loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+            residual = residual_of(model)
             if not torch.isfinite(loss):
                 raise DivergedError(f"the loss is {loss.item()} at epoch {epoch + 1}, step {step + 1}, lr {lr:.3g}")
-                residual: Tensor | None = residual_of(model)
             if residual is not None and not torch.isfinite(residual):
                 raise DivergedError(f"the projection loss is {residual.item()} at epoch {epoch + 1}, step {step + 1}")
             optimizer.zero_grad(set_to_none=True)
