@@ -13,9 +13,22 @@ from benchmark.models.bqn import Bqn, subsampled_segments
 from benchmark.models.build import MODELS, build_model
 from benchmark.models.modules.lateral import LateralConnection
 from benchmark.models.modules.mbpm import Mbpm
+from benchmark.models.representations.build import REPRESENTATIONS
 from benchmark.models.single_path import SinglePath
 from benchmark.spec.config import DataConfig
-from benchmark.spec.models import BqnConfig, CustomConfig, ModelConfig, TsmResNetConfig
+from benchmark.spec.models import (
+    BqnConfig,
+    BqnX3dConfig,
+    CustomConfig,
+    InceptionResNetV2Config,
+    MobileNetV2Config,
+    ModelConfig,
+    TesNetConfig,
+    TsmResNetConfig,
+    VitConfig,
+    X3dConfig,
+)
+from benchmark.spec.representations import RepresentationFields
 
 SMALL = DataConfig(dataset="motionpairs", segments=4, size=56)
 PAPER = DataConfig(dataset="something-v1", segments=8, size=224)
@@ -36,12 +49,38 @@ NETWORKS: dict[str, ModelConfig] = {
     "bqn slow quiet": BqnConfig(width=0.125, quiet_size=40, quiet_segments=3),
     "bqn no lateral": BqnConfig(width=0.125, depth=18, num_bplc=0),
     "bqn average": BqnConfig(width=0.125, depth=18, num_bplc=4, quiet_input="average"),
+    **{
+        f"tsm {name}": TsmResNetConfig.model_validate({"width": 0.125, "depth": 18, "representation": name})
+        for name in (
+            *("rgb_difference", "flow", "dynamic_image", "tvnet", "persistent_appearance", "convolution"),
+            *("squeezed_image", "dynamic_appearance"),
+        )
+    },
+    "mobilenet": MobileNetV2Config(width=0.125),
+    "mobilenet mbpm": MobileNetV2Config(width=0.125, representation="mbpm"),
+    "x3d": X3dConfig(width=0.125),
+    "x3d pa": X3dConfig(width=0.125, representation="persistent_appearance"),
+    "x3d da after stem": X3dConfig.model_validate(
+        {
+            "width": 0.125,
+            "representation": "dynamic_appearance",
+            "dynamic_appearance": {"frames": 4, "average_after_stem": True},
+        }
+    ),
+    "vit da": VitConfig(width=0.125, patch_size=14, depth=2, representation="dynamic_appearance"),
+    "inception squeezed": InceptionResNetV2Config(width=0.125, representation="squeezed_image"),
+    "tesnet": TesNetConfig.model_validate(
+        {"width": 0.125, "layers": [{"after": "conv2d_1a", "images": 3}, {"after": "block_b", "images": 2}]}
+    ),
+    "tesnet flow": TesNetConfig(width=0.125, modality="flow", frames=5),
+    "bqn x3d": BqnX3dConfig(width=0.125, quiet_size=40),
     "bqn complement": BqnConfig(width=0.125, depth=18, num_bplc=4, quiet_input="complement"),
 }
 
 
 def clips(model: ModelConfig, batch: int = 2, data: DataConfig = SMALL) -> Tensor:
-    return torch.randn(batch, data.segments * model.frames_per_segment, 3, data.size, data.size)
+    channels = 2 if getattr(model, "modality", "rgb") == "flow" else 3
+    return torch.randn(batch, data.segments * model.frames_per_segment, channels, data.size, data.size)
 
 
 def bqn(data: DataConfig = SMALL, **settings: Any) -> Bqn:
@@ -80,6 +119,24 @@ def assert_trains(model: nn.Module, x: Tensor, classes: int) -> None:
 
 def test_every_network_is_tried() -> None:
     assert {config.name for config in NETWORKS.values()} == set(MODELS)
+
+
+def test_every_representation_is_tried_but_flownet_which_needs_weights() -> None:
+    tried = {config.representation for config in NETWORKS.values() if isinstance(config, RepresentationFields)}
+    assert tried == set(REPRESENTATIONS) - {"flownet"}
+
+
+def test_averaging_after_the_stem_is_the_same_function() -> None:
+    settings = {"width": 0.125, "representation": "dynamic_appearance"}
+    outputs = []
+    for after in (False, True):
+        torch.manual_seed(0)
+        part = {"frames": 4, "average_after_stem": after}
+        model = build_model(X3dConfig.model_validate({**settings, "dynamic_appearance": part}), SMALL).eval().double()
+        nn.init.normal_(model.get_submodule("fc").weight)
+        torch.manual_seed(1)
+        outputs.append(model(torch.randn(2, 16, 3, 56, 56, dtype=torch.float64)))
+    torch.testing.assert_close(*outputs)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
