@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.cli import data, reading, running
+from benchmark.cli import data, reading, running, visualize
 from benchmark.data.errors import DataError
 from benchmark.launch.rundir import StaleRunError, check_plan
 from benchmark.launch.slurm import ClusterError
@@ -77,10 +77,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("render", "write results/ from the runs as they are now, and print the tables", json=True).set_defaults(
         call=running.render
     )
-    sets = add("data", "data sets: list, prepare the generated ones, check files, extract optical flow", json=True, tables=False)
+    sets = add("data", "data sets: list, prepare, check, extract optical flow", json=True, tables=False)
     sets.add_argument("action", choices=("list", "prepare", "check", "flow"))
     sets.add_argument("names", nargs="*", metavar="DATASET")
     sets.set_defaults(call=data.main)
+    pictures = add("visualize", "pictures of clips, kernels, filters and training curves, PNG and SVG", tables=False)
+    visualize.add_arguments(pictures)
+    pictures.set_defaults(call=visualize.main)
     return parser
 
 

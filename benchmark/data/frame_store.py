@@ -1,7 +1,7 @@
-"""All frames of a split in one memory-mapped array, decoded once, so that small data sets train at no such cost.
+"""All frames of a split, or all its flow, in one memory-mapped array, so that small data sets train at no such cost.
 
-The pixels are those that `decode.read_frames` gives. A store belongs to one fingerprint of its split; with another it
-is ignored and rebuilt.
+The pixels are those that `decode.read_frames`, or another reader, gives. A store belongs to one fingerprint of its
+split; with another it is ignored and rebuilt.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from benchmark.data.errors import DataError
 ARRAY, MANIFEST = "frames.npy", "frames.json"
 
 
+Reader = Callable[[Path, Sequence[int], int, int], Frames]
+"""From a clip's file, frame numbers, height and width to (n, height, width, C) uint8."""
+
+
 class FrameStore:
     """Read access to a store. The map is opened on first use, so that a store travels to worker processes as a path."""
 
@@ -32,7 +36,7 @@ class FrameStore:
         return {**self.__dict__, "_frames": None}
 
     def read(self, clip: int, indices: Sequence[int] | NDArray[np.int64]) -> Frames:
-        """Frames of a clip by number, (n, H, W, 3) uint8. Raises DataError for an index outside of the clip."""
+        """Frames of a clip by number, (n, H, W, C) uint8. Raises DataError for an index outside of the clip."""
         if self._frames is None:
             self._frames = np.load(self._path, mmap_mode="r")
         start, stop = self._offsets[clip], self._offsets[clip + 1]
@@ -48,7 +52,7 @@ def open_store(folder: Path, fingerprint: str) -> FrameStore | None:
         manifest = json.loads((folder / MANIFEST).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    size = manifest["offsets"][-1] * manifest["height"] * manifest["width"] * 3
+    size = manifest["offsets"][-1] * manifest["height"] * manifest["width"] * manifest.get("channels", 3)
     if manifest.get("fingerprint") != fingerprint or not (folder / ARRAY).is_file():
         return None
     if (folder / ARRAY).stat().st_size < size:  # cut short: decode instead, until it is prepared again
@@ -64,8 +68,10 @@ def build_store(
     height: int,
     width: int,
     progress: Callable[[int, int], None] | None = None,
+    channels: int = 3,
+    read: Reader = read_frames,
 ) -> FrameStore:
-    """Decodes all clips of a split (`paths`, with `frames` frames each, all height x width) into `folder`.
+    """Reads all clips of a split (`paths`, with `frames` frames each, all height x width) into `folder`.
 
     The array and its manifest appear under their names only when complete, the manifest last. Raises DecodeError for
     an unreadable clip.
@@ -73,10 +79,10 @@ def build_store(
     offsets = [0, *np.cumsum(frames).tolist()]
     (folder / MANIFEST).unlink(missing_ok=True)
     partial = folder / f".{ARRAY}.{os.getpid()}.partial"
-    array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(offsets[-1], height, width, 3))
+    array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(offsets[-1], height, width, channels))
     try:
         for i, path in enumerate(paths):
-            array[offsets[i] : offsets[i + 1]] = read_frames(path, range(frames[i]), height, width)
+            array[offsets[i] : offsets[i + 1]] = read(path, range(frames[i]), height, width)
             if progress is not None:
                 progress(i + 1, len(paths))
         array.flush()
@@ -85,6 +91,7 @@ def build_store(
     finally:
         partial.unlink(missing_ok=True)
     manifest = folder / f".{MANIFEST}.{os.getpid()}.partial"
-    manifest.write_text(json.dumps({"fingerprint": fingerprint, "offsets": offsets, "height": height, "width": width}))
+    size = {"height": height, "width": width, "channels": channels}
+    manifest.write_text(json.dumps({"fingerprint": fingerprint, "offsets": offsets, **size}))
     manifest.replace(folder / MANIFEST)
     return FrameStore(folder, offsets)

@@ -38,9 +38,9 @@ class Item(NamedTuple):
     """A clip, or a batch of them with one more leading dimension.
 
     `frames` is uint8: (T, C, S, S) in training, (V, T, C, S, S) in evaluation with V = clips x crops views; T =
-    segments x frames per segment, segment-major; C is 3, or 2 for optical flow. `readable` is False if the file could not be decoded (frames are
-    then zero): training leaves the clip out of the loss, evaluation counts it as wrong. `place` is the clip's index
-    in its split.
+    segments x frames per segment, segment-major; C is 3, or 2 for optical flow. `readable` is False if the file could
+    not be decoded (frames are then zero): training leaves the clip out of the loss, evaluation counts it as wrong.
+    `place` is the clip's index in its split.
     """
 
     frames: Tensor
@@ -132,7 +132,8 @@ class ClipDataset(Dataset[Item]):
 
     def _eval(self, index: int) -> Tensor:
         data, evaluation = self.data, self.evaluation
-        wanted = eval_indices(self._length(index), data.segments, self.frames_per_segment, data.sampling, evaluation.clips)
+        length = self._length(index)
+        wanted = eval_indices(length, data.segments, self.frames_per_segment, data.sampling, evaluation.clips)
         # Views overlap in time: every frame is decoded and scaled once.
         distinct, places = np.unique(wanted, return_inverse=True)
         crops = eval_transform(self._read(index, distinct), data.size, evaluation.scale, evaluation.crops)

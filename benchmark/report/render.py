@@ -10,6 +10,7 @@ from benchmark.launch.rundir import write_atomic
 from benchmark.report.cells import CountedCost, RowRuns, build_cells
 from benchmark.report.claims import judge
 from benchmark.report.compare import Comparison, Contrast
+from benchmark.report.curves import curves
 from benchmark.report.fuse import with_fused
 from benchmark.report.latex import latex
 from benchmark.report.layout import lay_out
@@ -27,7 +28,7 @@ def render(
     out_dir: Path,
     provenance: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Render the table at whatever stage its runs are, and return the seven files.
+    """Render the table at whatever stage its runs are, and return the files, seven or nine.
 
     Each file appears whole or not at all, and only where its content changed: the same runs give the same bytes.
     """
@@ -46,6 +47,7 @@ def render(
         "PROVENANCE.json": provenance_json(table, complete, provenance),
     }
     contents |= {f"plot.{kind}": image for kind, image in accuracy_against_cost(table, cells).items()}
+    contents |= {f"curves.{kind}": image for kind, image in curves(table, cells).items()}
     out_dir.mkdir(parents=True, exist_ok=True)
     return [_write(out_dir / name, content) for name, content in contents.items()]
 

@@ -133,7 +133,7 @@ def test_averaging_after_the_stem_is_the_same_function() -> None:
         torch.manual_seed(0)
         part = {"frames": 4, "average_after_stem": after}
         model = build_model(X3dConfig.model_validate({**settings, "dynamic_appearance": part}), SMALL).eval().double()
-        nn.init.normal_(model.get_submodule("fc").weight)
+        nn.init.normal_(model.get_parameter("fc.weight"))
         torch.manual_seed(1)
         outputs.append(model(torch.randn(2, 16, 3, 56, 56, dtype=torch.float64)))
     torch.testing.assert_close(*outputs)

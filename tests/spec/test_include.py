@@ -157,7 +157,8 @@ def test_printed_costs_may_carry_a_multiple(write: Path) -> None:
     text = FIRST.lstrip().replace("gmacs: 65.9", "gmacs: 65900M")
     (write / "first.yaml").write_text(text)
     row = load_table("p-first", "paper").row("a")
-    assert (row.printed["gmacs"], row.printed_text["gmacs"]) == (pytest.approx(65.9), "65900M")
+    assert row.printed["gmacs"] == pytest.approx(65.9)
+    assert row.printed_text["gmacs"] == "65900M"
     (write / "first.yaml").write_text(FIRST.lstrip().replace("top1: 40.10", "top1: 40K"))
     with pytest.raises(SpecError, match="'40K' has a multiple, but top1 is not counted in multiples"):
         load_table("p-first", "paper")

@@ -1,0 +1,100 @@
+"""`visualize clip | kernels | filters | enopr | scheduler`: pictures of clips and runs, as PNG and SVG."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmark.visualize.errors import VisualizeError
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Give the command `visualize` its kinds of pictures, each with its options."""
+    kinds = command.add_subparsers(dest="picture", required=True, metavar="WHAT")
+
+    def add(name: str, text: str, run: str, *, needed: bool = False) -> argparse.ArgumentParser:
+        kind = kinds.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        kind.add_argument(
+            "--run", dest="runs", action="extend", nargs="+", metavar="KEY", default=None, required=needed, help=run
+        )
+        kind.add_argument("--out", type=Path, default=Path("figures"), metavar="FOLDER", help="default: figures")
+        return kind
+
+    clip = add("clip", "a clip in every representation", "take the weights of its representation from this run")
+    clip.add_argument("video", metavar="VIDEO", help="a video file, or a clip such as motionpairs:val:0")
+    clip.add_argument("--start", type=int, default=0, metavar="N", help="frame of the first column (default: 0)")
+    clip.add_argument("--columns", type=int, default=6, metavar="N", help="places of the clip (default: 6)")
+    clip.add_argument("--size", type=int, default=160, metavar="PIXELS", help="shorter side, at most (default: 160)")
+    kernels = add("kernels", "an MBPM's kernels, before and after training", "a run with an MBPM")
+    kernels.add_argument("--kernel-size", type=int, default=9, metavar="K", help="without a run (default: 9)")
+    kernels.add_argument("--sigma", type=float, default=1.1, metavar="S", help="without a run (default: 1.1)")
+    add("filters", "the first layers of backbones", "runs to show, one below the other", needed=True)
+    add("enopr", "ENoPR against the recognition loss, epoch by epoch", "runs with a projection loss", needed=True)
+    scheduler = add("scheduler", "the scale scheduler's alpha over training", "lay a run's own alpha over the curves")
+    scheduler.add_argument(
+        "--gamma", type=float, action="append", metavar="G", help="of a curve; with --lam, repeatable"
+    )
+    scheduler.add_argument(
+        "--lam", type=float, action="append", metavar="L", help="of a curve; default: the paper's four"
+    )
+    scheduler.add_argument("--total", type=int, default=10_000, metavar="M", help="iterations (default: 10000)")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Draw the picture and print the paths of its files.
+
+    Raises:
+        DataError: The request cannot be met; the message says why.
+    """
+    draw = {"clip": _clip, "kernels": _kernels, "filters": _filters, "enopr": _enopr, "scheduler": _scheduler}
+    for path in draw[arguments.picture](arguments):
+        print(path)
+    return 0
+
+
+def _clip(arguments: argparse.Namespace) -> list[Path]:
+    from benchmark.visualize.clip import draw_clip
+
+    if not 1 <= arguments.columns <= 16:
+        raise VisualizeError(f"--columns {arguments.columns}: give 1 to 16")
+    if not 32 <= arguments.size <= 512:
+        raise VisualizeError(f"--size {arguments.size}: give 32 to 512")
+    return draw_clip(
+        arguments.video,
+        arguments.out,
+        arguments.runs or (),
+        arguments.start,
+        arguments.columns,
+        arguments.size,
+    )
+
+
+def _kernels(arguments: argparse.Namespace) -> list[Path]:
+    from benchmark.visualize.kernels import draw_kernels
+
+    if arguments.runs and len(arguments.runs) > 1:
+        raise VisualizeError("kernels shows one run: give --run once")
+    run = arguments.runs[0] if arguments.runs else None
+    return draw_kernels(arguments.out, run, arguments.kernel_size, arguments.sigma)
+
+
+def _filters(arguments: argparse.Namespace) -> list[Path]:
+    from benchmark.visualize.filters import draw_filters
+
+    return draw_filters(arguments.out, arguments.runs)
+
+
+def _enopr(arguments: argparse.Namespace) -> list[Path]:
+    from benchmark.visualize.enopr import draw_enopr
+
+    return draw_enopr(arguments.out, arguments.runs)
+
+
+def _scheduler(arguments: argparse.Namespace) -> list[Path]:
+    from benchmark.visualize.scheduler import PAPER, draw_scheduler
+
+    gammas, lams = arguments.gamma or [], arguments.lam or []
+    if len(gammas) != len(lams):
+        raise VisualizeError(f"{len(gammas)} --gamma and {len(lams)} --lam: a curve needs one of each")
+    settings = list(zip(gammas, lams, strict=True)) or PAPER
+    return draw_scheduler(arguments.out, settings, arguments.runs or (), arguments.total)

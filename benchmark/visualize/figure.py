@@ -1,0 +1,62 @@
+"""One style for all pictures, and files that depend on nothing but what is drawn.
+
+Figures are made without pyplot: nothing is shown on a screen, and no state is shared between two of them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.launch.rundir import write_atomic
+from benchmark.report import plot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STYLE = plot._STYLE
+"""That of the tables' figures."""
+
+WIDTH = 7.0
+"""Inches: the two columns of a page."""
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's colours, told apart with any colour vision."""
+
+DIVERGING = "RdBu_r"
+"""Colour map of signed numbers: white at zero."""
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches. Use it, and `write` it, within `matplotlib.rc_context(STYLE)`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def write(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Save as `<name>.png` and `<name>.svg`, replacing files of that name, and return their paths.
+
+    `name` may hold any text; what is unusual in a file's name becomes `_`.
+    """
+    stem = re.sub(r"[^\w.-]+", "_", name).strip("._") or "picture"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for kind in ("png", "svg"):
+        path = folder / f"{stem}.{kind}"
+        write_atomic(path, plot._saved(figure, kind))
+        paths.append(path)
+    return paths
+
+
+def bare(ax: Axes) -> None:
+    """Take away ticks and frame, for axes that hold an image."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_visible(False)

@@ -1,0 +1,110 @@
+"""What a run directory offers to a picture: its config, the weights of its checkpoint, and its training curves."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark.launch.rundir import RunDir, runs_root
+from benchmark.spec.config import RunConfig
+from benchmark.visualize.errors import VisualizeError
+
+SHORT = 8
+"""Characters of a run key that a picture shows."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run with a checkpoint: `weights` is the network's state dict after `epochs` epochs."""
+
+    run: RunDir
+    config: RunConfig
+    weights: Mapping[str, Tensor]
+    epochs: int
+
+    @property
+    def name(self) -> str:
+        """The run as pictures call it."""
+        return f"run {self.run.key[:SHORT]}"
+
+    @property
+    def origin(self) -> str:
+        """How far the weights are trained, such as `trained, 3 of 7 epochs (run 1a2b3c4d)`."""
+        total = self.config.train.epochs
+        epochs = f"{total} epochs" if self.epochs == total else f"{self.epochs} of {total} epochs"
+        return f"trained, {epochs} ({self.name})"
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The weights whose names start with `prefix`, without it."""
+        return {key[len(prefix) :]: value for key, value in self.weights.items() if key.startswith(prefix)}
+
+
+def find_run(name: str) -> RunDir:
+    """The run directory of a run key, of the beginning of one, or at a path.
+
+    Raises:
+        VisualizeError: There is no such run, or there are several.
+    """
+    if (Path(name) / "config.json").is_file():
+        return RunDir(Path(name).resolve())
+    root = runs_root()
+    folders = sorted(root.iterdir()) if root.is_dir() else []
+    found = [folder for folder in folders if folder.name.startswith(name) and (folder / "config.json").is_file()]
+    exact = [folder for folder in found if folder.name == name]
+    if len(found) > 1 and not exact:
+        raise VisualizeError(f"{len(found)} runs of {root}/ begin with '{name}': give more of the key")
+    if not found:
+        raise VisualizeError(f"no run '{name}' in {root}/ (set BENCHMARK_RUNS to look elsewhere); see: status TABLE")
+    return RunDir((exact or found)[0])
+
+
+def config_of(run: RunDir) -> RunConfig:
+    """The config of a run. Raises VisualizeError if it cannot be read by this version."""
+    try:
+        return run.config
+    except (OSError, ValueError) as error:
+        raise VisualizeError(f"{run.path}/config.json cannot be read ({str(error).splitlines()[0]})") from error
+
+
+def load_trained(name: str) -> Trained:
+    """The checkpoint of a run.
+
+    Raises:
+        VisualizeError: There is no such run, or it has no checkpoint, or an unreadable one.
+    """
+    run = find_run(name)
+    config, path = config_of(run), run.path / "checkpoint.pt"
+    if not path.is_file():
+        raise VisualizeError(f"run {run.key} has no checkpoint.pt: it has not finished an epoch, or it was removed")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return Trained(run, config, state["model"], len(state["history"]))
+    except (RuntimeError, KeyError, TypeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise VisualizeError(
+            f"{path} is damaged ({type(error).__name__}); remove its folder to run it again"
+        ) from error
+
+
+def training_curve(run: RunDir) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl, one per finished epoch (`EpochSummary`).
+
+    Raises:
+        VisualizeError: The run has none, or they are damaged.
+    """
+    path = run.path / "metrics.jsonl"
+    try:
+        lines = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    except FileNotFoundError:
+        lines = []
+    except ValueError as error:
+        raise VisualizeError(f"{path} is damaged ({error}); the run's next start writes it again") from error
+    if not lines:
+        raise VisualizeError(f"run {run.key} has no metrics.jsonl: it has not finished an epoch")
+    return lines
