@@ -113,3 +113,47 @@ def test_a_run_that_fails_leaves_the_others_alone_and_is_shown(tmp_path: Path) -
     rows = [line for line in done.stdout.splitlines() if line.startswith("| broken") or line.startswith("| whole")]
     assert "failed" in rows[0]
     assert "failed" not in rows[1]
+
+
+EVERY_KIND = """\
+paper: mine
+table: kinds
+caption: One row of every network, representation and training that the papers' tables have.
+dataset: something-v1
+columns: [top1, enopr]
+base: quiet_r50
+rows:
+  - {label: RGB difference, set: {model.representation: rgb_difference}}
+  - {label: flow, base: flow_r50}
+  - {label: TVNet, set: {model.representation: tvnet}}
+  - {label: PA, set: {model.representation: persistent_appearance}}
+  - {label: dynamic image, set: {model.representation: dynamic_image}}
+  - {label: squeezed, set: {model.representation: squeezed_image, train.residual_weight: 10.0}}
+  - {label: MobileNetV2, base: mobilenet_v2}
+  - {label: X3D, base: x3d_m}
+  - {label: DA, base: da_x3d_xs}
+  - {label: separate, base: da_x3d_xs, set: {train.joint.strategy: separate}}
+  - {label: scheduler, base: da_x3d_xs, set: {train.joint.strategy: scheduler}}
+  - {label: ViT, base: da_vit_b16}
+  - {label: BQN X3D, base: bqn_x3d}
+  - {label: TeSNet, base: tesnet}
+  - {label: TeSNet flow, base: tesnet, set: {model.modality: flow}}
+  - {label: two streams, average: [TeSNet, TeSNet flow]}
+"""
+
+
+def test_every_kind_of_network_trains_and_is_counted(tmp_path: Path) -> None:
+    spec = tmp_path / "kinds.yaml"
+    spec.write_text(EVERY_KIND)
+    done = run("run", str(spec), "--protocol", "smoke", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "15 of 15 runs done" in done.stderr
+    with (tmp_path / "results" / "mine" / "kinds" / "smoke" / "cells.csv").open() as file:
+        cells = {(c["label"], c["column"], c["kind"]): c for c in csv.DictReader(file)}
+    labels = {label for label, _, _ in cells}
+    assert len(labels) == 16
+    for label in labels:
+        assert 0 <= float(cells[label, "top1", "measured"]["value"]) <= 100
+        assert float(cells[label, "gmacs", "counted"]["value"]) > 0.5
+    with_residual = {label for label, column, kind in cells if column == "enopr" and kind == "measured"}
+    assert with_residual == {"squeezed", "DA", "separate", "scheduler", "ViT", "TeSNet", "TeSNet flow"}

@@ -151,7 +151,10 @@ def _prepare_data(made: Plan) -> None:
     from benchmark.cli.data import extract_flow_with_progress, prepare_with_progress
     from benchmark.data.datasets import open_split
 
-    for name in dict.fromkeys(run.config.data.dataset for run in made.runs.values()):
+    names = dict.fromkeys(run.config.data.dataset for run in made.runs.values())
+    if any(getattr(run.config.model, "representation", "") == "flownet" for run in made.runs.values()):
+        names |= dict.fromkeys(name for name in ("motionpairs",) if any(DATASETS[n].generated for n in names))
+    for name in names:
         if DATASETS[name].generated:
             prepare_with_progress(name)
         else:

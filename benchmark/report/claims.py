@@ -206,10 +206,11 @@ def _difference(claim: Claim, contrast: Contrast) -> str:
     pair = f" ({flat(contrast.lhs)} - {flat(contrast.rhs)})" if several and towards(claim, 1.0) > 0 else ""
     if several and not pair:
         pair = f" ({flat(contrast.rhs)} - {flat(contrast.lhs)})"
-    text = f"{towards(claim, contrast.difference):+.1f}{pair}"
+    digits = COLUMNS[contrast.column].decimals
+    text = f"{towards(claim, contrast.difference):+.{digits}f}{pair}"
     if contrast.low is not None and contrast.high is not None:
         ends = sorted((towards(claim, contrast.low), towards(claim, contrast.high)))
-        text += f", 95% CI [{ends[0]:+.1f}, {ends[1]:+.1f}]"
+        text += f", 95% CI [{ends[0]:+.{digits}f}, {ends[1]:+.{digits}f}]"
     else:
         # Why there is no interval has been said, and with it how many seeds there are.
         return text if contrast.p_mcnemar is None else f"{text}, p = {contrast.p_mcnemar:.2g} over clips"

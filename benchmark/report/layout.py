@@ -43,22 +43,20 @@ class Layout:
 
 
 def lay_out(table: Table, cells: Sequence[Cell], costs: Mapping[str, CountedCost]) -> Layout:
-    """Printed beside ours for every column; a config column is one, since it holds no result."""
+    """Printed beside ours for every column that the paper prints; a config column is one, since it holds no result."""
     columns = shown_columns(table)
     headings = [Heading(pretty(part), numeric=False) for part in table.label_header.split(" | ")]
     label_columns = max([len(headings), *(len(row.label.split(" | ")) for row in table.rows)])
     headings += [Heading("", numeric=False)] * (label_columns - len(headings))
     for column in columns:
-        parts = [""] if column.source == "config" else ["printed"]
-        parts += [OURS[column.source]] if column.source != "config" and not column.dataset else []
-        headings += [Heading(_title(column), part) for part in parts]
+        headings += [Heading(_title(column), part) for part in _parts(table, column)]
     notes: list[str] = []
     lines = []
     for row in table.rows:
         labels = [pretty(part) for part in row.label.split(" | ")]
         entries = labels + [""] * (label_columns - len(labels))
         for column in columns:
-            entries += _entries(row, column, cells)
+            entries += _entries(table, row, column, cells)
         numbers = []
         for note in _row_notes(table, row, columns, cells):
             if note not in notes:
@@ -97,14 +95,21 @@ def _title(column: Column) -> str:
     )
 
 
-def _entries(row: Row, column: Column, cells: Sequence[Cell]) -> list[str]:
+def _parts(table: Table, column: Column) -> list[str]:
+    """A column's parts: printed, where any row prints it, and ours, where there is any; a config column is one."""
+    if column.source == "config":
+        return [""]
+    printed = ["printed"] if any(column.key in row.printed for row in table.rows) else []
+    return printed + ([] if column.dataset else [OURS[column.source]])
+
+
+def _entries(table: Table, row: Row, column: Column, cells: Sequence[Cell]) -> list[str]:
     printed = find_cell(cells, row.label, column.key, ours=False)
     ours = find_cell(cells, row.label, column.key, ours=True)
     shown = [cell.display() if cell else "–" for cell in (printed, ours)]
-    if column.dataset:
-        return shown[:1]
     if column.source != "config":
-        return shown
+        by_part = dict(zip(("printed", OURS[column.source]), shown, strict=True))
+        return [by_part[part] for part in _parts(table, column)]
     return [shown[0] if printed and printed.value is not None else shown[1]]
 
 

@@ -72,19 +72,23 @@ def _grid(layout: Layout) -> str:
 
 
 def _contrasts(contrasts: Sequence[Contrast]) -> str:
-    unit = COLUMNS[contrasts[0].column].title
+    unit, digits = COLUMNS[contrasts[0].column].title, COLUMNS[contrasts[0].column].decimals
     with_interval = any(c.low is not None for c in contrasts)
     headings = [Heading("Row", numeric=False), Heading(unit), Heading("Seeds")]
     headings += [Heading("95% CI"), Heading("p, permutation")] if with_interval else []
     headings.append(Heading("p, McNemar"))
     lines = []
     for c in contrasts:
-        entries = [flat(c.lhs), f"{c.difference:+.1f}", str(len(c.seeds))]
+        entries = [flat(c.lhs), f"{c.difference:+.{digits}f}", str(len(c.seeds))]
         if with_interval:
-            interval = f"[{c.low:+.1f}, {c.high:+.1f}]" if c.low is not None and c.high is not None else "–"
+            interval = (
+                f"[{c.low:+.{digits}f}, {c.high:+.{digits}f}]" if c.low is not None and c.high is not None else "–"
+            )
             entries += [interval, _p(c.p_permutation)]
         lines.append([*entries, _p(c.p_mcnemar)])
     text = "McNemar's test compares these trained networks clip by clip; it does not cover the variance of training."
+    if COLUMNS[contrasts[0].column].metric == "residual":
+        text = "A projection loss is recorded as a mean over the clips: only the variance of training can be judged."
     if with_interval:
         floors = sorted({c.p_permutation_floor for c in contrasts if c.p_permutation_floor is not None})
         text = (
@@ -106,7 +110,7 @@ def _judgement(judgement: Judgement) -> str:
     printed = judgement.printed
     if printed is not None:
         column = COLUMNS[claim.metric]
-        shown = f"  - printed: {towards(claim, printed.difference):+.1f}"
+        shown = f"  - printed: {towards(claim, printed.difference):+.{column.decimals}f}"
         if printed.error is not None:
             shown += f", {'beyond' if printed.exceeds else 'within'} its sampling error of ±{printed.error:.1f}"
         elif column.unit:

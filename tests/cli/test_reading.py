@@ -23,7 +23,8 @@ def _empty_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_list_names_every_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)
-    assert [e["table"] for e in entries][:2] == ["bqn-3a", "bqn-3b"]
+    assert [e["table"] for e in entries][:3] == ["bqn-1", "bqn-2", "bqn-3a"]
+    assert [e["table"] for e in entries if e["table"].startswith("thesis-3.")][-2:] == ["thesis-3.12", "thesis-3.13"]
     assert next(e for e in entries if e["table"] == "bqn-3a")["runs"] == 3
 
 
@@ -35,12 +36,15 @@ def test_show_has_printed_digits_settings_and_claims(capsys: pytest.CaptureFixtu
     assert "bqn-3d.02" in out
 
 
+SIX = [f"bqn-3{part}" for part in "abcdef"]
+
+
 def test_plan_counts_shared_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", "bqn", "--json"]) == 0
+    assert main(["plan", *SIX, "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert (plan["wanted"], plan["runs"], plan["shared"], plan["done"]) == (24, 19, 5, 0)
     assert plan["device_hours"] > 0
-    assert main(["plan", "bqn"]) == 0
+    assert main(["plan", *SIX]) == 0
     assert "ask for 24 runs; 5 are shared, so 19 are needed: 0 done, 19 to do" in capsys.readouterr().out
 
 
