@@ -93,7 +93,6 @@ def test_the_flow_is_near_the_true_one(train: Split) -> None:
     assert zero > 3  # 8 frames for the whole motion
     assert error < 0.35 * zero
     for wrong in (found[..., ::-1], -found, found[:, ::-1]):
-        print(np.linalg.norm(wrong - exact, axis=-1)[sprite].mean(), error, zero)
         assert np.linalg.norm(wrong - exact, axis=-1)[sprite].mean() > 1.5 * error
 
 
