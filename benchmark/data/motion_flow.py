@@ -8,12 +8,14 @@ frame t + 1 of the point that p shows:
     sprite      p' = c_{t+1} + (d_{t+1} / d_t) R(a_{t+1} - a_t) (p - c_t),  c its centre, d its diameter, a its angle
 
 A pixel belongs to what is drawn last there with an opacity above one half: the sprite over the distractors over the
-background. A point that is hidden in the next frame, or outside of it, still has its place.
+background. A point that is hidden in the next frame, or outside of it, still has its place. Flow over several
+frames is given likewise, with t + step for t + 1.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,27 +89,34 @@ def _covered(layer: Layer, opacity: Floats, height: int, width: int) -> NDArray[
     return covered
 
 
+@lru_cache(maxsize=2)
 def owners(setting: Setting, split: SplitName, index: int) -> NDArray[np.int64]:
-    """What every pixel shows, (T, H, W): 0 the background, 1 .. n - 1 the distractors, n the sprite of n layers."""
+    """What every pixel shows, (T, H, W), read-only: 0 the background, 1 .. n - 1 the distractors, n the sprite."""
     owner = np.zeros((setting.frames, setting.height, setting.width), np.int64)
     for place, layer in enumerate(scene(setting, split, index).layers, start=1):
         owner[_covered(layer, sprite(layer.seed)[..., 3], setting.height, setting.width)] = place
+    owner.flags.writeable = False  # kept for the next call
     return owner
 
 
-def ground_truth(setting: Setting, split: SplitName, index: int) -> Floats:
-    """The flow of a clip from each frame to the next, (T - 1, H, W, 2) float32: (dx, dy) in pixels, right and down."""
-    drawn, owner = scene(setting, split, index), owners(setting, split, index)[:-1]
-    shift = drawn.camera[:-1] - drawn.camera[1:]
+def ground_truth(setting: Setting, split: SplitName, index: int, step: int = 1) -> Floats:
+    """The flow of a clip from each frame t to t + step: (T - step, H, W, 2) float32, (dx, dy) in pixels.
+
+    dx is positive to the right, dy downwards. Raises ValueError for a step that the clip does not hold.
+    """
+    if not 0 < step < setting.frames:
+        raise ValueError(f"a clip of {setting.frames} frames has no flow over {step}")
+    drawn, owner = scene(setting, split, index), owners(setting, split, index)[:-step]
+    shift = drawn.camera[:-step] - drawn.camera[step:]
     flow = np.empty((*owner.shape, 2), np.float32)
     flow[...] = shift[:, None, None, ::-1]
     for place, layer in enumerate(drawn.layers, start=1):
-        down, across = (offsets[:-1] for offsets in _offsets(layer, setting.height, setting.width))
-        growth, turn = layer.diameter[1:] / layer.diameter[:-1], np.diff(layer.angle)
+        down, across = (offsets[:-step] for offsets in _offsets(layer, setting.height, setting.width))
+        growth, turn = layer.diameter[step:] / layer.diameter[:-step], layer.angle[step:] - layer.angle[:-step]
         cos, sin = ((growth * f(turn))[:, None, None] for f in (np.cos, np.sin))
-        step = np.diff(layer.centre, axis=0)[:, :, None, None]
-        dx = step[:, 1] + cos * across - sin * down - across
-        dy = step[:, 0] + cos * down + sin * across - down
+        moved = (layer.centre[step:] - layer.centre[:-step])[:, :, None, None]
+        dx = moved[:, 1] + cos * across - sin * down - across
+        dy = moved[:, 0] + cos * down + sin * across - down
         mine = owner == place
         flow[mine] = np.stack([dx[mine], dy[mine]], axis=-1)
     return flow

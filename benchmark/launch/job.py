@@ -9,6 +9,7 @@ are never resumed in the middle.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -157,11 +158,14 @@ def _train_and_evaluate(
     if config.train.partial_bn:
         freeze_all_but_first_bn(model)
     optimizer = make_optimizer(model, config.train)
+    starts_from = _weights_digest(model.get_submodule("representation")) if _is_flownet(config) else ""
     history = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
     _write_metrics(run, history)  # a kill may have come between the checkpoint and its line
     fingerprints = {"train": train_split.fingerprint, "val": val_split.fingerprint}
     if train_flow is not None and val_flow is not None:
         fingerprints |= {"train_flow": train_flow.fingerprint, "val_flow": val_flow.fingerprint}
+    if starts_from:
+        fingerprints["flownet"] = starts_from
     env = _begin_env(run, device, fingerprints)
     report = Reporter(run, config.train.epochs, parent)
     dataset = ClipDataset(train_split, config.data, config.eval, frames_per_segment, config.seed, "train", train_flow)
@@ -195,6 +199,18 @@ def _write_env(run: RunDir, env: dict[str, Any], started: float) -> None:
     """env.json with the time of all starts so far, up to their last finished epoch."""
     seconds = round(env["seconds"] + time.monotonic() - started, 1)
     write_json(run.path / "env.json", {**env, "seconds": seconds})
+
+
+def _is_flownet(config: RunConfig) -> bool:
+    return getattr(config.model, "representation", "") == "flownet"
+
+
+def _weights_digest(module: torch.nn.Module) -> str:
+    """What distinguishes the weights that a run starts from, where they come from a file made here."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _begin_env(run: RunDir, device: torch.device, fingerprints: dict[str, str]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def curves(table: Table, cells: Sequence[Cell]) -> dict[str, bytes]:
         return {}
     several = find_curves(table, cells)
     rows_of_legend = math.ceil(len(several) / _legend_columns(several))
-    with mpl.rc_context(plot._STYLE):
+    with mpl.rc_context(plot.STYLE):
         height = plot.HEIGHT + 0.13 * rows_of_legend
         figure = Figure(figsize=(plot.WIDTH, height), dpi=plot.DPI)
         FigureCanvasAgg(figure)
@@ -90,7 +90,7 @@ def curves(table: Table, cells: Sequence[Cell]) -> dict[str, bytes]:
         else:
             text = "no row is measured yet"
             figure.text(0.5, 0.5, text, ha="center", va="center", color=plot.GREY)
-        return {kind: plot._saved(figure, kind) for kind in ("svg", "png")}
+        return {kind: plot.saved(figure, kind) for kind in ("svg", "png")}
 
 
 def _draw(figure: Figure, table: Table, several: Sequence[Curve], above: float) -> None:

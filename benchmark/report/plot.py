@@ -35,7 +35,7 @@ _TICK_STEPS = [1, 2, 2.5, 5, 10]
 _TOUCHING, _APART = 4.0, 9.0
 # Where all costs are equal, the whole width is free.
 _APART_ALONE = 30.0
-_STYLE: Any = {
+STYLE: Any = {
     "font.family": ["DejaVu Sans"],
     "font.size": 7,
     "axes.labelsize": 7,
@@ -129,17 +129,18 @@ def accuracy_against_cost(table: Table, cells: Sequence[Cell]) -> dict[str, byte
     from matplotlib.figure import Figure
 
     shown = panels(table, cells)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, HEIGHT_OF_TWO if len(shown) > 1 else HEIGHT), dpi=DPI)
         canvas = FigureCanvasAgg(figure)
         if shown:
             _draw(figure, canvas, shown)
         else:
             figure.text(0.5, 0.5, "no row has both accuracy and GMACs yet", ha="center", va="center", color=GREY)
-        return {kind: _saved(figure, kind) for kind in ("svg", "png")}
+        return {kind: saved(figure, kind) for kind in ("svg", "png")}
 
 
-def _saved(figure: Figure, kind: str) -> bytes:
+def saved(figure: Figure, kind: str) -> bytes:
+    """The figure as `svg` or `png`, the same bytes each time."""
     metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, metadata=metadata, dpi=DPI)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STYLE = plot._STYLE
+STYLE = plot.STYLE
 """That of the tables' figures."""
 
 WIDTH = 7.0
@@ -49,7 +49,7 @@ def write(figure: Figure, folder: Path, name: str) -> list[Path]:
     paths = []
     for kind in ("png", "svg"):
         path = folder / f"{stem}.{kind}"
-        write_atomic(path, plot._saved(figure, kind))
+        write_atomic(path, plot.saved(figure, kind))
         paths.append(path)
     return paths
 

@@ -25,17 +25,17 @@ def on_sprite(index: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     return ground_truth(SETTING, "train", index), owner == owner.max()
 
 
-@pytest.mark.parametrize("index", [0, 5, 14])
-def test_the_next_frame_fetched_by_the_flow_is_this_frame(index: int) -> None:
+@pytest.mark.parametrize(("index", "step"), [(0, 1), (5, 1), (14, 1), (3, 4), (6, 4)])
+def test_a_later_frame_fetched_by_the_flow_is_this_frame(index: int, step: int) -> None:
     frames = torch.from_numpy(render(SETTING, "train", index)).float().permute(0, 3, 1, 2)
-    flow = torch.from_numpy(ground_truth(SETTING, "train", index))
-    assert flow.shape == (SETTING.frames - 1, SETTING.height, SETTING.width, 2)
+    flow = torch.from_numpy(ground_truth(SETTING, "train", index, step))
+    assert flow.shape == (SETTING.frames - step, SETTING.height, SETTING.width, 2)
     rows, columns = torch.meshgrid(torch.arange(SETTING.height), torch.arange(SETTING.width), indexing="ij")
     x, y = columns + flow[..., 0], rows + flow[..., 1]
     grid = torch.stack([2 * x / (SETTING.width - 1) - 1, 2 * y / (SETTING.height - 1) - 1], dim=-1)
-    fetched = F.grid_sample(frames[1:], grid, align_corners=True, padding_mode="border")
+    fetched = F.grid_sample(frames[step:], grid, align_corners=True, padding_mode="border")
     inside = ((x >= 0) & (x <= SETTING.width - 1) & (y >= 0) & (y <= SETTING.height - 1))[:, None]
-    with_flow, without = ((frames[:-1] - other).abs() * inside for other in (fetched, frames[1:]))
+    with_flow, without = ((frames[:-step] - other).abs() * inside for other in (fetched, frames[step:]))
     assert with_flow.median() < 0.5 * without.median()
     assert with_flow.mean() < 0.6 * without.mean()
 
@@ -65,3 +65,9 @@ def test_approach_diverges_recede_converges_and_rotations_turn_opposite_ways() -
     clockwise, anticlockwise = (derivatives(of_class(f"rotate {way}"))[1] for way in ("clockwise", "anticlockwise"))
     assert clockwise * anticlockwise < 0
     assert min(abs(clockwise), abs(anticlockwise)) > 0.05
+
+
+@pytest.mark.parametrize("step", [0, 32])
+def test_flow_over_more_frames_than_there_are_is_refused(step: int) -> None:
+    with pytest.raises(ValueError, match="no flow over"):
+        ground_truth(SETTING, "train", 0, step)
