@@ -15,17 +15,31 @@ import torch
 from torch import nn
 
 from benchmark.models.modules.mbpm import Mbpm
+from benchmark.models.representations.tvnet import Tvnet
 from benchmark.spec.config import TrainConfig
 
 Role = Literal[
-    "stem_conv", "stem_mbpm", "representation", "weight", "bias", "norm", "classifier_weight", "classifier_bias"
+    "stem_conv",
+    "stem_mbpm",
+    "flow_filters",
+    "representation",
+    "weight",
+    "bias",
+    "norm",
+    "classifier_weight",
+    "classifier_bias",
 ]
 
 ROLES: tuple[Role, ...] = get_args(Role)
 
+_FLOW_FILTERS = (0.01, 0)
+"""Of TVNet's derivative filters, in every recipe. Their gradient is several times that of all other weights together:
+at the common rate they stop being derivatives after a few steps, and the network stays at chance (motionpairs)."""
+
 _TSM: dict[Role, tuple[float, float]] = {
     "stem_conv": (1, 1),
     "stem_mbpm": (5, 1),
+    "flow_filters": _FLOW_FILTERS,
     "representation": (1, 1),
     "weight": (1, 1),
     "bias": (2, 0),
@@ -37,6 +51,7 @@ RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
     "bqn": {
         "stem_conv": (5, 1),
         "stem_mbpm": (5, 1),
+        "flow_filters": _FLOW_FILTERS,
         "representation": (1, 1),
         "weight": (1, 1),
         "bias": (2, 0),
@@ -46,10 +61,17 @@ RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
     },
     "tsm": _TSM,
     "tsm_flow": {**_TSM, "stem_conv": (5, 1)},
-    "vit": {**dict.fromkeys(ROLES, (1, 1)), "representation": (5, 1), "bias": (1, 0), "norm": (1, 0)},
-    "plain": dict.fromkeys(ROLES, (1, 1)),
+    "vit": {
+        **dict.fromkeys(ROLES, (1, 1)),
+        "flow_filters": _FLOW_FILTERS,
+        "representation": (5, 1),
+        "bias": (1, 0),
+        "norm": (1, 0),
+    },
+    "plain": {**dict.fromkeys(ROLES, (1, 1)), "flow_filters": _FLOW_FILTERS},
     "slow_classifier": {
         **dict.fromkeys(ROLES, (1, 1)),
+        "flow_filters": _FLOW_FILTERS,
         "classifier_weight": (0.1, 1),
         "classifier_bias": (0.1, 1),
     },
@@ -84,6 +106,8 @@ def parameter_roles(model: nn.Module) -> dict[str, Role]:
                 roles[full] = "norm"
             elif "stem_mbpm" in parts or ("representation" in parts and isinstance(module, Mbpm)):
                 roles[full] = "stem_mbpm"
+            elif isinstance(module, Tvnet):
+                roles[full] = "flow_filters"
             elif "representation" in parts:
                 roles[full] = "representation"
             elif name == "bias":

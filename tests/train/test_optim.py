@@ -9,7 +9,7 @@ from torch import nn
 from benchmark.models.build import build_model
 from benchmark.spec.config import DataConfig, TrainConfig
 from benchmark.spec.models import BqnConfig, LateralConfig, TsmResNetConfig
-from benchmark.train.optim import freeze_all_but_first_bn, lr_at, make_optimizer, parameter_roles, set_lr
+from benchmark.train.optim import RECIPES, freeze_all_but_first_bn, lr_at, make_optimizer, parameter_roles, set_lr
 
 DATA = DataConfig(dataset="motionpairs", size=56)
 RECIPE = TrainConfig(lr=0.1, weight_decay=1e-3, epochs=50, warmup_epochs=7)
@@ -103,3 +103,27 @@ def test_partial_bn_keeps_only_the_quiet_stem() -> None:
     model(torch.randn(2, 24, 3, 56, 56))
     moved = [name for name, buffer in model.named_buffers() if name in before and not torch.equal(buffer, before[name])]
     assert moved == ["quiet.bn1.running_mean"]
+
+
+def test_representations_have_roles_of_their_own() -> None:
+    roles = {}
+    for name in ("mbpm", "tvnet", "dynamic_appearance"):
+        config = TsmResNetConfig.model_validate({"width": 0.125, "depth": 18, "representation": name})
+        named = parameter_roles(build_model(config, DATA))
+        roles[name] = {role for key, role in named.items() if key.startswith("representation.")}
+    assert roles == {
+        "mbpm": {"stem_mbpm"},
+        "tvnet": {"flow_filters"},
+        "dynamic_appearance": {"representation", "norm"},
+    }
+    assert RECIPES["vit"]["representation"] == (5, 1)
+    assert all(recipe["flow_filters"][0] < recipe["weight"][0] for recipe in RECIPES.values())
+
+
+def test_partial_bn_spares_the_representation() -> None:
+    config = TsmResNetConfig.model_validate({"width": 0.125, "depth": 18, "representation": "dynamic_appearance"})
+    model = build_model(config, DATA).train()
+    freeze_all_but_first_bn(model)
+    live = [name for name, m in model.named_modules() if isinstance(m, torch.nn.BatchNorm2d) and m.training]
+    assert [name for name in live if not name.startswith("representation.")] == ["backbone.bn1"]
+    assert "representation.local_norm" in live
