@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,20 @@ def read_yaml(path: Path, shown_as: str | None = None) -> Located:
     Raises:
         SpecError: the file is missing, is not valid YAML, repeats a key or is not a mapping.
     """
-    name = shown_as or str(path)
+    try:
+        found = path.stat()
+    except OSError:
+        return _read_yaml(path, shown_as or str(path))
+    return _unchanged(path, shown_as or str(path), found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=512)
+def _unchanged(path: Path, name: str, changed: int, size: int) -> Located:
+    """Every table reads the protocol and its bases: a file that has not changed is parsed once."""
+    return _read_yaml(path, name)
+
+
+def _read_yaml(path: Path, name: str) -> Located:
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Resolver)
     except FileNotFoundError:
