@@ -29,6 +29,7 @@ from benchmark.spec.models import (
     X3dConfig,
 )
 from benchmark.spec.representations import RepresentationFields
+from benchmark.train.loop import residual_of
 
 SMALL = DataConfig(dataset="motionpairs", segments=4, size=56)
 PAPER = DataConfig(dataset="something-v1", segments=8, size=224)
@@ -144,6 +145,21 @@ def test_trains(name: str) -> None:
     torch.manual_seed(0)
     config = NETWORKS[name]
     assert_trains(build_model(config, SMALL), clips(config), SMALL.num_classes)
+
+
+@pytest.mark.parametrize("name", [name for name, config in NETWORKS.items() if config.name != "custom"])
+def test_gradients_are_finite_in_bf16_with_the_projection_loss(name: str) -> None:
+    torch.manual_seed(0)
+    config = NETWORKS[name]
+    model = build_model(config, SMALL)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(clips(config))
+    loss = nn.functional.cross_entropy(logits.float(), torch.arange(2))
+    residual = residual_of(model)
+    (loss if residual is None else loss + residual).backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
