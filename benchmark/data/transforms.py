@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmark.data.decode import Frames
+from benchmark.data.tvl1 import ZERO
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -50,8 +51,6 @@ class Box:
     flip: bool = False
 
 
-FLOW_ZERO = 128
-"""What no motion is quantised to."""
 FLOW_MEAN, FLOW_STD = 0.5, 0.226
 """Of quantised flow in [0, 1], both directions (TSN)."""
 
@@ -111,7 +110,7 @@ def mirrored(frames: Tensor) -> Tensor:
     """Left for right: (..., C, H, W). The horizontal component of quantised flow (C 2) also changes its sign."""
     frames = frames.flip(-1)
     if frames.shape[-3] == 2:
-        frames[..., 0, :, :] = 2 * FLOW_ZERO - frames[..., 0, :, :].clamp(min=1)
+        frames[..., 0, :, :] = 2 * ZERO - frames[..., 0, :, :].clamp(min=1)
     return frames
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.data.decode import Frames
-from benchmark.data.flow import settings_for, tvl1
 from benchmark.data.transforms import NORMALISATIONS, normalise, to_tensor
+from benchmark.data.tvl1 import settings_for, tvl1
 from benchmark.visualize.colours import (
     Rgb,
     flow_colours,

@@ -17,20 +17,11 @@ import torch
 from benchmark.data import flow as flow_module
 from benchmark.data.datasets import Split, open_split, prepare
 from benchmark.data.errors import DataError, DecodeError
-from benchmark.data.flow import (
-    NORMAL,
-    SMALL,
-    FlowSplit,
-    dequantise,
-    extract_flow,
-    flow_folder,
-    open_flow,
-    quantise,
-    settings_for,
-)
+from benchmark.data.flow import FlowSplit, extract_flow, flow_folder, open_flow
 from benchmark.data.motion_flow import ground_truth, owners
 from benchmark.data.motionpairs import Setting
 from benchmark.data.transforms import mirrored
+from benchmark.data.tvl1 import NORMAL, SMALL, dequantise, quantise, settings_for
 
 SHORT = Setting("short", train_clips=8, val_clips=8, frames=8)
 FIELDS = SHORT.frames - 1
