@@ -40,7 +40,7 @@ class Verdict:
         count: By the row's reading, in the column's unit.
         how: Which way of shortening the count gives the print; None where neither does.
         nearest: Where neither does, the convention and the network that come nearest, as text.
-        nearest_count: Their count.
+        nearest_count: Their count, in the column's unit; `nearest_shown` in that of the print.
     """
 
     printed: str
@@ -48,6 +48,7 @@ class Verdict:
     how: How | None
     nearest: str = ""
     nearest_count: float | None = None
+    nearest_shown: str = ""
 
     @property
     def reproduced(self) -> bool:
@@ -58,7 +59,7 @@ class Verdict:
         """In words."""
         if self.how:
             return f"reproduced, {self.how}"
-        return f"not reproduced; nearest {self.nearest_count:.3f} by {self.nearest}"
+        return f"not reproduced; nearest {self.nearest_shown} by {self.nearest}"
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,9 @@ def _verdict(
         for total in [_total(candidate, column, several)]
     ]
     _, nearest, nearest_count = min(candidates)
-    return Verdict(printed, count / unit, None, nearest, nearest_count)
+    multiple = printed[-1] if printed[-1] in MULTIPLES else ""
+    shown = nearest_count * unit / MULTIPLES[multiple or column.unit]
+    return Verdict(printed, count / unit, None, nearest, nearest_count, f"{shown:.3f}{multiple}")
 
 
 def _difference(records: list[CostRecord]) -> dict[str, float]:

@@ -90,9 +90,7 @@ def dataset_title(name: str) -> str:
 
 
 def _title(column: Column) -> str:
-    return (
-        column.title if not column.unit or column.title.startswith(column.unit) else f"{column.title} ({column.unit})"
-    )
+    return column.title if column.unit in column.title else f"{column.title} ({column.unit})"
 
 
 def _parts(table: Table, column: Column) -> list[str]:
