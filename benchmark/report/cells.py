@@ -19,7 +19,7 @@ from benchmark.spec.table import Row, Table
 State = Literal["done", "running", "queued", "failed", "interrupted", "pending"]
 Kind = Literal["printed", "measured", "counted", "config", "quoted", "missing"]
 ALWAYS_COUNTED = ("gmacs", "mparams")
-"""Counted even where the paper prints no cost, unless it prints some other."""
+"""Counted in any case, and shown unless the paper prints a cost of another kind."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,10 @@ def build_cells(table: Table, runs: RowRuns, costs: Mapping[str, CountedCost]) -
 
     complete = with_fused(table, runs)
     cells: list[Cell] = []
+    shown = shown_columns(table)
+    columns = shown + tuple(COLUMNS[key] for key in ALWAYS_COUNTED if COLUMNS[key] not in shown)
     for row in table.rows:
-        for column in shown_columns(table):
+        for column in columns:
             cells.append(_printed(row, column))
             if not row.quoted:
                 cells.append(_ours(table, row, column, complete[row.label], costs.get(row.label)))
