@@ -172,3 +172,23 @@ def test_refuses_what_it_cannot_squeeze() -> None:
         TemporalSqueeze(4, 2, ("sigmoid", "gelu"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="10 maps, got 4"):
         TemporalSqueeze()(torch.zeros(1, 4, 3, 2, 2))
+
+
+def test_the_projection_loss_does_not_reach_the_maps() -> None:
+    torch.manual_seed(0)
+    layer = TemporalSqueeze(6, 2)
+    x = torch.randn(2, 6, 4, 5, 5)
+    fixed = layer(x), layer.residual
+    live = x.clone().requires_grad_()
+    y = layer(live)
+    assert layer.residual is not None
+    assert fixed[1] is not None
+    torch.testing.assert_close(layer.residual, fixed[1])
+    torch.testing.assert_close(y, fixed[0])
+    layer.residual.backward(retain_graph=True)
+    assert live.grad is None
+    assert layer.w2.bias.grad is not None
+    assert layer.w2.bias.grad.any()
+    y.sum().backward()
+    assert live.grad is not None
+    assert live.grad.any()

@@ -14,6 +14,9 @@ Choices that the thesis leaves silent:
   They are independent, and inside the range of every activation. They sum to a constant, so at initialisation a static
   clip is described almost exactly, and y are key maps on the scale of the input, which pretrained layers expect.
 * LeakyReLU has PyTorch's slope, 0.01.
+* The projection loss trains the excitation alone: its gradient does not reach the maps. Where it does, the layers in
+  front of a squeeze inside a network learn maps without content, which are projected without error (on motionpairs the
+  loss falls to 1e-9 and the accuracy to chance).
 * The projection works at least in float32, with the ridge of `projection`; Phi of Eq. 3.3 is the identity as in 3.3.1.
 """
 
@@ -115,6 +118,9 @@ class TemporalSqueeze(nn.Module):
         if x.shape[1] != self.frames:
             raise ValueError(f"expected clips of {self.frames} maps, got {x.shape[1]}")
         y, p = project(x.flatten(2), self.matrix(x))
+        if x.requires_grad:
+            fixed = x.detach()
+            _, p = project(fixed.flatten(2), self.matrix(fixed))
         # The gradient of a norm has a pole at zero, which exactly static values reach.
         tiny = math.sqrt(torch.finfo(p.dtype).tiny)
         self.residual = (p.square().sum(1) + tiny).sqrt().mean()
