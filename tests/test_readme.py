@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.main import build_parser
+from benchmark.data.motion_render import render, write_video
+from benchmark.data.motionpairs import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -42,9 +44,18 @@ def test_every_make_target_exists(target: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [c for c in COMMANDS if " submit " not in c])
 def test_every_command_runs(command: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Trainings run on the smoke protocol; one set of folders serves all commands, as for a reader."""
+    """Trainings run on the smoke protocol, flow is the tiny data set's, and the reader's video is one of its clips.
+
+    One set of folders serves all commands, as for a reader.
+    """
     folder = tmp_path_factory.getbasetemp() / "reader"
     arguments = shlex.split(command)[3:]
+    if arguments[:2] == ["data", "flow"]:
+        arguments[2] = "motionpairs-tiny"
+    if arguments[0] == "visualize":
+        write_video(render(SETTINGS["motionpairs-tiny"], "val", 0), tmp_path_factory.getbasetemp() / "video.mp4")
+        arguments[arguments.index("video.mp4")] = str(tmp_path_factory.getbasetemp() / "video.mp4")
+        arguments += ["--out", str(folder / "figures")]
     if arguments[0] == "run" and "--protocol" not in arguments:
         arguments += ["--protocol", "smoke"]
     environment = {**os.environ, "BENCHMARK_RUNS": str(folder / "runs"), "BENCHMARK_RESULTS": str(folder / "results")}

@@ -33,10 +33,15 @@ def prepare_with_progress(name: str) -> None:
 
 
 def extract_flow_with_progress(name: str) -> dict[str, str]:
-    """Extract what is missing of a data set's optical flow, behind a progress bar. Returns what could not be read."""
+    """Extract what is missing of a data set's optical flow, behind a progress bar. Returns what could not be read.
+
+    A generated data set is prepared first.
+    """
     from benchmark.data.datasets import open_split
     from benchmark.data.flow import extract_flow
 
+    if DATASETS[name].generated:
+        prepare_with_progress(name)
     unreadable: dict[str, str] = {}
     with several_steps() as report:
         for split in ("train", "val"):
