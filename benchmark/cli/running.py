@@ -151,15 +151,16 @@ def _prepare_data(made: Plan) -> None:
     from benchmark.cli.data import extract_flow_with_progress, prepare_with_progress
     from benchmark.data.datasets import open_split
 
-    names = dict.fromkeys(run.config.data.dataset for run in made.runs.values())
-    if any(getattr(run.config.model, "representation", "") == "flownet" for run in made.runs.values()):
-        names |= dict.fromkeys(name for name in ("motionpairs",) if any(DATASETS[n].generated for n in names))
+    configs = [run.config for run in made.runs.values()]
+    names = dict.fromkeys(config.data.dataset for config in configs)
+    if any(config.representation == "flownet" and DATASETS[config.data.dataset].generated for config in configs):
+        names["motionpairs"] = None  # what FlowNet's weights are trained on
     for name in names:
         if DATASETS[name].generated:
             prepare_with_progress(name)
         else:
             open_split(name, "train")  # says what to do where it cannot be read
-    for name in dict.fromkeys(run.config.data.dataset for run in made.runs.values() if run.config.modality == "flow"):
+    for name in dict.fromkeys(config.data.dataset for config in configs if config.modality == "flow"):
         extract_flow_with_progress(name)
 
 

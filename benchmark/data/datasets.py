@@ -10,11 +10,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,8 @@ from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.frame_store import ARRAY, FrameStore, build_store, open_store
 from benchmark.data.motion_render import render, write_video
 from benchmark.data.motionpairs import GENERATOR, SETTINGS, SPLITS, Setting, SplitName
+from benchmark.data.parallel import by_batches
+from benchmark.data.replacing import replacing
 from benchmark.spec.datasets import DATASETS
 
 Progress = Callable[[str, int, int], None]
@@ -35,6 +36,8 @@ STORE_LIMIT = 2**30
 
 FIELDS = ("id", "path", "frames", "height", "width", "label")
 SAMPLED_CLIPS = 16
+BATCH = 20
+"""Clips that a worker process renders at a time."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +150,9 @@ def _render_one(setting: Setting, split: SplitName, index: int, folder: Path) ->
     write_video(render(setting, split, index), folder / f"{_clip_id(index)}.mp4")
 
 
-def _render_batch(setting: Setting, split: SplitName, indices: list[int], folder: Path) -> int:
+def _render_batch(setting: Setting, split: SplitName, folder: Path, indices: Sequence[int]) -> None:
     for index in indices:
         _render_one(setting, split, index, folder)
-    return len(indices)
 
 
 def _render_missing(
@@ -159,29 +161,11 @@ def _render_missing(
     total = setting.clips(split)
     present = {path.stem for path in folder.glob("[0-9]*.mp4")}
     missing = [i for i in range(total) if _clip_id(i) not in present]
-    batches = [missing[i : i + 20] for i in range(0, len(missing), 20)]
     done = total - len(missing)
-    workers = min(workers or usable_cores(), len(batches))
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
+    for batch, _ in by_batches(partial(_render_batch, setting, split, folder), missing, BATCH, workers):
+        done += len(batch)
         if progress is not None:
             progress(f"render {setting.name}/{split}", done, total)
-
-    if workers <= 1:
-        for batch in batches:
-            advance(_render_batch(setting, split, batch, folder))
-        return
-    # A fresh interpreter per worker: forking a process that already runs threads can deadlock.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(_render_batch, setting, split, batch, folder) for batch in batches]):
-            advance(future.result())
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _write_index(setting: Setting, split: SplitName, folder: Path) -> dict[str, object]:
@@ -190,23 +174,19 @@ def _write_index(setting: Setting, split: SplitName, folder: Path) -> dict[str, 
         name = _clip_id(i)
         size = f"{setting.frames},{setting.height},{setting.width}"
         lines.append(f"{name},{name}.mp4,{size},{setting.label(i)}")
-    _replace(folder / "index.csv", "\n".join(lines) + "\n")
-    _replace(folder / "labels.txt", "".join(f"{motion.name}\n" for motion in setting.motions))
+    with replacing(folder / "index.csv") as path:
+        path.write_text("\n".join(lines) + "\n")
+    with replacing(folder / "labels.txt") as path:
+        path.write_text("".join(f"{motion.name}\n" for motion in setting.motions))
     manifest: dict[str, object] = {
         "generator": GENERATOR,
         "clips": setting.clips(split),
         "num_classes": setting.num_classes,
         "fingerprint": fingerprint_of(_read_index(folder)),
     }
-    _replace(folder / "split.json", json.dumps(manifest, indent=1))
+    with replacing(folder / "split.json") as path:
+        path.write_text(json.dumps(manifest, indent=1))
     return manifest
-
-
-def _replace(path: Path, text: str) -> None:
-    """Two processes may prepare at once: a file changes in one step, and both write the same."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(text)
-    partial.replace(path)
 
 
 def _read_index(folder: Path) -> list[Clip]:

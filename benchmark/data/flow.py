@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 import struct
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,10 +24,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data.datasets import SAMPLED_CLIPS, STORE_LIMIT, Clip, Progress, Split, usable_cores
+from benchmark.data.datasets import SAMPLED_CLIPS, STORE_LIMIT, Clip, Progress, Split
 from benchmark.data.decode import read_frames
 from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.frame_store import FrameStore, build_store, open_store
+from benchmark.data.parallel import by_batches
+from benchmark.data.replacing import replacing
 from benchmark.data.tvl1 import BOUND, NORMAL, SMALL, SMALL_SIDE, ZERO, quantise, settings_for, tvl1
 
 BATCH = 8
@@ -57,13 +57,6 @@ def _file(folder: Path, clip: Clip) -> Path:
     return folder / f"{clip.id}.flow"
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Two processes may extract at once: a file changes in one step, and both write the same."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
-
-
 def _write(path: Path, fields: NDArray[np.uint8], key: str) -> None:
     """Writes (n, H, W, 2) uint8 fields; the file appears under its name only when complete."""
     count, height, width, _ = fields.shape
@@ -72,7 +65,8 @@ def _write(path: Path, fields: NDArray[np.uint8], key: str) -> None:
     start = HEADER.size + 8 * (count + 1)
     ends = np.cumsum([start, *map(len, streams)]).astype("<u8")
     header = HEADER.pack(FORMAT.encode(), bytes.fromhex(key[:16]), count, height, width)
-    _replace(path, b"".join([header, ends.tobytes(), *streams]))
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(b"".join([header, ends.tobytes(), *streams]))
 
 
 def _positions(path: Path, clip: Clip, key: str) -> NDArray[np.uint64]:
@@ -119,7 +113,7 @@ def _is_complete(path: Path, clip: Clip, key: str) -> bool:
     return True
 
 
-def _extract_batch(clips: Sequence[Clip], folder: Path, key: str) -> dict[str, str]:
+def _extract_batch(folder: Path, key: str, clips: Sequence[Clip]) -> dict[str, str]:
     """Extracts some clips; gives what is wrong with those whose video is unreadable, by id."""
     unreadable = {}
     for clip in clips:
@@ -233,26 +227,13 @@ def _extract_missing(
 ) -> dict[str, str]:
     """Extracts clips; gives what is wrong with those whose video is unreadable, by id, in the order of the split."""
     folder, total = flow_folder(split), len(split.clips)
-    batches = [missing[i : i + BATCH] for i in range(0, len(missing), BATCH)]
     found: dict[str, str] = {}
     done = total - len(missing)
-    workers = min(workers or usable_cores(), len(batches))
-
-    def advance(batch: Sequence[Clip], unreadable: dict[str, str]) -> None:
-        nonlocal done
+    for batch, unreadable in by_batches(partial(_extract_batch, folder, key), missing, BATCH, workers):
         done += len(batch)
         found.update(unreadable)
         if progress is not None:
             progress(f"flow {split.name}/{split.split}", done, total)
-
-    if workers <= 1:
-        for batch in batches:
-            advance(batch, _extract_batch(batch, folder, key))
-    else:
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-            futures = {pool.submit(_extract_batch, batch, folder, key): batch for batch in batches}
-            for future in as_completed(futures):
-                advance(futures[future], future.result())
     return {clip.id: found[clip.id] for clip in missing if clip.id in found}
 
 
@@ -270,4 +251,5 @@ def _write_manifest(split: Split, key: str, unreadable: dict[str, str]) -> None:
         "unreadable": unreadable,
         "settings": {"normal": asdict(NORMAL), "small": asdict(SMALL), "small_side": SMALL_SIDE, "bound": BOUND},
     }
-    _replace(flow_folder(split) / MANIFEST, json.dumps(manifest, indent=1).encode())
+    with replacing(flow_folder(split) / MANIFEST) as path:
+        path.write_text(json.dumps(manifest, indent=1))

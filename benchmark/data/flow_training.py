@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ from torch import Tensor, nn
 from benchmark.data.datasets import Split, data_root, open_split
 from benchmark.data.motion_flow import ground_truth
 from benchmark.data.motionpairs import SETTINGS, SplitName
+from benchmark.data.replacing import replacing
 from benchmark.data.transforms import Box, cut, normalise, to_tensor, view_boxes
 
 DATASET = "motionpairs"
@@ -80,8 +80,10 @@ def generated_weights(variant: str, width: float) -> dict[str, Tensor]:
     with _locked(path.with_suffix(".lock")):
         if not path.exists():
             state, errors = _train(variant, width, train, val, RECIPES[variant])
-            _replace(path.with_suffix(".json"), lambda p: p.write_text(json.dumps(errors, indent=1)))
-            _replace(path, lambda p: torch.save(state, p))
+            with replacing(path.with_suffix(".json")) as unfinished:
+                unfinished.write_text(json.dumps(errors, indent=1))
+            with replacing(path) as unfinished:
+                torch.save(state, unfinished)
     loaded: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return loaded
 
@@ -91,12 +93,6 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    write(unfinished)
-    unfinished.replace(path)
 
 
 @contextmanager
@@ -169,8 +165,7 @@ def _exact_flow(split: SplitName, clip: int, intervals: tuple[int, ...]) -> dict
     box, flows = _box(), {}
     for apart in intervals:
         flow = torch.from_numpy(ground_truth(SETTINGS[DATASET], split, clip, apart)).permute(0, 3, 1, 2)
-        part = flow[..., box.top : box.top + box.height, box.left : box.left + box.width]
-        flows[apart] = part.half().contiguous()
+        flows[apart] = cut(flow, box).half().contiguous()
     return flows
 
 

@@ -7,7 +7,6 @@ split; with another it is ignored and rebuilt.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from benchmark.data.decode import Frames, read_frames
 from benchmark.data.errors import DataError
+from benchmark.data.replacing import replacing
 
 ARRAY, MANIFEST = "frames.npy", "frames.json"
 
@@ -78,20 +78,16 @@ def build_store(
     """
     offsets = [0, *np.cumsum(frames).tolist()]
     (folder / MANIFEST).unlink(missing_ok=True)
-    partial = folder / f".{ARRAY}.{os.getpid()}.partial"
-    array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(offsets[-1], height, width, channels))
-    try:
+    shape = (offsets[-1], height, width, channels)
+    with replacing(folder / ARRAY) as unfinished:
+        array = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
         for i, path in enumerate(paths):
             array[offsets[i] : offsets[i + 1]] = read(path, range(frames[i]), height, width)
             if progress is not None:
                 progress(i + 1, len(paths))
         array.flush()
         del array
-        partial.replace(folder / ARRAY)
-    finally:
-        partial.unlink(missing_ok=True)
-    manifest = folder / f".{MANIFEST}.{os.getpid()}.partial"
     size = {"height": height, "width": width, "channels": channels}
-    manifest.write_text(json.dumps({"fingerprint": fingerprint, "offsets": offsets, **size}))
-    manifest.replace(folder / MANIFEST)
+    with replacing(folder / MANIFEST) as unfinished:
+        unfinished.write_text(json.dumps({"fingerprint": fingerprint, "offsets": offsets, **size}))
     return FrameStore(folder, offsets)

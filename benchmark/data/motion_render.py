@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from benchmark.data.motionpairs import (
     texture_seeds,
     trajectory,
 )
+from benchmark.data.replacing import replacing
 
 SPRITE_MAP = 192
 """Side of the square from which a sprite's colours are read, in texels: several per pixel, so that nearest-texel
@@ -124,8 +124,10 @@ def write_video(frames: NDArray[np.uint8], path: Path) -> None:
     """
     if "libx264" not in av.codec.codecs_available:
         raise DataError("this PyAV build has no libx264 encoder; install PyAV from its binary wheel")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with av.open(str(partial), "w", format="mp4", options={"fflags": "bitexact"}) as container:
+    with (
+        replacing(path) as unfinished,
+        av.open(str(unfinished), "w", format="mp4", options={"fflags": "bitexact"}) as container,
+    ):
         track = container.add_stream("libx264", rate=FPS, options=ENCODER)
         track.height, track.width = frames.shape[1:3]
         track.pix_fmt = "yuv420p"
@@ -136,4 +138,3 @@ def write_video(frames: NDArray[np.uint8], path: Path) -> None:
             frame.pts, frame.time_base = index, Fraction(1, FPS)
             container.mux(track.encode(frame))
         container.mux(track.encode(None))
-    partial.replace(path)

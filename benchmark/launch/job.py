@@ -158,7 +158,7 @@ def _train_and_evaluate(
     if config.train.partial_bn:
         freeze_all_but_first_bn(model)
     optimizer = make_optimizer(model, config.train)
-    starts_from = _weights_digest(model.get_submodule("representation")) if _is_flownet(config) else ""
+    starts_from = _weights_digest(model.get_submodule("representation")) if config.representation == "flownet" else ""
     history = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
     _write_metrics(run, history)  # a kill may have come between the checkpoint and its line
     fingerprints = {"train": train_split.fingerprint, "val": val_split.fingerprint}
@@ -199,10 +199,6 @@ def _write_env(run: RunDir, env: dict[str, Any], started: float) -> None:
     """env.json with the time of all starts so far, up to their last finished epoch."""
     seconds = round(env["seconds"] + time.monotonic() - started, 1)
     write_json(run.path / "env.json", {**env, "seconds": seconds})
-
-
-def _is_flownet(config: RunConfig) -> bool:
-    return getattr(config.model, "representation", "") == "flownet"
 
 
 def _weights_digest(module: torch.nn.Module) -> str:

@@ -46,6 +46,27 @@ def load_state(path: Path) -> dict[str, Any]:
     return state
 
 
+def torchvision_state(weights: Any, what: str) -> dict[str, Any]:
+    """The state dict of torchvision weights, such as `ResNet50_Weights.IMAGENET1K_V1`.
+
+    The file is looked for under its torchvision name in the weights folder; failing that, torchvision fetches it.
+
+    Args:
+        weights: A member of one of torchvision's weights enums.
+        what: Whose weights, for the error.
+
+    Raises:
+        PretrainedWeightsError: The file is not there and could not be fetched; the message says what to put where.
+    """
+    path = weights_path(weights.url.rsplit("/", 1)[-1])
+    if path.is_file():
+        return load_state(path)
+    try:
+        return dict(weights.get_state_dict(progress=False, check_hash=True))
+    except (OSError, RuntimeError) as error:
+        raise missing(what, path, f"torchvision.models.{weights}", error) from error
+
+
 def with_input_channels(weight: Tensor, channels: int) -> Tensor:
     """A first convolution's weight for another number of input channels: the mean over its own, repeated (TSN).
 

@@ -100,6 +100,11 @@ class RunConfig(Strict):
         return self.eval.clips * self.eval.crops
 
     @property
+    def representation(self) -> str:
+        """Name of what turns the clip into the backbone's input; "" for networks that have no choice of it."""
+        return getattr(self.model, "representation", "")
+
+    @property
     def modality(self) -> Modality:
         """What the loader reads."""
         return getattr(self.model, "modality", "rgb")
@@ -107,13 +112,13 @@ class RunConfig(Strict):
     @property
     def has_residual(self) -> bool:
         """Whether the network has a projection loss of its own."""
-        named = getattr(self.model, "representation", "") in ("dynamic_appearance", "squeezed_image")
+        named = self.representation in ("dynamic_appearance", "squeezed_image")
         return named or isinstance(self.model, TesNetConfig)
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
         joint = self.train.joint.strategy
-        if joint != "none" and getattr(self.model, "representation", "") != "dynamic_appearance":
+        if joint != "none" and self.representation != "dynamic_appearance":
             raise ValueError(f"train.joint.strategy is '{joint}': it needs model.representation dynamic_appearance")
         if self.train.residual_weight and not self.has_residual:
             raise ValueError("train.residual_weight needs a network with a projection loss: squeezed_image or tesnet")

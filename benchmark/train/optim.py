@@ -48,17 +48,7 @@ _TSM: dict[Role, tuple[float, float]] = {
     "classifier_bias": (10, 0),
 }
 RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
-    "bqn": {
-        "stem_conv": (5, 1),
-        "stem_mbpm": (5, 1),
-        "flow_filters": _FLOW_FILTERS,
-        "representation": (1, 1),
-        "weight": (1, 1),
-        "bias": (2, 0),
-        "norm": (1, 0),
-        "classifier_weight": (5, 0),
-        "classifier_bias": (10, 0),
-    },
+    "bqn": {**_TSM, "stem_conv": (5, 1), "classifier_weight": (5, 0)},
     "tsm": _TSM,
     "tsm_flow": {**_TSM, "stem_conv": (5, 1)},
     "vit": {

@@ -47,7 +47,7 @@ def read_losses(name: str) -> Losses:
     strategy = config.train.joint.strategy
     text = f"run {run.key[:SHORT]}" + (f", {strategy}" if strategy != "none" else "")
     enopr, loss = (tuple(float(line[key]) for line in lines) for key in ("residual", "loss"))
-    is_pwtp = getattr(config.model, "representation", "") == "dynamic_appearance"
+    is_pwtp = config.representation == "dynamic_appearance"
     kind = "ENoPR" if is_pwtp else "projection loss"
     return Losses(text, run.key, kind, enopr, loss)
 

@@ -20,7 +20,7 @@ import torchvision
 from torch import Tensor, nn
 
 from benchmark.models.modules.temporal_shift import TemporalShift
-from benchmark.models.weights import load_state, missing, weights_path, with_input_channels
+from benchmark.models.weights import torchvision_state, with_input_channels
 from benchmark.spec.models import BLOCKS_PER_STAGE, STAGES, Stage
 
 
@@ -172,21 +172,10 @@ def pooled(x: Tensor) -> Tensor:
 def load_imagenet(backbone: ResNet) -> None:
     """Load torchvision's IMAGENET1K_V1 weights, without their classifier, into a backbone of width 1.
 
-    The file is looked for under its torchvision name in the folder that BENCHMARK_WEIGHTS names (default `weights`);
-    failing that, torchvision fetches it.
-
     Raises:
-        PretrainedWeightsError: The file is not there and could not be fetched; the message says what to put where.
+        PretrainedWeightsError: The file is not there and could not be fetched.
     """
     weights = torchvision.models.get_model_weights(f"resnet{backbone.depth}")["IMAGENET1K_V1"]
-    path = weights_path(weights.url.rsplit("/", 1)[-1])
-    if path.is_file():
-        state = load_state(path)
-    else:
-        try:
-            state = weights.get_state_dict(progress=False, check_hash=True)
-        except (OSError, RuntimeError) as error:
-            what = f"ImageNet weights of ResNet-{backbone.depth}"
-            raise missing(what, path, f"torchvision.models.{weights}", error) from error
+    state = torchvision_state(weights, f"ImageNet weights of ResNet-{backbone.depth}")
     state["conv1.weight"] = with_input_channels(state["conv1.weight"], backbone.conv1.in_channels)
     backbone.load_state_dict({key: value for key, value in state.items() if not key.startswith("fc.")})

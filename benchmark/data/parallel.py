@@ -1,0 +1,38 @@
+"""Work on batches of clips, spread over processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def by_batches(
+    work: Callable[[Sequence[Item]], Result], items: Sequence[Item], size: int, workers: int | None
+) -> Iterator[tuple[Sequence[Item], Result]]:
+    """Batches of at most `size` items with what `work` made of them, as they are done.
+
+    `workers` is the usable cores by default. One worker, or one batch, is this process; more are fresh interpreters, to
+    which `work` must travel.
+    """
+    batches = [items[i : i + size] for i in range(0, len(items), size)]
+    workers = min(workers or usable_cores(), len(batches))
+    if workers <= 1:
+        for batch in batches:
+            yield batch, work(batch)
+        return
+    # A fresh interpreter per worker: forking a process that already runs threads can deadlock.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = {pool.submit(work, batch): batch for batch in batches}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
