@@ -50,6 +50,12 @@ def run_key(config: RunConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def training_key(config: RunConfig) -> str:
+    """Equal for runs that train alike and differ in their views alone: one of them trains, all are evaluated."""
+    one_view = config.eval.model_copy(update={"clips": 1, "crops": 1})
+    return run_key(config.model_copy(update={"eval": one_view}))
+
+
 def seeded(row: Row, seed: int) -> RunConfig:
     """The row's config with this seed."""
     assert row.config is not None, f"row {row.label} is not measured"
@@ -92,6 +98,11 @@ class Plan:
         """Runs saved because several rows need the same one."""
         return self.wanted - len(self.runs)
 
+    @property
+    def evaluated_only(self) -> int:
+        """Runs whose network another of these runs trains."""
+        return len(self.runs) - len({training_key(run.config) for run in self.runs.values()})
+
 
 def make_plan(tables: Iterable[Table]) -> Plan:
     """Expand tables into their distinct runs. `wanted` counts every measured row's seeds; a fused row needs none."""
@@ -109,14 +120,27 @@ def make_plan(tables: Iterable[Table]) -> Plan:
     return Plan(tables, runs, wanted)
 
 
-def megapixels(config: RunConfig) -> float:
-    """Million input pixels that a run puts through its backbones: three passes in training, one in evaluation."""
+def megapixels(config: RunConfig, trained: bool = False) -> float:
+    """Million input pixels that a run puts through its backbones: three passes in training, one in evaluation.
+
+    `trained`: another run trains the network, and this one evaluates it.
+    """
     info = DATASETS[config.data.dataset]
-    views = config.eval.clips * config.eval.crops
-    passes = 3 * info.train_clips * config.train.epochs + info.val_clips * views
-    return passes * input_pixels(config) / 1e6
+    training = 0 if trained else 3 * info.train_clips * config.train.epochs
+    return (training + info.val_clips * config.views) * input_pixels(config) / 1e6
 
 
-def estimate_seconds(config: RunConfig, seconds_per_megapixel: float | None) -> float | None:
-    """Time that a run takes on the protocol's device, from its input pixels; None where no rate is known."""
-    return None if seconds_per_megapixel is None else megapixels(config) * seconds_per_megapixel
+def estimate_seconds(
+    runs: Iterable[PlannedRun], seconds_per_megapixel: float | None, trained: Iterable[str] = ()
+) -> dict[str, float | None]:
+    """Time that each of these runs takes on the protocol's device, by key; None where no rate is known.
+
+    Runs that train alike count their training once, with the first of them, and not at all where it is `trained`.
+    """
+    known, seconds = set(trained), dict[str, float | None]()
+    for run in runs:
+        training = training_key(run.config)
+        work = megapixels(run.config, training in known)
+        seconds[run.key] = None if seconds_per_megapixel is None else work * seconds_per_megapixel
+        known.add(training)
+    return seconds

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from benchmark.plan import estimate_seconds, make_plan, megapixels, run_key, science
+from benchmark.plan import PlannedRun, estimate_seconds, make_plan, megapixels, run_key, science, training_key
 from benchmark.spec.config import DataConfig, EvalConfig, RunConfig, TrainConfig
 from benchmark.spec.load import load_table
 from benchmark.spec.models import BqnConfig, LateralConfig, MbpmConfig, TsmResNetConfig
@@ -69,7 +69,27 @@ def test_seeds_multiply_runs_and_stay_shared() -> None:
 def test_the_estimate_grows_with_pixels_and_epochs() -> None:
     small, large = RunConfig(model=BqnConfig(quiet_size=112)), RunConfig(model=BqnConfig())
     assert megapixels(small) / megapixels(large) == pytest.approx((1 + 0.25) / 2)
-    assert estimate_seconds(large, 2.0) == 2 * megapixels(large)
+    assert estimate_seconds([PlannedRun("large", large, "paper")], 2.0) == {"large": 2 * megapixels(large)}
+
+
+def test_runs_that_differ_in_their_views_train_once() -> None:
+    one = RunConfig()
+    several = [one.model_copy(update={"eval": EvalConfig(clips=clips, crops=3)}) for clips in (1, 2)]
+    other = one.model_copy(update={"eval": EvalConfig(scale=320)})  # the training crops come from it
+    assert {training_key(config) for config in several} == {training_key(one)} != {training_key(other)}
+    assert len({run_key(config) for config in (one, *several)}) == 3
+    runs = [PlannedRun(run_key(config), config, "paper") for config in (one, *several)]
+    seconds = list(estimate_seconds(runs, 1.0).values())
+    assert seconds[0] == megapixels(one)
+    assert seconds[2] == 2 * seconds[1] == megapixels(several[1], trained=True) < megapixels(several[1]) / 10
+    assert estimate_seconds(runs, 1.0, [training_key(one)])[runs[0].key] == megapixels(one, trained=True)
+
+
+def test_the_plan_says_how_many_runs_are_evaluated_only() -> None:
+    plan = make_plan([load_table("bqn-4")])
+    views = [run.config.views for run in plan.runs.values() if run.config.model.name == "bqn"]
+    assert plan.evaluated_only == 1
+    assert sorted(views)[:2] == [1, 6]
 
 
 @pytest.mark.parametrize(

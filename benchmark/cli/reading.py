@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmark.cli.text import duration, grid
 from benchmark.launch.rundir import RunDir
-from benchmark.plan import Plan, dotted, estimate_seconds, make_plan, megapixels, row_keys, science
+from benchmark.plan import Plan, dotted, estimate_seconds, make_plan, megapixels, row_keys, science, training_key
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.load import load_protocol
 from benchmark.spec.table import Claim, Row, Table
@@ -98,13 +98,15 @@ def plan(arguments: argparse.Namespace) -> int:
     rate, source = _rate(made, protocol.seconds_per_megapixel, protocol.device)
     states = {key: RunDir.of(key).state for key in made.runs}
     todo = [key for key, state in states.items() if state != "done"]
-    seconds = {key: estimate_seconds(made.runs[key].config, rate) for key in made.runs}
+    trained = {training_key(run.config) for run in made.runs.values() if RunDir.of(run.key).trained_by(run.config)}
+    seconds = estimate_seconds(made.runs.values(), rate, trained)
     total = None if rate is None else sum(seconds[key] or 0 for key in todo)
     summary = {
         "protocol": protocol.name,
         "wanted": made.wanted,
         "runs": len(made.runs),
         "shared": made.shared,
+        "evaluated_only": made.evaluated_only,
         "done": len(made.runs) - len(todo),
         "to_do": len(todo),
         "device_hours": None if total is None else total / 3600,
@@ -132,6 +134,10 @@ def plan(arguments: argparse.Namespace) -> int:
         f"\nThe rows ask for {made.wanted} runs; {made.shared} are shared, so {len(made.runs)} are needed:"
         f" {summary['done']} done, {len(todo)} to do."
     )
+    if made.evaluated_only:
+        print(
+            f"{made.evaluated_only} of the runs differ from another in their views alone, and take over its training."
+        )
     print(f"Estimate: {duration(total)} of one process, {source}.")
     return 0
 
@@ -141,9 +147,9 @@ def _rate(made: Plan, declared: float | None, device: str) -> tuple[float | None
     rates = []
     for key, run in made.runs.items():
         directory = RunDir.of(key)
-        seconds = directory.env.get("seconds") if directory.state == "done" else None
-        if seconds and not directory.env.get("resumes"):
-            rates.append(seconds / megapixels(run.config))
+        env = directory.env
+        if directory.state == "done" and env.get("seconds") and not env.get("resumes"):
+            rates.append(env["seconds"] / megapixels(run.config, "trained_by" in env))
     if rates:
         return statistics.median(rates), f"from {len(rates)} finished run{'s'[: len(rates) > 1]} of this plan"
     if declared is None:

@@ -16,7 +16,7 @@ from benchmark.cost.audit_text import audit_markdown
 from benchmark.cost.cache import cached, get
 from benchmark.launch.local import Outcome, last_lines, run_all, slots
 from benchmark.launch.rundir import RunDir, write_atomic
-from benchmark.plan import Plan
+from benchmark.plan import Plan, megapixels
 from benchmark.report.cells import CountedCost, ReadCost
 from benchmark.spec.config import RunConfig
 from benchmark.spec.datasets import DATASETS
@@ -37,7 +37,12 @@ def cost(arguments: argparse.Namespace) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """`run`: prepare the data, train what is missing, count costs, render, print."""
     made = arguments.plan
-    todo = [key for key in made.runs if RunDir.of(key).state != "done"]
+    # The longest first, so that no core is left with one of them at the end.
+    todo = sorted(
+        (key for key in made.runs if RunDir.of(key).state != "done"),
+        key=lambda key: megapixels(made.runs[key].config),
+        reverse=True,
+    )
     if todo:
         _prepare_data(made)
     _count(arguments.loaded)
@@ -70,7 +75,8 @@ def submit(arguments: argparse.Namespace) -> int:
         runs.append(directory)
     ids = submit_runs(runs, arguments.cluster)
     names = " ".join(arguments.tables) if not arguments.all else "--all"
-    print(f"Submitted {len(ids)} run{'s'[: len(ids) != 1]} to {profile.name}: {', '.join(ids)}.")
+    jobs = f" in {len(ids)} job{'s'[: len(ids) != 1]}" if len(ids) != len(runs) else ""
+    print(f"Submitted {len(runs)} run{'s'[: len(runs) != 1]}{jobs} to {profile.name}: {', '.join(ids)}.")
     print(f"Follow them with: python -m benchmark status {names}")
     return 0
 

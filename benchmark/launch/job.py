@@ -3,7 +3,8 @@
 On the CPU a run uses one thread: runs are small there, several go side by side, and the result does not depend on how
 many cores the machine has. A run that is stopped at any moment and started again gives the same result.json, bit for
 bit on the same kind of CPU, because each epoch draws its random numbers from the seed and the epoch alone and epochs
-are never resumed in the middle.
+are never resumed in the middle. For the same reason a run that differs from another in its views alone evaluates what
+that one has trained, with the result that it would have come to by itself.
 """
 
 from __future__ import annotations
@@ -159,14 +160,20 @@ def _train_and_evaluate(
         freeze_all_but_first_bn(model)
     optimizer = make_optimizer(model, config.train)
     starts_from = _weights_digest(model.get_submodule("representation")) if config.representation == "flownet" else ""
-    history = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
-    _write_metrics(run, history)  # a kill may have come between the checkpoint and its line
     fingerprints = {"train": train_split.fingerprint, "val": val_split.fingerprint}
     if train_flow is not None and val_flow is not None:
         fingerprints |= {"train_flow": train_flow.fingerprint, "val_flow": val_flow.fingerprint}
     if starts_from:
         fingerprints["flownet"] = starts_from
     env = _begin_env(run, device, fingerprints)
+    history = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
+    env.pop("trained_by", None)
+    other = run.trained_by(config)
+    if not history and other is not None and other.env.get("fingerprints") == fingerprints:
+        history = checkpoint.load(model, optimizer, other.path / "checkpoint.pt")
+        env["trained_by"] = other.key
+        _log(f"evaluating the network that {other.path} has trained")
+    _write_metrics(run, history)  # a kill may have come between the checkpoint and its line
     report = Reporter(run, config.train.epochs, parent)
     dataset = ClipDataset(train_split, config.data, config.eval, frames_per_segment, config.seed, "train", train_flow)
     for epoch in range(len(history), config.train.epochs):
@@ -180,6 +187,8 @@ def _train_and_evaluate(
         _write_metrics(run, history)
         _write_env(run, env, started)
         _log(f"epoch {epoch + 1}/{config.train.epochs}: loss {summary.loss:.3f}, training top-1 {summary.top1:.1f}")
+    if "trained_by" not in env:
+        run.record_training(config)
     report.start("evaluate", config.train.epochs)
     val = ClipDataset(val_split, config.data, config.eval, frames_per_segment, config.seed, "eval", val_flow)
     batches = make_loader(val, config.train.batch_size, range(len(val)), workers)

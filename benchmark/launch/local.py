@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.launch.rundir import EXIT_CLAIMED, RunDir
+from benchmark.plan import training_key
 
 JOB = [sys.executable, "-m", "benchmark.launch.job"]
 POLL_SECONDS = 0.2
@@ -29,6 +30,7 @@ class Slot:
     device: str
     process: subprocess.Popen[bytes] | None = None
     run: RunDir | None = None
+    training: str = ""
 
 
 @dataclass
@@ -64,11 +66,12 @@ def run_all(runs: Sequence[RunDir], places: list[Slot], on_tick: Callable[[list[
     """Bring every run to its end; a run that fails leaves the others alone.
 
     Args:
-        runs: prepared run directories, in the order to start them.
+        runs: prepared run directories, in the order to start them. A run that trains what another one is training waits
+            for it, and evaluates its network.
         places: from `slots`.
         on_tick: called several times a second with the runs in progress and the outcome so far.
     """
-    waiting = list(runs)
+    waiting = {run: training_key(run.config) for run in runs}
     outcome = Outcome()
     try:
         while waiting or any(slot.process for slot in places):
@@ -82,9 +85,11 @@ def run_all(runs: Sequence[RunDir], places: list[Slot], on_tick: Callable[[list[
                     else:
                         outcome.failed.append(slot.run)
                     slot.process = slot.run = None
-                if slot.process is None and waiting:
-                    slot.run = waiting.pop(0)
-                    slot.process = _start(slot.run, slot)
+                training = {slot.training for slot in places if slot.process is not None}
+                ready = (run for run, key in waiting.items() if key not in training)
+                if slot.process is None and (run := next(ready, None)) is not None:
+                    slot.run, slot.training = run, waiting.pop(run)
+                    slot.process = _start(run, slot)
             on_tick([slot.run for slot in places if slot.run], outcome)
             time.sleep(POLL_SECONDS)
     finally:

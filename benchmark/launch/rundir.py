@@ -1,9 +1,10 @@
 """The run directory: the only record of a run, and the only thing that reports read. Imports without torch.
 
 `runs/<key>/` holds config.json (what was run), status.json (how far it is), lock (held by the process that runs it),
-metrics.jsonl, checkpoint.pt, predictions.npz, env.json, log.txt, and result.json, which is written last: a run counts
-if and only if result.json is there. All but the log are replaced atomically, so a process killed at any moment leaves
-either the old file or the new one.
+metrics.jsonl, checkpoint.pt (not where another run has trained the network), predictions.npz, env.json, log.txt, and
+result.json, which is written last: a run counts if and only if result.json is there. All but the log are replaced
+atomically, so a process killed at any moment leaves either the old file or the new one. `runs/.trained/` says which run
+has trained what.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmark.plan import PlannedRun, dotted
+from benchmark.plan import PlannedRun, dotted, training_key
 from benchmark.spec.config import RunConfig
 
 State = Literal["done", "running", "queued", "failed", "interrupted", "pending"]
@@ -156,6 +157,23 @@ class RunDir:
                 f"{self.path} was run with other defaults than today's:\n" + "\n".join(differing) + "\n"
                 "  Restore the default, or set the new value in the spec (a new run), or remove the folder."
             )
+
+    def record_training(self, config: RunConfig) -> None:
+        """Note that the checkpoint is of the last epoch, for runs that train alike (`trained_by`)."""
+        path = self._training(config)
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, self.key)
+
+    def trained_by(self, config: RunConfig) -> RunDir | None:
+        """The run beside this one that has trained what this one's config trains, if it is still there."""
+        try:
+            run = RunDir(self.path.parent / self._training(config).read_text())
+        except OSError:
+            return None
+        return run if (run.path / "checkpoint.pt").is_file() else None
+
+    def _training(self, config: RunConfig) -> Path:
+        return self.path.parent / ".trained" / training_key(config)
 
     @property
     def state(self) -> State:

@@ -12,11 +12,13 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from benchmark.launch.cluster import ClusterProfile, load_cluster
 from benchmark.launch.rundir import RunDir, read_json, runs_root, write_json
+from benchmark.plan import training_key
 from benchmark.spec.files import REPOSITORY
 from benchmark.spec.source import SpecError
 
@@ -32,17 +34,31 @@ class ClusterError(Exception):
 
 @dataclass
 class ClusterJob:
-    """What a job of the array executes. submitit pickles it; `checkpoint` lets it be requeued as it is."""
+    """What a job of the array executes: runs that train alike, the first of which trains for all of them.
 
-    folder: str
+    submitit pickles it; `checkpoint` lets it be requeued as it is.
+    """
+
+    folders: tuple[str, ...]
     device: str
     workers: int
 
-    def __call__(self) -> dict[str, Any]:
-        """Run the directory to its end; the heavy imports happen on the node."""
+    def __call__(self) -> None:
+        """Run the directories to their ends, one after the other; the heavy imports happen on the node.
+
+        Raises:
+            Exception: that of the first run that failed, after the others had their turn.
+        """
         from benchmark.launch.job import execute
 
-        return execute(RunDir(Path(self.folder)), self.device, self.workers)
+        errors = []
+        for folder in self.folders:
+            try:
+                execute(RunDir(Path(folder)), self.device, self.workers)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def checkpoint(self) -> Any:
         """Called before a pre-emption or a time-out: the same job again, which goes on from its checkpoint."""
@@ -52,14 +68,14 @@ class ClusterJob:
 
 
 def submit(runs: Sequence[RunDir], cluster: str) -> list[str]:
-    """Queue prepared run directories as job arrays no longer than the cluster allows.
+    """Queue prepared run directories as arrays no longer than the cluster allows; runs that train alike share a job.
 
     Args:
         runs: prepared, none of them done or on its way.
         cluster: name of a profile, or path of one.
 
     Returns:
-        The job ids, in the order of `runs`.
+        The job ids.
 
     Raises:
         ClusterError: SLURM did not take the jobs; runs that it had taken stay queued.
@@ -77,21 +93,27 @@ def submit(runs: Sequence[RunDir], cluster: str) -> list[str]:
     executor.update_parameters(**_parameters(profile))
     device = "cuda" if profile.gpus_per_node else "cpu"
     workers = max(profile.cpus_per_task - 1, 0) if profile.gpus_per_node else 0
-    ids: list[str] = []
-    for start in range(0, len(runs), profile.max_array_size):
-        chunk = runs[start : start + profile.max_array_size]
-        for run in chunk:  # before the jobs exist: from then on status.json is theirs
+    alike: dict[str, list[RunDir]] = {}
+    for run in runs:
+        alike.setdefault(training_key(run.config), []).append(run)
+    groups, ids = list(alike.values()), list[str]()
+    for start in range(0, len(groups), profile.max_array_size):
+        chunk = groups[start : start + profile.max_array_size]
+        for run in chain.from_iterable(chunk):  # before the jobs exist: from then on status.json is theirs
             (run.path / "job.json").unlink(missing_ok=True)
             run.set_status(state="queued", queued=time.time(), error=None)
         try:
-            jobs = executor.submit_array([ClusterJob(str(run.path.resolve()), device, workers) for run in chunk])
+            jobs = executor.submit_array(
+                [ClusterJob(tuple(str(run.path.resolve()) for run in group), device, workers) for group in chunk]
+            )
         except (subprocess.CalledProcessError, submitit.core.utils.FailedJobError) as error:
-            for run in chunk:
+            for run in chain.from_iterable(chunk):
                 run.set_status(state="pending")
             raise ClusterError(f"cluster '{profile.name}' refused the jobs: {error}") from None
-        for run, job in zip(chunk, jobs, strict=True):
-            log = str(job.paths.stderr)
-            write_json(run.path / "job.json", {"id": job.job_id, "cluster": known_as, "log": log})
+        for group, job in zip(chunk, jobs, strict=True):
+            for run in group:
+                log = str(job.paths.stderr)
+                write_json(run.path / "job.json", {"id": job.job_id, "cluster": known_as, "log": log})
             ids.append(job.job_id)
     return ids
 

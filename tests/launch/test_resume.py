@@ -32,9 +32,9 @@ def start(run: RunDir) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=log, stderr=log)
 
 
-def prepared(folder: Path) -> RunDir:
-    run = RunDir(folder / run_key(CONFIG))
-    run.prepare(CONFIG)
+def prepared(folder: Path, config: RunConfig = CONFIG) -> RunDir:
+    run = RunDir(folder / run_key(config))
+    run.prepare(config)
     return run
 
 
@@ -121,3 +121,26 @@ def test_a_missing_data_set_fails_with_what_to_do(tmp_path: Path) -> None:
     assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 1
     assert "run: python -m benchmark data prepare motionpairs-tiny" in run.status["error"]
     shutil.rmtree(run.path)
+
+
+def test_a_run_of_other_views_takes_over_the_training(undisturbed: RunDir, tmp_path: Path) -> None:
+    two_clips = CONFIG.model_copy(update={"eval": EvalConfig(clips=2, scale=64)})
+    alone = prepared(tmp_path / "alone", two_clips)
+    assert start(alone).wait() == 0
+    shutil.copytree(undisturbed.path.parent, tmp_path / "beside")
+    beside = prepared(tmp_path / "beside", two_clips)
+    assert start(beside).wait() == 0
+    same_result(beside, alone)
+    assert (beside.env["trained_by"], alone.env.get("trained_by")) == (undisturbed.key, None)
+    assert not (beside.path / "checkpoint.pt").exists()
+    assert (beside.path / "metrics.jsonl").read_bytes() == (alone.path / "metrics.jsonl").read_bytes()
+
+
+def test_a_run_on_other_data_trains_by_itself(undisturbed: RunDir, tmp_path: Path) -> None:
+    shutil.copytree(undisturbed.path.parent, tmp_path / "beside")
+    env = tmp_path / "beside" / undisturbed.key / "env.json"
+    env.write_text(env.read_text().replace('"train": "', '"train": "0'))
+    beside = prepared(tmp_path / "beside", CONFIG.model_copy(update={"eval": EvalConfig(clips=2, scale=64)}))
+    assert start(beside).wait() == 0
+    assert "trained_by" not in beside.env
+    assert (beside.path / "checkpoint.pt").exists()
