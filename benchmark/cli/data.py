@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.cli.progress import several_steps
 from benchmark.cli.text import grid
@@ -11,12 +14,49 @@ from benchmark.data.errors import DataError
 from benchmark.spec.datasets import DATASETS
 from benchmark.spec.source import did_you_mean
 
+if TYPE_CHECKING:
+    from benchmark.data.census import Census
+
+SHOWN = 10
+"""Names of a list that are printed; a longer one goes to a file as well."""
+HEADINGS = {
+    "missing": "missing: listed, but not on the disk",
+    "empty": "empty: zero bytes, or a folder without frames",
+    "corrupt": "corrupt: there, but cannot be read",
+    "short": "short: fewer frames than the three that a segment may need",
+    "duplicates": "listed twice",
+    "disagreements": "labels or lengths that disagree",
+}
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The arguments of `data`."""
+    command.add_argument("action", choices=("list", "prepare", "check", "flow"))
+    command.add_argument("names", nargs="*", metavar="DATASET")
+    command.add_argument(
+        "--interval", type=_from_one, default=1, metavar="N", help="of flow: from each frame to the N-th after it"
+    )
+    command.add_argument("--full", action="store_true", help="of check: decode every file; goes on where it stopped")
+    command.add_argument("--split", choices=("train", "val"), action="append", help="of check: this split only")
+    command.add_argument("--workers", type=_from_one, metavar="N", help="of prepare and check: processes")
+
+
+def _from_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 up")
+    return int(text)
+
 
 def main(arguments: argparse.Namespace) -> int:
-    """List data sets, prepare generated ones, check the files of prepared ones, or extract their optical flow."""
+    """List data sets, prepare them, check the files of prepared ones, or extract their optical flow."""
     for name in arguments.names:
         if name not in DATASETS:
             raise DataError(f"no data set '{name}'.{did_you_mean(name, list(DATASETS))}")
+    if arguments.action != "flow" and arguments.interval != 1:
+        raise DataError(f"--interval is of `data flow`, not of `data {arguments.action}`")
+    for option in ("full", "split"):
+        if getattr(arguments, option, None) and arguments.action != "check":
+            raise DataError(f"--{option} is of `data check`, not of `data {arguments.action}`")
     if arguments.action == "list":
         return _list(arguments)
     if not arguments.names:
@@ -24,18 +64,18 @@ def main(arguments: argparse.Namespace) -> int:
     return {"prepare": _prepare, "check": _check, "flow": _flow}[arguments.action](arguments)
 
 
-def prepare_with_progress(name: str) -> None:
+def prepare_with_progress(name: str, workers: int | None = None) -> None:
     """Prepare a data set behind a progress bar for each piece of the work; at once when there is nothing to do."""
     from benchmark.data.datasets import prepare
 
     with several_steps() as report:
-        prepare(name, progress=report)
+        prepare(name, workers, progress=report)
 
 
-def extract_flow_with_progress(name: str) -> dict[str, str]:
+def extract_flow_with_progress(name: str, interval: int = 1) -> dict[str, str]:
     """Extract what is missing of a data set's optical flow, behind a progress bar. Returns what could not be read.
 
-    A generated data set is prepared first.
+    The flow leads from each frame to the one `interval` frames later. A generated data set is prepared first.
     """
     from benchmark.data.datasets import open_split
     from benchmark.data.flow import extract_flow
@@ -45,15 +85,16 @@ def extract_flow_with_progress(name: str) -> dict[str, str]:
     unreadable: dict[str, str] = {}
     with several_steps() as report:
         for split in ("train", "val"):
-            unreadable |= extract_flow(open_split(name, split), progress=report).unreadable
+            unreadable |= extract_flow(open_split(name, split), progress=report, interval=interval).unreadable
     return unreadable
 
 
 def _flow(arguments: argparse.Namespace) -> int:
-    status = 0
+    status, interval = 0, arguments.interval
+    over = "" if interval == 1 else f" over {interval} frames"
     for name in arguments.names:
-        unreadable = extract_flow_with_progress(name)
-        print(f"{name}: flow extracted{f', but for {len(unreadable)} unreadable clips:' if unreadable else ''}")
+        unreadable = extract_flow_with_progress(name, interval)
+        print(f"{name}: flow{over} extracted{f', but for {len(unreadable)} unreadable clips:' if unreadable else ''}")
         for clip, reason in unreadable.items():
             print(f"  {clip}: {reason}")
         status = 1 if unreadable else status
@@ -62,8 +103,9 @@ def _flow(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     from benchmark.data.datasets import data_root, describe
+    from benchmark.data.roots import config_path, variable_of
 
-    records = describe()
+    records = [record for record in describe() if not arguments.names or record["name"] in arguments.names]
     if arguments.json:
         print(json.dumps(records, indent=1))
         return 0
@@ -71,32 +113,125 @@ def _list(arguments: argparse.Namespace) -> int:
         [
             str(r["name"]),
             str(r["num_classes"]),
-            str(r["train_clips"]),
-            str(r["val_clips"]),
+            f"{r['train_clips']:,}",
+            f"{r['val_clips']:,}",
+            _found(r),
             str(r["state"]),
             f"{int(str(r['bytes'])) / 2**20:.0f} MB" if "bytes" in r else "",
+            str(r.get("layout", "")),
+            str(r.get("path") or (f"(set {r['variable']})" if "variable" in r else "")),
         ]
         for r in records
     ]
-    print(grid(["data set", "classes", "train", "val", "state", "size"], rows, right=(1, 2, 3, 5)))
-    print(f"\nData sets are in {data_root()}/ (set BENCHMARK_DATA to move them).")
+    header = ["data set", "classes", "train", "val", "readable", "state", "size", "layout", "folder"]
+    print(grid(header, rows, right=(1, 2, 3, 4, 6)))
+    for record in records:
+        if "error" in record:
+            print(f"\n{record['name']}: {record['error']}")
+    print(f"\nWhat is made here goes to {data_root()}/ (set BENCHMARK_DATA to move it).")
+    unsaid = [str(record["name"]) for record in records if record["state"] == "no root"]
+    if unsaid:
+        home = DATASETS[unsaid[0]].root_name
+        print(
+            "\nSay where a data set of yours is, in one of two ways:\n"
+            f"  export {variable_of(unsaid[0])}=/path/to/{home}\n"
+            f"or, in {config_path()}, a line:\n"
+            f"  {home}: {{root: /path/to/{home}}}\n"
+            f"then run: python -m benchmark data prepare {unsaid[0]}"
+        )
     return 0
+
+
+def _found(record: Mapping[str, object]) -> str:
+    """`9,530 + 3,780` of a prepared data set of the user's."""
+    readable = record.get("readable")
+    return " + ".join(f"{count:,}" for count in readable.values()) if isinstance(readable, dict) else ""
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
+    from benchmark.data.datasets import data_root
+    from benchmark.data.index import index_folder, read_manifest
+
     for name in arguments.names:
-        prepare_with_progress(name)
+        prepare_with_progress(name, getattr(arguments, "workers", None))
         print(f"{name}: prepared")
+        if DATASETS[name].generated:
+            continue
+        incomplete, problems = False, list[str]()
+        for split in ("train", "val"):
+            manifest = read_manifest(index_folder(name, split)) or {}
+            print(f"  {split}: {_counts(manifest)}")
+            incomplete |= any(manifest[kind] for kind in HEADINGS)
+            problems = list(_named(manifest["problems"]))
+        print("".join(f"  {line}\n" for line in problems), end="")
+        print(f"  the index is in {data_root() / name}/, from {manifest['layout']}")
+        if incomplete:
+            print(f"  what is wrong, by name: python -m benchmark data check {name}")
     return 0
 
 
-def _check(arguments: argparse.Namespace) -> int:
-    from benchmark.data.datasets import check
+def _counts(record: Mapping[str, object]) -> str:
+    """`9,537 published, 9,537 listed, 9,530 found, 9,528 readable`."""
+    return ", ".join(f"{record[key]:,} {key}" for key in ("published", "listed", "found", "readable"))
 
-    found = {name: check(name) for name in arguments.names}
+
+def _check(arguments: argparse.Namespace) -> int:
+    from benchmark.data.census import take
+    from benchmark.data.datasets import check, data_root
+    from benchmark.data.replacing import replacing
+
+    splits = tuple(dict.fromkeys(getattr(arguments, "split", None) or ("train", "val")))
+    full, workers = getattr(arguments, "full", False), getattr(arguments, "workers", None)
+    results: dict[str, object] = {}
+    damaged = False
+    for name in arguments.names:
+        if DATASETS[name].generated:
+            problems = check(name)
+            results[name], damaged = problems, damaged or bool(problems)
+            if not arguments.json:
+                print("\n".join(problems) if problems else f"{name}: every clip is there and readable")
+            continue
+        with several_steps() as report:
+            census = take(name, full, splits, workers, report)
+        results[name], damaged = census.as_dict(), damaged or census.damaged
+        file = data_root() / name / "census.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as path:
+            path.write_text(json.dumps(census.as_dict(), indent=1))
+        if not arguments.json:
+            print("\n".join(_census_lines(census, file)))
     if arguments.json:
-        print(json.dumps(found, indent=1))
-    else:
-        for name, problems in found.items():
-            print("\n".join(problems) if problems else f"{name}: every clip is there and readable")
-    return 1 if any(found.values()) else 0
+        print(json.dumps(results, indent=1))
+    return 1 if damaged else 0
+
+
+def _census_lines(census: Census, file: Path) -> list[str]:
+    lines = [f"{census.title}: {census.layout} in {census.root}"]
+    cut = False
+    for split, record in census.splits.items():
+        lines.append(f"{split}: {_counts(record)}")
+        copies = record["copies"]
+        if copies:
+            lines.append(f"  {copies:,} clips lie in more than one place; one place is used")
+        for kind, heading in HEADINGS.items():
+            named = _named(record[kind])
+            if named:
+                lines.append(f"  {heading} ({len(named):,})")
+                lines += [f"    {line}" for line in named[:SHOWN]]
+                if len(named) > SHOWN:
+                    lines.append(f"    and {len(named) - SHOWN:,} more")
+                    cut = True
+    lines += list(census.problems)
+    if not census.damaged:
+        how = "decodes to its end" if census.full else "is there and can be opened (--full decodes every file)"
+        lines.append(f"every listed clip {how}")
+    elif cut:
+        lines.append(f"all of them: {file}")
+    return lines
+
+
+def _named(found: object) -> Sequence[str]:
+    if isinstance(found, dict):
+        return [f"{id}: {reason}" for id, reason in found.items()]
+    assert isinstance(found, list)
+    return found

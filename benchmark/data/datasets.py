@@ -3,14 +3,14 @@
 A generated data set lies in `<data root>/<name>/<digest>/<split>/`: the clips, `index.csv` (id, path, frames, height,
 width, label), `labels.txt` (class names by label) and, written last, `split.json` with the fingerprint. The digest
 names the generator and the setting, so a changed generator never meets old clips.
+
+A data set that the user holds stays where it is (`benchmark.data.roots`); `<data root>/<name>/<split>/` has its index
+(`benchmark.data.index`).
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,39 +22,44 @@ from numpy.typing import NDArray
 from benchmark.data.decode import Frames, probe, read_frames
 from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.frame_store import ARRAY, FrameStore, build_store, open_store
+from benchmark.data.index import SAMPLED_CLIPS as SAMPLED_CLIPS
+from benchmark.data.index import Clip as Clip
+from benchmark.data.index import Progress as Progress
+from benchmark.data.index import data_root as data_root
+from benchmark.data.index import (
+    fingerprint_of,
+    index_folder,
+    open_index,
+    read_index,
+    read_manifest,
+    survey,
+    write_index,
+)
+from benchmark.data.layouts.find import find_listing
 from benchmark.data.motion_render import render, write_video
 from benchmark.data.motionpairs import GENERATOR, SETTINGS, SPLITS, Setting, SplitName
 from benchmark.data.parallel import by_batches
 from benchmark.data.replacing import replacing
-from benchmark.spec.datasets import DATASETS
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done (`render motionpairs/train`), how many clips are done, and of how many."""
+from benchmark.data.roots import find_root, variable_of
+from benchmark.spec.datasets import DATASETS, DatasetInfo
 
 STORE_LIMIT = 2**30
 """Splits whose decoded frames take more bytes than this are decoded while training."""
 
 FIELDS = ("id", "path", "frames", "height", "width", "label")
-SAMPLED_CLIPS = 16
 BATCH = 20
 """Clips that a worker process renders at a time."""
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A clip of a split; `frames` is its number of frames."""
-
-    id: str
-    path: Path
-    frames: int
-    height: int
-    width: int
-    label: int
-
-
-@dataclass(frozen=True)
 class Split:
-    """The clips of one split, and their pixels."""
+    """The clips of one split, and their pixels.
+
+    Attributes:
+        classes: Class names by label.
+        folder: Where what is computed from the split is kept; never below a user's root.
+        missing: Clips that the label files list and the disk does not have.
+    """
 
     name: str
     split: str
@@ -62,6 +67,9 @@ class Split:
     num_classes: int
     fingerprint: str
     store: FrameStore | None = field(default=None, repr=False)
+    classes: tuple[str, ...] = field(default=(), repr=False)
+    folder: Path | None = None
+    missing: int = 0
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -70,16 +78,14 @@ class Split:
     def read(self, clip: int, indices: Sequence[int] | NDArray[np.int64]) -> Frames:
         """Frames of a clip by 0-based number, in the order given, (n, H, W, 3) uint8 RGB, stored or decoded.
 
-        Raises DecodeError if the file cannot give them.
+        Raises DecodeError if the file cannot give them, or could not when the split was indexed.
         """
+        entry = self.clips[clip]
+        if not entry.frames:
+            raise DecodeError(f"{entry.path}: was unreadable when it was indexed; copy it again and prepare")
         if self.store is not None:
             return self.store.read(clip, indices)
-        return read_frames(self.clips[clip].path, indices)
-
-
-def data_root() -> Path:
-    """The folder of all data sets: the environment variable BENCHMARK_DATA, or `data` in the working directory."""
-    return Path(os.environ.get("BENCHMARK_DATA") or "data")
+        return read_frames(entry.path, indices)
 
 
 def setting_of(name: str) -> Setting:
@@ -87,11 +93,13 @@ def setting_of(name: str) -> Setting:
     if name in SETTINGS:
         return SETTINGS[name]
     if name in DATASETS:
-        raise DataError(
-            f"{DATASETS[name].title} has no reader yet: only generated data sets do ({', '.join(SETTINGS)});"
-            " use --protocol embedded"
-        )
+        raise DataError(f"{DATASETS[name].title} is not generated: only {', '.join(SETTINGS)} are")
     raise DataError(f"unknown data set '{name}'; known: {', '.join(DATASETS)}")
+
+
+def _is_held(name: str | Setting) -> bool:
+    """Whether a data set is one of the papers', which the user holds."""
+    return isinstance(name, str) and name in DATASETS and not DATASETS[name].generated
 
 
 def split_folder(setting: Setting, split: str) -> Path:
@@ -99,32 +107,30 @@ def split_folder(setting: Setting, split: str) -> Path:
     return data_root() / setting.name / setting.digest / split
 
 
-def _manifest(folder: Path) -> dict[str, object] | None:
-    try:
-        manifest: dict[str, object] = json.loads((folder / "split.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    return manifest
-
-
 def is_prepared(name: str | Setting) -> bool:
     """Whether both splits are complete. Reads two small files."""
+    if _is_held(name):
+        return all(read_manifest(index_folder(str(name), split)) is not None for split in SPLITS)
     setting = name if isinstance(name, Setting) else setting_of(name)
-    return all(_manifest(split_folder(setting, split)) is not None for split in SPLITS)
+    return all(read_manifest(split_folder(setting, split)) is not None for split in SPLITS)
 
 
 def prepare(
     name: str | Setting, workers: int | None = None, progress: Progress | None = None, store: bool = True
 ) -> None:
-    """Renders what is missing of a generated data set, indexes it, and decodes small splits into their frame store.
+    """Makes a data set ready for `open_split`: renders a generated one, finds and indexes one that the user holds.
 
-    Clips that exist are kept, so an interrupted call continues where it stopped. `workers` processes render (default:
-    the usable cores). Raises DataError for a data set that is not generated.
+    Of a generated one, what is missing is rendered and indexed, and small splits are decoded into their frame store.
+    What exists is kept, so an interrupted call continues where it stopped. `workers` processes render or probe
+    (default: the usable cores). Raises DataError, saying what to do, where a user's files are not found.
     """
+    if _is_held(name):
+        write_index(survey(str(name), workers, progress))
+        return
     setting = name if isinstance(name, Setting) else setting_of(name)
     for split in SPLITS:
         folder = split_folder(setting, split)
-        manifest = _manifest(folder)
+        manifest = read_manifest(folder)
         if manifest is None or len(list(folder.glob("[0-9]*.mp4"))) < setting.clips(split):
             folder.mkdir(parents=True, exist_ok=True)
             _render_missing(setting, split, folder, workers, progress)
@@ -132,7 +138,7 @@ def prepare(
         fingerprint = str(manifest["fingerprint"])
         size = setting.clips(split) * setting.frames * setting.height * setting.width * 3
         if store and size <= STORE_LIMIT and open_store(folder, fingerprint) is None:
-            clips = _read_index(folder)
+            clips = read_index(folder)
             told = None if progress is None else _told(progress, f"decode {setting.name}/{split}")
             paths, frames = [clip.path for clip in clips], [clip.frames for clip in clips]
             build_store(folder, fingerprint, paths, frames, setting.height, setting.width, told)
@@ -182,60 +188,58 @@ def _write_index(setting: Setting, split: SplitName, folder: Path) -> dict[str, 
         "generator": GENERATOR,
         "clips": setting.clips(split),
         "num_classes": setting.num_classes,
-        "fingerprint": fingerprint_of(_read_index(folder)),
+        "fingerprint": fingerprint_of(read_index(folder), GENERATOR),
     }
     with replacing(folder / "split.json") as path:
         path.write_text(json.dumps(manifest, indent=1))
     return manifest
 
 
-def _read_index(folder: Path) -> list[Clip]:
-    with (folder / "index.csv").open(newline="") as file:
-        return [
-            Clip(
-                row["id"],
-                folder / row["path"],
-                int(row["frames"]),
-                int(row["height"]),
-                int(row["width"]),
-                int(row["label"]),
-            )
-            for row in csv.DictReader(file)
-        ]
-
-
-def fingerprint_of(clips: list[Clip]) -> str:
-    """sha256 over ids, lengths and labels, and three decoded frames of each of some clips spread over the split."""
-    digest = hashlib.sha256(GENERATOR.encode())
-    for clip in clips:
-        digest.update(f"{clip.id} {clip.frames} {clip.label}\n".encode())
-    for i in sorted({i * len(clips) // SAMPLED_CLIPS for i in range(SAMPLED_CLIPS)}):
-        digest.update(read_frames(clips[i].path, [0, clips[i].frames // 2, clips[i].frames - 1]).tobytes())
-    return digest.hexdigest()
-
-
 def open_split(name: str | Setting, split: str) -> Split:
-    """Opens a split of a prepared data set. Raises DataError, saying which command to run, if it is not there."""
+    """Opens a split of a prepared data set. Raises DataError, saying what to do, if it is not there."""
+    if _is_held(name):
+        return _open_held(str(name), split)
     setting = name if isinstance(name, Setting) else setting_of(name)
     if split not in SPLITS:
         raise DataError(f"unknown split '{split}'; known: {', '.join(SPLITS)}")
     folder = split_folder(setting, split)
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     if manifest is None:
         raise DataError(
             f"{setting.name} is not prepared in {data_root()}; run: python -m benchmark data prepare {setting.name}"
         )
     fingerprint = str(manifest["fingerprint"])
-    clips = _read_index(folder)
+    clips = read_index(folder)
     if len(clips) != manifest["clips"]:
         raise DataError(
             f"{folder}/index.csv has {len(clips)} clips, not {manifest['clips']}; remove {folder} and prepare"
         )
-    return Split(setting.name, split, clips, setting.num_classes, fingerprint, open_store(folder, fingerprint))
+    classes = tuple(motion.name for motion in setting.motions)
+    store = open_store(folder, fingerprint)
+    return Split(setting.name, split, clips, setting.num_classes, fingerprint, store, classes, folder)
+
+
+def _open_held(name: str, split: str) -> Split:
+    if split not in SPLITS:
+        raise DataError(f"unknown split '{split}'; known: {', '.join(SPLITS)}")
+    clips, manifest = open_index(name, split)
+    folder, missing = index_folder(name, split), manifest["missing"]
+    classes = tuple((folder / "labels.txt").read_text(encoding="utf-8").splitlines())
+    assert isinstance(missing, list)
+    return Split(
+        name,
+        split,
+        clips,
+        DATASETS[name].num_classes,
+        str(manifest["fingerprint"]),
+        classes=classes,
+        folder=folder,
+        missing=len(missing),
+    )
 
 
 def check(name: str | Setting) -> list[str]:
-    """What is wrong with a prepared data set, a line each. Every clip's packets are read, and a sample decoded."""
+    """What is wrong with a generated data set, a line each. Every clip's packets are read, and a sample decoded."""
     setting = name if isinstance(name, Setting) else setting_of(name)
     found: list[str] = []
     for split_name in SPLITS:
@@ -248,7 +252,7 @@ def check(name: str | Setting) -> list[str]:
                 continue
             if (info.frames, info.height, info.width) != (clip.frames, clip.height, clip.width):
                 problems.append(f"{clip.path}: {info.frames} frames of {info.height} x {info.width}, the index differs")
-        if not problems and fingerprint_of(split.clips) != split.fingerprint:
+        if not problems and fingerprint_of(split.clips, GENERATOR) != split.fingerprint:
             problems.append(f"{split.name}/{split.split}: the frames differ from those of the recorded fingerprint")
         if not problems and split.store is not None:
             last = len(split.clips) - 1
@@ -263,7 +267,10 @@ def check(name: str | Setting) -> list[str]:
 
 
 def describe() -> list[dict[str, object]]:
-    """One record per known data set: name, title, classes, sizes, state and, if prepared, path and bytes on disk."""
+    """One record per known data set: name, title, classes, sizes, state and, if prepared, path and what is there.
+
+    `state` is "prepared", "not prepared", "no root" or "root unusable"; the last comes with the `error`.
+    """
     records: list[dict[str, object]] = []
     for info in DATASETS.values():
         record: dict[str, object] = {
@@ -272,14 +279,38 @@ def describe() -> list[dict[str, object]]:
             "num_classes": info.num_classes,
             "train_clips": info.train_clips,
             "val_clips": info.val_clips,
-            "state": "no reader in this build",
+            "state": "prepared" if is_prepared(info.name) else "not prepared",
         }
-        if info.name in SETTINGS:
-            record["state"] = "prepared" if is_prepared(info.name) else "not prepared"
+        if info.generated:
             folder = split_folder(SETTINGS[info.name], "train").parent
             if record["state"] == "prepared":
                 record["path"] = str(folder)
                 record["bytes"] = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
                 record["stored"] = all((folder / split / ARRAY).is_file() for split in SPLITS)
+        else:
+            record |= _describe_held(info)
         records.append(record)
     return records
+
+
+def _describe_held(info: DatasetInfo) -> dict[str, object]:
+    """Root, layout and counts by split of a data set that the user holds; reads its label files, walks no tree."""
+    try:
+        root = find_root(info.name)
+    except DataError as error:
+        return {"state": "root unusable", "error": str(error)}
+    if root is None:
+        return {"state": "no root", "variable": variable_of(info.name)}
+    record: dict[str, object] = {"path": str(root.path), "labels": str(root.labels), "said_in": root.said_in}
+    manifests = {split: read_manifest(index_folder(info.name, split)) for split in SPLITS}
+    known = {split: manifest for split, manifest in manifests.items() if manifest is not None}
+    if len(known) == len(SPLITS):
+        record["layout"] = known["train"]["layout"]
+        for key in ("listed", "found", "readable"):
+            record[key] = {split: manifest[key] for split, manifest in known.items()}
+        return record
+    try:
+        listing = find_listing(info.name, root)
+    except DataError as error:
+        return {**record, "error": str(error)}
+    return {**record, "layout": listing.layout, "listed": {split: len(listing.splits[split]) for split in SPLITS}}

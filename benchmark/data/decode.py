@@ -1,16 +1,26 @@
-"""Reading frames of video files with PyAV: sequential, one thread, and only the wanted frames are converted to RGB.
+"""Reading frames of videos, files (PyAV) or folders of images (frame_folder.py), by their number.
 
-Seeking to each segment costs more than decoding through for clips of a few seconds, and one thread per worker process
-uses a machine's cores better than threads inside the decoder. A frame's index is its rank by presentation time among
-the frames that the container says to show.
+Files are decoded in order by one thread, only what the wanted frames need (packets.py), and only these are converted to
+RGB: one thread per worker process uses a machine's cores better than threads inside the decoder. A frame's index is its
+rank by presentation time among the frames that the container says to show.
+`python -m benchmark.data.decode_benchmark` measures it against other readers.
+
+Choices:
+- Videos are turned and mirrored upright as their display matrix says (phones), in multiples of 90 degrees.
+- Pixels are taken as square: networks are trained on the stored shape.
+- Cover art is no video: the first video stream that is not an attached picture is read.
+- If a stream changes its size midway, all frames come in the size of the first one decoded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import errno
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -18,108 +28,139 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from benchmark.data.errors import DecodeError
+from benchmark.data.frame_folder import Frames as Frames
+from benchmark.data.frame_folder import folder_size, read_folder
+from benchmark.data.packets import KEPT_BYTES, Patience, decoded, packets_again, scan_packets, wanted_frames
 
-Frames = NDArray[np.uint8]
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Size of a video: number of frames, height and width in pixels, frames per second (0 if the file does not say)."""
+    """Size of a video as `read_frames` gives it: number of frames, height and width in pixels, frames per second.
+
+    `fps` (mean over the video) and `seconds` (length) are 0 if the file does not say, as for folders of images.
+    """
 
     frames: int
     height: int
     width: int
     fps: float
+    seconds: float = 0.0
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
-    """The container and its first video stream; whatever goes wrong becomes a DecodeError that names the file."""
-    if not path.is_file():
-        raise DecodeError(f"{path}: no such file; prepare the data set again, or copy the file there")
-    if path.stat().st_size == 0:
-        raise DecodeError(f"{path}: the file is empty (an interrupted copy?); delete it and prepare or copy it again")
+def _opened(
+    path: Path, patience: Patience
+) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
+    """The container and its video stream; whatever goes wrong becomes a DecodeError that names the file."""
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
+        with av.open(str(path), timeout=(patience.seconds, patience.seconds)) as container:
+            pictures = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+            stream = next((s for s in container.streams.video if not s.disposition & pictures), None)
+            if stream is None:
                 raise DecodeError(f"{path}: no video stream in this file; replace it or remove the clip from the index")
-            stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise DecodeError(f"{path}: this build of PyAV has no decoder for its video; convert the file")
             stream.codec_context.thread_type = "NONE"
             stream.codec_context.thread_count = 1
             yield container, stream
+    except av.error.ExitError as error:
+        raise patience.error() from error
     except (av.error.FFmpegError, OSError, UnicodeDecodeError) as error:
+        # Not this file's fault, and every later file would fail, too.
+        if getattr(error, "errno", None) in _OUT_OF_RESOURCES:
+            raise
         raise DecodeError(
             f"{path}: cannot be decoded ({type(error).__name__}: {error}); delete it and prepare or copy it again"
         ) from error
 
 
-def _presentation_times(
-    container: av.container.InputContainer, stream: av.video.stream.VideoStream
-) -> list[int] | None:
-    """Presentation times of all shown frames in ascending order, read without decoding.
+def _is_folder(path: Path) -> bool:
+    """Whether a path is a folder. Raises DecodeError for what is neither a folder nor a file with something in it."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be opened ({error.strerror})"
+        raise DecodeError(f"{path}: {reason}; prepare the data set again, or copy the file there") from error
+    if stat.S_ISDIR(found.st_mode):
+        return True
+    if not stat.S_ISREG(found.st_mode):
+        raise DecodeError(f"{path}: no such file, but a device or a pipe; prepare the data set again")
+    if not found.st_size:
+        raise DecodeError(f"{path}: the file is empty (an interrupted copy?); delete it and prepare or copy it again")
+    return False
 
-    None if a frame carries no time (AVI with B-frames) or two carry the same: then a frame's index can only be found
-    by counting.
+
+def _turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """What its display matrix asks of a frame: swap rows and columns, then reverse the rows, reverse the columns.
+
+    The matrix (a b u; c d v; x y w) shows the pixel of column p and row q at column a p + c q and row b p + d q.
+    Angles between the multiples of 90 degrees are left as they are.
     """
-    times: list[int] = []
-    for packet in container.demux(stream):
-        if packet.size == 0 or packet.is_discard:
-            continue
-        if packet.pts is None:
-            return None
-        times.append(packet.pts)
-    return sorted(times) if len(set(times)) == len(times) else None
-
-
-def _indexed_frames(
-    container: av.container.InputContainer,
-    stream: av.video.stream.VideoStream,
-    wanted: set[int],
-    times: list[int] | None,
-) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Decodes in order and yields the wanted frames with their indices."""
-    if times is None:
-        for index, frame in enumerate(container.decode(stream)):
-            if index in wanted:
-                yield index, frame
-        return
-    rank = {time: index for index, time in enumerate(times)}
-    for packet in container.demux(stream):
-        if packet.size:
-            # Only a frame that no other frame refers to may be left undecoded.
-            unwanted = packet.pts is None or rank.get(packet.pts) not in wanted
-            stream.codec_context.skip_frame = "NONREF" if unwanted else "DEFAULT"
-        for frame in packet.decode():
-            place = None if frame.pts is None else rank.get(frame.pts)
-            if place is not None and place in wanted:
-                yield place, frame
+    side_data: Any = frame.side_data.get("DISPLAYMATRIX")
+    if side_data is None:
+        return False, False, False
+    a, b, _, c, d = np.frombuffer(bytes(side_data), np.int32)[:5].tolist()
+    if min(abs(a), abs(d)) > 16 * max(abs(b), abs(c)):
+        return False, d < 0, a < 0
+    if min(abs(b), abs(c)) > 16 * max(abs(a), abs(d)):
+        return True, b < 0, c < 0
+    return False, False, False
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Counts the frames of a video from its packets, without decoding them. Raises DecodeError."""
+    """Counts the frames of a video, and tells its upright size from the first one.
+
+    Frames are counted by their packets, without decoding them; those of a stream without times have to be decoded. The
+    frame rate of a folder of images is unknown (0). Raises DecodeError.
+    """
     path = Path(path)
-    with _opened(path) as (container, stream):
-        times = _presentation_times(container, stream)
-        if times is None:
-            container.seek(0)
-            count = sum(1 for _ in container.decode(stream))
+    if _is_folder(path):
+        return VideoInfo(*folder_size(path), fps=0.0)
+    patience = Patience(path, None)
+    with _opened(path, patience) as (container, stream):
+        scan = scan_packets(container, stream, path.stat().st_size <= KEPT_BYTES, patience)
+        count, first = scan.frames, None
+        container.seek(0)
+        frames = decoded(stream.codec_context, packets_again(container, stream, scan), patience)
+        if scan.rank:
+            first = next(frames, None)
         else:
-            count = len(times)
-        if not count:
-            raise DecodeError(f"{path}: the video stream has no frames; replace the file")
+            count = 0
+            for frame in frames:
+                patience.progress()
+                first = first or frame
+                count += 1
+        if not count or first is None:
+            raise DecodeError(f"{path}: the video stream has no frames that can be decoded; replace the file")
+        height, width = first.height, first.width
+        if _turn(first)[0]:
+            height, width = width, height
         rate = stream.average_rate or stream.guessed_rate
-        context = stream.codec_context
-        return VideoInfo(count, context.height, context.width, float(rate) if rate else 0.0)
+        fps = float(rate) if rate else 0.0
+        return VideoInfo(count, height, width, fps, _seconds(container, stream) or (count / fps if fps else 0.0))
+
+
+def _seconds(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> float:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else 0.0
 
 
 def read_frames(
-    path: str | Path, indices: Sequence[int] | NDArray[np.int64], height: int | None = None, width: int | None = None
+    path: str | Path,
+    indices: Sequence[int] | NDArray[np.int64],
+    height: int | None = None,
+    width: int | None = None,
+    seconds: float | None = None,
 ) -> Frames:
-    """Decodes the frames at 0-based `indices`, in the order given; repeats are allowed.
+    """Decodes the frames at 0-based `indices`, in the order given; repeats are allowed. `path` may be a folder.
 
-    Returns (n, H, W, 3) uint8 RGB, scaled bilinearly to `height` x `width` if both are given. Raises DecodeError for
-    a file that cannot be read and for an index beyond its end, ValueError for a negative index or only one of height
-    and width.
+    Returns (n, H, W, 3) uint8 RGB, scaled bilinearly to `height` x `width` if both are given. `seconds` is how long
+    nothing may come out of a file (default: the environment variable BENCHMARK_DECODE_SECONDS, or 60). Raises
+    DecodeError for a file that cannot be read, takes too long or ends before an index, ValueError for a negative index
+    or only one of height and width.
     """
     path = Path(path)
     order = [int(index) for index in indices]
@@ -127,25 +168,42 @@ def read_frames(
         raise ValueError(f"indices must be non-negative and at least one, got {order}")
     if (height is None) != (width is None):
         raise ValueError("give both height and width, or neither")
-    wanted = set(order)
-    found: dict[int, Frames] = {}
-    with _opened(path) as (container, stream):
-        times = _presentation_times(container, stream)
-        if times is not None and max(order) >= len(times):
+    if _is_folder(path):
+        return read_folder(path, order, height, width)
+    patience = Patience(path, seconds)
+    with _opened(path, patience) as (container, stream):
+        scan = scan_packets(container, stream, path.stat().st_size <= KEPT_BYTES, patience)
+        if scan.rank and max(order) >= scan.frames:
             raise DecodeError(
-                f"{path}: frame {max(order)} asked for (counting from 0), the file has {len(times)} frames"
+                f"{path}: frame {max(order)} asked for (counting from 0), the file has {scan.frames} frames"
             )
-        container.seek(0)
-        reformatter = VideoReformatter()
-        for index, frame in _indexed_frames(container, stream, wanted, times):
-            rgb = reformatter.reformat(frame, width, height, "rgb24", interpolation="BILINEAR", threads=1)
-            found[index] = np.asarray(rgb.to_ndarray(), dtype=np.uint8)
-            if len(found) == len(wanted):
-                break
-    missing = sorted(wanted - found.keys())
+        found = _converted(wanted_frames(container, stream, scan, set(order), patience), height, width)
+    missing = sorted(set(order) - found.keys())
     if missing:
         raise DecodeError(
             f"{path}: frames {missing} (counting from 0) could not be decoded; "
             "the file is cut short or damaged, prepare or copy it again"
         )
     return np.stack([found[index] for index in order])
+
+
+def _converted(frames: Iterable[tuple[int, av.VideoFrame]], height: int | None, width: int | None) -> dict[int, Frames]:
+    """Upright RGB of the wanted frames, all of the size asked for or of the first one's."""
+    found: dict[int, Frames] = {}
+    swap = upside_down = mirrored = False
+    reformatter = VideoReformatter()
+    for index, frame in frames:
+        if not found:
+            swap, upside_down, mirrored = _turn(frame)
+            if height is None or width is None:
+                height, width = frame.height, frame.width
+            elif swap:
+                height, width = width, height
+        rgb = reformatter.reformat(frame, width, height, "rgb24", interpolation="BILINEAR", threads=1)
+        plane = rgb.planes[0]  # seen in place: stacking the frames copies them anyway
+        rows = np.frombuffer(plane, np.uint8).reshape(rgb.height, plane.line_size)
+        pixels = rows[:, : 3 * rgb.width].reshape(rgb.height, rgb.width, 3)
+        if swap:
+            pixels = pixels.swapaxes(0, 1)
+        found[index] = pixels[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+    return found

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from benchmark.data.datasets import Split
 from benchmark.data.errors import DecodeError
@@ -31,6 +31,7 @@ from benchmark.data.transforms import (
     view_boxes,
     view_side,
 )
+from benchmark.data.watchdog import WatchedLoader, reading
 from benchmark.spec.config import DataConfig, EvalConfig
 
 
@@ -76,12 +77,18 @@ class ClipDataset(Dataset[Item]):
         mode: Literal["train", "eval"],
         flow: FlowSplit | None = None,
     ) -> None:
-        """`flow`: the split's optical flow, read in the place of its frames."""
+        """`flow`: the split's optical flow, read in the place of its frames.
+
+        Stacked fields follow each other as those of the video that has every `flow.interval`-th frame only: they are i,
+        i + interval, i + 2 interval, ... A segment is sampled as long as they reach, in fields at every frame.
+        """
         self.split = split
         self.flow = flow
         self.data = data
         self.evaluation = evaluation
         self.frames_per_segment = frames_per_segment
+        self.interval = 1 if flow is None else flow.interval
+        self.reach = 1 + (frames_per_segment - 1) * self.interval
         self.seed = seed
         self.mode = mode
         self.epoch = 0
@@ -95,14 +102,26 @@ class ClipDataset(Dataset[Item]):
         return len(self.split)
 
     def __getitem__(self, index: int) -> Item:
-        """The clip at a place of the split. An unreadable file gives zeros and readable = False."""
+        """The clip at a place of the split. An unreadable file gives zeros and readable = False.
+
+        So does a clip that is too short to have flow: it cannot be told, and counts as wrong.
+        """
         clip = self.split.clips[index]
         readable = True
         try:
-            frames = self._train(index) if self.mode == "train" else self._eval(index)
+            with reading(index):
+                frames = self._train(index) if self.mode == "train" else self._eval(index)
         except DecodeError:
             frames, readable = torch.zeros(self._shape(), dtype=torch.uint8), False
+        except Exception as error:
+            error.add_note(f"while reading {self.describe(index)}")
+            raise
         return Item(frames, torch.tensor(clip.label), torch.tensor(index), torch.tensor(readable))
+
+    def describe(self, index: int) -> str:
+        """A clip's id and file, as error messages name it."""
+        clip = self.split.clips[index]
+        return f"clip {clip.id} ({clip.path})"
 
     def _shape(self) -> tuple[int, ...]:
         time, size = self.data.segments * self.frames_per_segment, self.data.size
@@ -113,8 +132,19 @@ class ClipDataset(Dataset[Item]):
         return (self.evaluation.clips * self.evaluation.crops, time, channels, side, side)
 
     def _length(self, index: int) -> int:
-        """Frames of a clip, or flow fields, which are one fewer."""
-        return self.split.clips[index].frames - (self.flow is not None)
+        """Frames of a clip, or flow fields. Raises DecodeError if there are none."""
+        clip = self.split.clips[index]
+        length = clip.frames if self.flow is None else self.flow.fields(index)
+        if length < 1:
+            if self.flow is None:
+                raise DecodeError(f"clip {clip.id} was unreadable when it was indexed: {clip.path}")
+            raise DecodeError(f"clip {clip.id} has {clip.frames} frames: no flow over {self.interval}")
+        return length
+
+    def _stacked(self, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of the `reach` neighbours of each segment every `interval`-th: (..., N * reach) -> (..., N * n)."""
+        by_segment = wanted.reshape(*wanted.shape[:-1], self.data.segments, self.reach)
+        return by_segment[..., :: self.interval].reshape(*wanted.shape[:-1], -1)
 
     def _read(self, index: int, wanted: NDArray[np.int64]) -> NDArray[np.uint8]:
         return (self.flow or self.split).read(index, wanted)
@@ -122,8 +152,8 @@ class ClipDataset(Dataset[Item]):
     def _train(self, index: int) -> Tensor:
         clip, data = self.split.clips[index], self.data
         places, crops = clip_streams(self.seed, self.epoch, clip.id)
-        wanted = train_indices(self._length(index), data.segments, self.frames_per_segment, data.sampling, places)
-        frames = self._read(index, wanted)
+        wanted = train_indices(self._length(index), data.segments, self.reach, data.sampling, places)
+        frames = self._read(index, self._stacked(wanted))
         if data.train_crop == "multiscale":
             return train_transform(frames, data.size, data.flip, crops)
         scaled = scale_short_side(to_tensor(frames), self.evaluation.scale)
@@ -133,7 +163,7 @@ class ClipDataset(Dataset[Item]):
     def _eval(self, index: int) -> Tensor:
         data, evaluation = self.data, self.evaluation
         length = self._length(index)
-        wanted = eval_indices(length, data.segments, self.frames_per_segment, data.sampling, evaluation.clips)
+        wanted = self._stacked(eval_indices(length, data.segments, self.reach, data.sampling, evaluation.clips))
         # Views overlap in time: every frame is decoded and scaled once.
         distinct, places = np.unique(wanted, return_inverse=True)
         crops = eval_transform(self._read(index, distinct), data.size, evaluation.scale, evaluation.crops)
@@ -144,7 +174,7 @@ class ClipDataset(Dataset[Item]):
 class _Order:
     """A fixed order as a sampler."""
 
-    def __init__(self, order: Sequence[int]) -> None:
+    def __init__(self, order: Sequence[int] | NDArray[np.int64]) -> None:
         self._order = [int(i) for i in order]
 
     def __iter__(self) -> Iterator[int]:
@@ -156,12 +186,16 @@ class _Order:
 
 def make_loader(
     dataset: ClipDataset, batch_size: int, order: Sequence[int] | NDArray[np.int64], workers: int = 0
-) -> DataLoader[Item]:
-    """Batches of Items in the given order; the last batch may be smaller. workers = 0 loads in this process."""
-    return DataLoader(
+) -> WatchedLoader[Item]:
+    """Batches of Items in the given order; the last batch may be smaller. workers = 0 loads in this process.
+
+    Iterating raises LoaderError if no batch comes for BENCHMARK_STALL_SECONDS or a loader process dies.
+    """
+    return WatchedLoader(
         dataset,
+        dataset.describe,
+        workers,
         batch_size=batch_size,
-        sampler=_Order(order),  # type: ignore[arg-type]
-        num_workers=workers,
+        sampler=_Order(order),
         pin_memory=torch.cuda.is_available(),
     )

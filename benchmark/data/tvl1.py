@@ -2,7 +2,8 @@
 
 What is computed The flow from each frame to the next one, on grey values, by OpenCV's dual TV-L1 (Zach, Pock and
     Bischof, DAGM 2007; Sánchez, Meinhardt-Llopis and Facciolo, IPOL 2013), at the size of the video. A clip of n frames
-    has n - 1 fields of (u, v): pixels to the right and down.
+    has n - 1 fields of (u, v): pixels to the right and down. With an interval of k, the flow to the k-th frame after
+    each one, n - k fields.
 
 How it is quantised On TSN's scale (Wang et al., ECCV 2016), 255 levels for [-BOUND, BOUND] = [-20, 20] pixels, with
     zero at 128: q = round(128 + 6.375 v), halves to even, cut to 1..255. A level is 0.157 pixels, the largest rounding
@@ -24,6 +25,18 @@ How it is solved Frames whose short side is above SMALL_SIDE: OpenCV's defaults.
     | SMALL: 3 scales of step 0.5, 2 warps, 1 x 10, epsilon 0.01 | 0.198 | 0.170 | 6.4 |
 
     Fewer iterations cost accuracy on the background, which is weak in contrast, and none on the sprite.
+
+    Frames that are farther apart are solved with the same settings and kept on the same scale: what is lost so is part
+    of what flow at a low frame rate is. By interval, on 66 pairs of 11 other clips, spread evenly over motionpairs/val
+    (before quantisation; mean end-point error in pixels over the sprite's pixels):
+
+    | interval, frames | zero flow | SMALL | OpenCV's defaults |
+    |---|---|---|---|
+    | 1 | 1.28 | 0.34 | 0.46 |
+    | 2 | 2.21 | 0.70 | 0.83 |
+    | 4 | 4.00 | 1.97 | 1.98 |
+
+    Over 4 frames the error is half of the sprite's motion with either settings. No flow there reaches BOUND.
 """
 
 from __future__ import annotations
@@ -37,7 +50,7 @@ from benchmark.data.decode import Frames
 from benchmark.data.errors import DataError
 
 BOUND = 20.0
-"""Largest displacement that is kept, in pixels per frame."""
+"""Largest displacement that is kept, in pixels of a field: from one frame to the next, or over its interval."""
 ZERO = 128
 """The level of no motion."""
 LEVELS_PER_PIXEL = 255 / (2 * BOUND)
@@ -80,11 +93,17 @@ def dequantise(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return (levels.astype(np.float32) - ZERO) / np.float32(LEVELS_PER_PIXEL)
 
 
-def tvl1(frames: Frames, settings: TvL1) -> NDArray[np.float32]:
-    """Flow between neighbouring frames, (n, H, W, 3) uint8 RGB -> (n - 1, H, W, 2) float32, in pixels.
+def tvl1(frames: Frames, settings: TvL1, interval: int = 1) -> NDArray[np.float32]:
+    """Flow from each frame i to frame i + interval, (n, H, W, 3) uint8 RGB -> (n - interval, H, W, 2) float32.
 
-    Raises DataError if OpenCV is not there, or without its contributed modules.
+    In pixels over the whole interval. No more frames than `interval` give no field, (0, H, W, 2).
+
+    Raises:
+        ValueError: The interval is below 1.
+        DataError: OpenCV is missing, or its contributed modules.
     """
+    if interval < 1:
+        raise ValueError(f"the interval of flow is at least 1 frame, got {interval}")
     try:
         import cv2
 
@@ -106,7 +125,7 @@ def tvl1(frames: Frames, settings: TvL1) -> NDArray[np.float32]:
         medianFiltering=settings.median,
     )
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    flow = np.empty((len(frames) - 1, *frames.shape[1:3], 2), np.float32)
+    flow = np.empty((max(0, len(frames) - interval), *frames.shape[1:3], 2), np.float32)
     for i in range(len(flow)):
-        flow[i] = solver.calc(grey[i], grey[i + 1], flow[i])
+        flow[i] = solver.calc(grey[i], grey[i + interval], flow[i])
     return flow

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 from benchmark.data.datasets import Split, open_split
-from benchmark.data.flow import open_flow
+from benchmark.data.flow import interval_of, open_flow
 from benchmark.data.loader import ClipDataset, epoch_order, make_loader
 from benchmark.launch.provenance import code_state, processor, versions
 from benchmark.launch.rundir import (
@@ -150,7 +150,9 @@ def _train_and_evaluate(
     _prepare_torch(device)
     train_split, val_split = open_split(config.data.dataset, "train"), open_split(config.data.dataset, "val")
     frames_per_segment, normalisation = config.model.frames_per_segment, config.data.normalisation
-    train_flow, val_flow = (open_flow(train_split), open_flow(val_split)) if config.modality == "flow" else (None, None)
+    train_flow = val_flow = None
+    if config.modality == "flow":
+        train_flow, val_flow = (open_flow(split, interval_of(config.model)) for split in (train_split, val_split))
     torch.manual_seed(config.seed)
     model = build_model(config.model, config.data).to(device)
     for parameter in model.parameters():
@@ -166,6 +168,7 @@ def _train_and_evaluate(
     if starts_from:
         fingerprints["flownet"] = starts_from
     env = _begin_env(run, device, fingerprints)
+    env["clips"] = {split.split: {"found": len(split), "missing": split.missing} for split in (train_split, val_split)}
     history = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
     env.pop("trained_by", None)
     other = run.trained_by(config)
@@ -195,6 +198,7 @@ def _train_and_evaluate(
     classes, precision = config.data.num_classes, config.train.precision
     predicted = predict(model, batches, len(val), classes, len(batches), precision, report, normalisation)
     result = _write_result(run, config, val_split, predicted, history)
+    result |= {"missing_clips": val_split.missing, "missing_training_clips": train_split.missing}
     _write_env(run, env, started)
     write_json(run.path / "result.json", result)
     return result

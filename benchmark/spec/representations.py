@@ -90,7 +90,8 @@ class RgbDifferenceConfig(Strict):
 class FlowConfig(Strict):
     """TV-L1 optical flow from disk (`data flow`): `frames` fields of (u, v), stacked as channels."""
 
-    frames: int = Field(5, ge=1, le=16, description="flow fields of a segment; n fields span n + 1 frames")
+    frames: int = Field(5, ge=1, le=16, description="flow fields of a segment; n fields span n interval + 1 frames")
+    interval: int = Field(1, ge=1, description="frames that a field leads across, and from a stacked field to the next")
 
     @property
     def channels(self) -> int:

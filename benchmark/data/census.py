@@ -1,0 +1,203 @@
+"""The census of a data set that the user holds: what should be there, what is, and what is wrong with it.
+
+`take` compares each split's published, listed and found clips and names those that are missing, empty (zero bytes),
+corrupt (not to be opened, or, if every file is decoded, not to be decoded to their end), short (fewer frames than the
+triple that a segment needs), listed twice, or labelled differently in two places. It works before and after `data
+prepare`; afterwards it also says where the index is no longer true.
+
+Decoding every file takes hours for Kinetics: it is spread over processes and recorded in
+`<data root>/<home>/decoded.jsonl` with each file's size and modification time, so an interrupted census goes on and a
+later one decodes only what has changed. Frames come out at 16 x 16 pixels, which decodes all and holds little.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from benchmark.data.decode import probe, read_frames
+from benchmark.data.errors import DataError, DecodeError
+from benchmark.data.index import (
+    OUT_OF_RESOURCES,
+    FileLog,
+    Probed,
+    Progress,
+    SplitSurvey,
+    Survey,
+    data_root,
+    examine,
+    index_folder,
+    read_index,
+    read_manifest,
+    summary,
+    survey,
+    without_path,
+)
+from benchmark.data.layouts.listing import SPLITS
+from benchmark.spec.datasets import DATASETS
+
+SIDE = 16
+CHUNK = 2048
+"""Frames that are decoded into memory at once: more than a clip has, but a wrong file may be a film."""
+KINDS = ("missing", "empty", "corrupt", "short", "duplicates", "disagreements")
+"""What damage a split may have, by key of its record."""
+
+
+@dataclass(frozen=True)
+class Census:
+    """What was found of a data set: a record per split (`index.summary`), and problems of no single clip."""
+
+    name: str
+    title: str
+    root: str
+    layout: str
+    full: bool
+    splits: Mapping[str, Mapping[str, object]]
+    problems: tuple[str, ...]
+
+    @property
+    def damaged(self) -> bool:
+        """Whether anything is not as it should be."""
+        return bool(self.problems) or any(record[kind] for record in self.splits.values() for kind in KINDS)
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        splits = {split: dict(record) for split, record in self.splits.items()}
+        return {
+            "name": self.name,
+            "root": self.root,
+            "layout": self.layout,
+            "full": self.full,
+            "damaged": self.damaged,
+            "splits": splits,
+            "problems": list(self.problems),
+        }
+
+
+def take(
+    name: str,
+    full: bool = False,
+    splits: Sequence[str] = SPLITS,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Census:
+    """The census of some splits of a data set.
+
+    Args:
+        name: A data set that is not generated.
+        full: Decode every file that can be opened.
+        splits: Which.
+        workers: Processes; default: the usable cores.
+        progress: Told what is being done and how far it is.
+
+    Raises:
+        DataError: As `index.survey`, and for an unknown split.
+    """
+    for split in splits:
+        if split not in SPLITS:
+            raise DataError(f"unknown split '{split}'; known: {', '.join(SPLITS)}")
+    found = survey(name, workers, progress)
+    if full:
+        found = _decoded(found, splits, workers, progress)
+    records = {split: summary(found, split) for split in splits}
+    problems = [*found.problems, *(line for split in splits for line in _sizes(found, split))]
+    problems += [line for split in splits for line in _against_index(found, split)]
+    return Census(
+        name, DATASETS[name].title, str(found.root.path), found.listing.layout, full, records, tuple(problems)
+    )
+
+
+def _sizes(found: Survey, split: str) -> list[str]:
+    """A split whose label files have another number of clips than was published, where that is exact."""
+    info, listed = DATASETS[found.name], len(found.splits[split].entries)
+    if not info.exact or listed == info.published(split):
+        return []
+    return [f"{split}: the label files list {listed:,} clips, {info.title} has {info.published(split):,}"]
+
+
+def _against_index(found: Survey, split: str) -> list[str]:
+    """What has changed since the data set was prepared; nothing if it has not been."""
+    folder = index_folder(found.name, split)
+    if read_manifest(folder) is None:
+        return []
+    indexed = {clip.id: clip for clip in read_index(folder, found.root.path)}
+    there = {entry.id: entry for entry in found.splits[split].entries if entry.state != "missing"}
+    again = f"run: python -m benchmark data prepare {found.name}"
+    lines: list[str] = []
+    gone, new = indexed.keys() - there.keys(), there.keys() - indexed.keys()
+    if gone or new:
+        lines.append(f"{split}: since the index was written {len(gone)} clips went and {len(new)} came; {again}")
+    changed = [
+        id
+        for id, clip in indexed.items()
+        if id in there
+        and (clip.frames, clip.label, clip.path)
+        != (
+            there[id].probed.frames if there[id].state == "ok" or not clip.frames else clip.frames,
+            there[id].label,
+            found.root.path / there[id].path,
+        )
+    ]
+    if changed:
+        lines.append(f"{split}: {len(changed)} clips are not what the index says, such as {min(changed)}; {again}")
+    return lines
+
+
+def _decoded(found: Survey, splits: Sequence[str], workers: int | None, progress: Progress | None) -> Survey:
+    """The survey with what decoding every readable file has shown."""
+    readable = {e.path for split in splits for e in found.splits[split].of_state("ok")}
+    log = FileLog(data_root() / DATASETS[found.name].root_name / "decoded.jsonl")
+    told = partial(progress, f"decode {found.name}") if progress else None
+    results = examine(found.root.path, sorted(readable), log, decode_file, workers, told)
+    return replace(
+        found,
+        splits={
+            split: _with_results(of_split, results) if split in splits else of_split
+            for split, of_split in found.splits.items()
+        },
+    )
+
+
+def _with_results(of_split: SplitSurvey, results: Mapping[str, Probed]) -> SplitSurvey:
+    entries = tuple(
+        replace(entry, probed=results[entry.path])
+        if entry.state == "ok" and results[entry.path].state != "ok"
+        else entry
+        for entry in of_split.entries
+    )
+    return replace(of_split, entries=entries)
+
+
+def decode_file(root: Path, relative: str, known: Probed | None) -> Probed | None:
+    """Decodes all frames of a file or a folder of frames; None where that has been done.
+
+    Of a folder, size and time are those of its files: the sum, and the latest. Raises OSError as `index.probe_file`.
+    """
+    path = root / relative
+    size, mtime = 0, 0
+    try:
+        size, mtime = _stamp(path)
+        if known is not None and (known.size, known.mtime) == (size, mtime):
+            return None
+        info = probe(path)
+        for start in range(0, info.frames, CHUNK):
+            read_frames(path, range(start, min(start + CHUNK, info.frames)), SIDE, SIDE)
+    except OSError as error:
+        if error.errno in OUT_OF_RESOURCES:
+            raise
+        return Probed(relative, size, mtime, "corrupt", reason=f"cannot be opened ({error.strerror})")
+    except DecodeError as error:
+        return Probed(relative, size, mtime, "corrupt", reason=without_path(error, path))
+    return Probed(relative, size, mtime, "ok", info.frames, info.height, info.width)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    if not path.is_dir():
+        return status.st_size, status.st_mtime_ns
+    with os.scandir(path) as entries:
+        inside = [entry.stat() for entry in entries]
+    return sum(one.st_size for one in inside), max((one.st_mtime_ns for one in inside), default=status.st_mtime_ns)

@@ -1,0 +1,171 @@
+"""Finding the clips of a listing below a root: a video file or a folder of frames, wherever it lies.
+
+A clip is known by its name. The walk goes down from the root, follows links, and never looks into a folder that is
+itself a clip, so that it reads one folder entry per clip and not one per frame. Of several places of a clip it takes
+the one
+
+1. that ends as the path in the label file does,
+2. whose class folder is the clip's class,
+3. whose path speaks of the clip's split and not of the other,
+4. in the folder with the most clips of the split, so that one extraction of the frames is used throughout, and
+5. a video file before frames, and the first by name.
+
+Choice: more than one place is no damage, but it is counted, and the census says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.data.errors import DataError
+from benchmark.data.layouts.listing import VIDEO_SUFFIXES, Listed, Listing, bare, class_key, same, split_in
+
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png"))
+DEPTH = 6
+"""Folders below the root into which the walk goes."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A clip of a listing and its path relative to the root, or None where there is no such file or folder.
+
+    `places` is how many there are; `disagreement` what a class folder says against the label, or "".
+    """
+
+    clip: Listed
+    path: str | None
+    places: int = 1
+    disagreement: str = ""
+
+
+@dataclass(frozen=True)
+class _Place:
+    path: str
+    folder: bool
+
+
+def place(
+    root: Path, listing: Listing, progress: Callable[[int, int], None] | None = None
+) -> tuple[dict[str, tuple[Placed, ...]], tuple[str, ...]]:
+    """Every clip of a listing with its place, by split, and the folders that could not be listed.
+
+    Args:
+        root: The folder of the clips.
+        listing: What to look for.
+        progress: Told, as the walk goes on, how many of the names have been found, of how many.
+
+    Raises:
+        DataError: The root itself cannot be listed.
+    """
+    wanted = {name for clips in listing.splits.values() for clip in clips for name in clip.names}
+    total = sum(len(clips) for clips in listing.splits.values())
+    found, denied = _walk(root, wanted, None if progress is None else lambda n: progress(min(n, total - 1), total))
+    keys = [class_key(name) for name in listing.classes]
+    placed = {split: _of_split(split, clips, found, keys) for split, clips in listing.splits.items()}
+    return placed, denied
+
+
+def _walk(
+    root: Path, wanted: set[str], told: Callable[[int], None] | None
+) -> tuple[dict[str, list[_Place]], tuple[str, ...]]:
+    """Places by name, and folders that could not be listed."""
+    found: dict[str, list[_Place]] = {}
+    denied: list[str] = []
+    level, seen, count = [""], set[tuple[int, int]](), 0
+    for depth in range(DEPTH + 1):
+        below: list[str] = []
+        for parent in level:
+            try:
+                status = (root / parent).stat()
+                if (status.st_dev, status.st_ino) in seen:  # a link that leads back up
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                with os.scandir(root / parent) as entries:
+                    for entry in entries:
+                        name, is_folder = entry.name, entry.is_dir()
+                        if name.startswith(".") and bare(name) not in wanted:
+                            continue
+                        path = f"{parent}/{name}" if parent else name
+                        suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - once per file of a data set
+                        if is_folder:
+                            key = same(name) if same(name) in wanted else bare(name)
+                        elif suffix in VIDEO_SUFFIXES:
+                            key = bare(name)
+                        elif suffix in IMAGE_SUFFIXES and depth:
+                            break  # frames of a clip that is not wanted
+                        else:
+                            continue
+                        if key in wanted:
+                            found.setdefault(key, []).append(_Place(path, is_folder))
+                            count += 1
+                            if told is not None and count % 1000 == 0:
+                                told(count)
+                        elif is_folder:
+                            below.append(path)
+            except OSError as error:
+                if not parent:
+                    raise DataError(f"{root}: cannot be listed ({error.strerror}); check its permissions") from error
+                denied.append(f"{parent}: {error.strerror}")
+        level = sorted(below)
+    return found, tuple(denied)
+
+
+def _of_split(
+    split: str, clips: Sequence[Listed], found: Mapping[str, list[_Place]], classes: Sequence[str]
+) -> tuple[Placed, ...]:
+    known = set(classes)
+    candidates = [_candidates(clip, found) for clip in clips]
+    population = Counter(_container(one.path, known) for places in candidates for one in places)
+    placed: list[Placed] = []
+    for clip, places in zip(clips, candidates, strict=True):
+        if not places:
+            placed.append(Placed(clip, None, 0))
+            continue
+        label = classes[clip.label] if clip.label < len(classes) else ""
+
+        def rank(one: _Place, clip: Listed = clip, label: str = label) -> tuple[object, ...]:
+            folders = one.path.split("/")[:-1]
+            speaks = {split_in(folder) for folder in folders} - {None}
+            return (
+                -_common(one.path, clip.place),
+                all(class_key(folder) != label for folder in folders),
+                bool(speaks) and split not in speaks,
+                -population[_container(one.path, known)],
+                one.folder,
+                one.path,
+            )
+
+        best = places[0] if len(places) == 1 else min(places, key=rank)
+        folder = (best.path.split("/")[-2:-1] or [""])[0]
+        wrong = class_key(folder) in known and class_key(folder) != label
+        says = f"{clip.id}: in the folder of '{folder}', labelled {clip.label}" if wrong else ""
+        placed.append(Placed(clip, best.path, len(places), says))
+    return tuple(placed)
+
+
+def _candidates(clip: Listed, found: Mapping[str, list[_Place]]) -> list[_Place]:
+    places = {one.path: one for name in clip.names for one in found.get(name, ())}
+    if clip.needs == 1:
+        return list(places.values())
+    return [one for one in places.values() if _common(one.path, clip.place) >= clip.needs]
+
+
+def _common(path: str, place: str) -> int:
+    """Trailing components that a path shares with one of a label file."""
+    *folders, name = path.split("/")
+    count = 0
+    for ours, theirs in zip([bare(name), *map(same, reversed(folders))], reversed(place.split("/")), strict=False):
+        if ours != theirs:
+            break
+        count += 1
+    return count
+
+
+def _container(path: str, classes: set[str]) -> str:
+    """The folder that a clip's class folder, if it has one, is in."""
+    folders = path.split("/")[:-1]
+    return "/".join(folders[:-1] if folders and class_key(folders[-1]) in classes else folders)

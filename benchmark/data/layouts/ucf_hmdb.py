@@ -1,0 +1,79 @@
+"""UCF101 and HMDB51 with their three official splits.
+
+UCF101: `classInd.txt` numbers the classes from 1; `trainlist01.txt` has `Class/file.avi number`, `testlist01.txt` the
+same without the number. A label is the class's number less one.
+
+HMDB51: a file `<class>_test_split1.txt` for each class and split, with `file.avi flag`: 1 for training, 2 for test, 0
+for neither. A label is the rank of the class name.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from benchmark.data.errors import DataError
+from benchmark.data.layouts.listing import Collector, Listed, Listing, bare, class_key, label_files, lines_of
+
+HMDB_FILE = re.compile(r"(.+)_test_split([123])\.txt", re.IGNORECASE)
+
+
+def read_ucf101(labels: Path, number: int) -> Listing | None:
+    """Official split `number` of UCF101 below a folder, or None where its files are not there. Raises DataError."""
+    names = {path.name.lower(): path for path in label_files(labels, [".txt"])}
+    files = [names.get(name) for name in ("classind.txt", f"trainlist{number:02d}.txt", f"testlist{number:02d}.txt")]
+    if files[1] is None and files[2] is None:
+        return None
+    index, train, val = files
+    if index is None or train is None or val is None:
+        there = train or val or labels
+        raise DataError(f"{there.parent}: needs classInd.txt, trainlist{number:02d}.txt and testlist{number:02d}.txt")
+    classes: dict[int, str] = {}
+    for line_number, line in lines_of(index):
+        digits, _, name = line.partition(" ")
+        if not digits.isdecimal() or not name.strip():
+            raise DataError(f"{index}:{line_number}: '{line}' is not `number class`; get this label file again")
+        classes[int(digits)] = name.strip()
+    if sorted(classes) != list(range(1, len(classes) + 1)):
+        raise DataError(f"{index}: its classes are not numbered from 1 to {len(classes)}; get this label file again")
+    numbers = {class_key(name): number for number, name in classes.items()}
+    clips = Collector()
+    for split, path in (("train", train), ("val", val)):
+        for line_number, line in lines_of(path):
+            file, said = line, None
+            if " " in line and line.rpartition(" ")[2].isdecimal():
+                file, _, digits = line.rpartition(" ")
+                said = int(digits)
+            where, folder = f"{path.name}:{line_number}", file.strip().replace("\\", "/").rpartition("/")[0]
+            of_folder = numbers.get(class_key(folder.rpartition("/")[2]))
+            label = of_folder if of_folder is not None else said
+            if label is None or label not in classes:
+                clips.disagree(split, f"{file} ({where}): its class is not in classInd.txt; left out")
+                continue
+            if said is not None and said != label:
+                clips.disagree(split, f"{file} ({where}): labelled {said}, its folder is class {label}, which is used")
+            name = bare(file.strip().replace("\\", "/"))
+            clips.add(split, Listed(name, label - 1, (name,)), where)
+    return clips.listing(f"UCF101 official split {number}", [index, train, val], [classes[i] for i in sorted(classes)])
+
+
+def read_hmdb51(labels: Path, number: int) -> Listing | None:
+    """Official split `number` of HMDB51 below a folder, or None where its files are not there. Raises DataError."""
+    found: dict[str, Path] = {}
+    for path in label_files(labels, [".txt"]):
+        match = HMDB_FILE.fullmatch(path.name)
+        if match and int(match[2]) == number:
+            found.setdefault(match[1], path)
+    if not found:
+        return None
+    classes, clips = sorted(found), Collector()
+    for label, name in enumerate(classes):
+        for line_number, line in lines_of(found[name]):
+            file, _, flag = line.rpartition(" ")
+            where = f"{found[name].name}:{line_number}"
+            if flag not in ("0", "1", "2") or not file.strip():
+                raise DataError(f"{found[name]}:{line_number}: '{line}' is not `file flag`; get this label file again")
+            if flag != "0":
+                id = bare(file.strip())
+                clips.add("train" if flag == "1" else "val", Listed(id, label, (id,)), where)
+    return clips.listing(f"HMDB51 official split {number}", [found[name] for name in classes], classes)

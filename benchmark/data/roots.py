@@ -1,0 +1,142 @@
+"""Where a user keeps the papers' data sets: an environment variable per data set, or one file for all of them.
+
+    export BENCHMARK_UCF101=/data/ucf101                        # wins over the file
+    export BENCHMARK_UCF101_LABELS=/data/ucfTrainTestlist       # only where the label files lie elsewhere
+
+    # ~/.config/benchmark/datasets.yaml, or wherever BENCHMARK_DATASETS says
+    ucf101: {root: /data/ucf101, labels: /data/ucfTrainTestlist}
+
+Roots are never part of a table or a run: the same table finds the data wherever it is run. The three official splits of
+UCF101 and of HMDB51 share a root. Nothing is ever written below a root.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from benchmark.data.errors import DataError
+from benchmark.spec.datasets import DATASETS
+from benchmark.spec.source import did_you_mean
+
+KEYS = ("root", "labels")
+
+
+@dataclass(frozen=True)
+class Root:
+    """The folder of a data set's clips, and that of its label files, which is the same one unless said otherwise.
+
+    `said_in` names the variable or the file that it comes from.
+    """
+
+    name: str
+    path: Path
+    labels: Path
+    said_in: str
+
+
+def config_path() -> Path:
+    """The user's file of roots: the variable BENCHMARK_DATASETS, or `~/.config/benchmark/datasets.yaml`."""
+    said = os.environ.get("BENCHMARK_DATASETS")
+    if said:
+        return Path(said).expanduser()
+    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(config).expanduser() / "benchmark" / "datasets.yaml"
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a data set's root: BENCHMARK_SOMETHING_V1 for `something-v1`."""
+    return f"BENCHMARK_{DATASETS[name].root_name.upper().replace('-', '_')}"
+
+
+def how_to_say(name: str) -> str:
+    """The two lines of which a user has to write one."""
+    home = DATASETS[name].root_name
+    return (
+        f"  export {variable_of(name)}=/path/to/{home}\n"
+        f"or, in {config_path()}:\n"
+        f"  {home}: {{root: /path/to/{home}}}\n"
+        f"(and {variable_of(name)}_LABELS, or labels: beside root:, where the label files lie in another folder)"
+    )
+
+
+def find_root(name: str) -> Root | None:
+    """The root of a data set that is not generated, or None where the user has said nothing.
+
+    Raises:
+        DataError: The user's file cannot be used, or what it or the variable names is no folder.
+    """
+    home, variable = DATASETS[name].root_name, variable_of(name)
+    path, labels, said_in = os.environ.get(variable), os.environ.get(f"{variable}_LABELS"), variable
+    base = Path.cwd()
+    if not path:
+        entry = _file_entries().get(home)
+        if entry is None:
+            if labels:
+                raise DataError(f"{variable}_LABELS is set and {variable} is not: set both, or\n{how_to_say(name)}")
+            return None
+        path, labels, said_in = entry["root"], labels or entry.get("labels"), str(config_path())
+        base = config_path().parent
+    root = _folder(base, path, f"{said_in} says that the clips of {home}")
+    return Root(
+        home, root, _folder(base, labels, f"{said_in} says that the labels of {home}") if labels else root, said_in
+    )
+
+
+def root_of(name: str) -> Root:
+    """The root of a data set.
+
+    Raises:
+        DataError: As `find_root`, and where the user has said nothing; the message says both ways to.
+    """
+    found = find_root(name)
+    if found is None:
+        raise DataError(
+            f"no folder is known for {DATASETS[name].title}: say where its files are, by\n{how_to_say(name)}\n"
+            f"then run: python -m benchmark data prepare {name}\n"
+            "(without the data: --protocol embedded trains on clips that are made here)"
+        )
+    return found
+
+
+def _folder(base: Path, text: str, what: str) -> Path:
+    folder = base / Path(text).expanduser()
+    if not folder.is_dir():
+        kind = "is a file, not a folder" if folder.exists() else "does not exist (is the disk mounted?)"
+        raise DataError(f"{what} are in {folder}, which {kind}")
+    return folder
+
+
+def _file_entries() -> dict[str, dict[str, str]]:
+    """The user's file as checked entries by name; nothing where there is no file."""
+    path = config_path()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise DataError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    example = "ucf101: {root: /path/to/ucf101}"
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: must have a line per data set, such as {example}")
+    homes = list(dict.fromkeys(info.root_name for info in DATASETS.values() if not info.generated))
+    for name, entry in content.items():
+        if name not in homes:
+            raise DataError(f"{path}: unknown data set '{name}'.{did_you_mean(str(name), homes)}")
+        if not isinstance(entry, dict) or not isinstance(entry.get("root"), str):
+            raise DataError(f"{path}: {name} must have a root, as in {example}")
+        for key, value in entry.items():
+            if key not in KEYS:
+                raise DataError(f"{path}: {name} has an unknown key '{key}'.{did_you_mean(str(key), KEYS)}")
+            if not isinstance(value, str):
+                raise DataError(f"{path}: {key} of {name} must be a path, not {value!r}")
+    return content

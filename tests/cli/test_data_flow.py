@@ -1,0 +1,76 @@
+"""`data flow` and `run` extract the flow of the interval that is asked for."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from benchmark.cli import data, running
+from benchmark.data.errors import DataError
+from benchmark.plan import make_plan
+from benchmark.spec.load import load_table
+
+TABLE = """\
+paper: own
+table: low
+caption: Flow between frames that are 1 and 4 frames apart.
+dataset: motionpairs-tiny
+columns: [top1]
+base: flow_r50
+rows:
+  - {label: 8x1, set: {model.flow.frames: 1}}
+  - {label: 8x1 low, set: {model.flow: {frames: 1, interval: 4}}}
+  - {label: 8x5 low, set: {model.flow.interval: 4}}
+  - {label: 8x1 again, set: {model.flow: {frames: 1, interval: 1}}}
+  - {label: RGB, base: quiet_r50}
+"""
+
+
+@pytest.fixture
+def extracted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:
+    """Data set, split and interval of every extraction, of which none takes place."""
+    calls: list[tuple[str, str, int]] = []
+
+    def extract(split: SimpleNamespace, progress: object, interval: int) -> SimpleNamespace:
+        calls.append((split.name, split.split, interval))
+        return SimpleNamespace(unreadable={"000007": "cut short"} if interval == 3 and split.split == "val" else {})
+
+    monkeypatch.setattr(data, "prepare_with_progress", lambda name: None)
+    monkeypatch.setattr("benchmark.data.datasets.open_split", lambda name, s: SimpleNamespace(name=name, split=s))
+    monkeypatch.setattr("benchmark.data.flow.extract_flow", extract)
+    return calls
+
+
+def test_data_flow_extracts_both_splits_at_the_interval(
+    extracted: list[tuple[str, str, int]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert data.main(Namespace(action="flow", names=["motionpairs-tiny"], json=False, interval=4)) == 0
+    assert extracted == [("motionpairs-tiny", split, 4) for split in ("train", "val")]
+    assert capsys.readouterr().out == "motionpairs-tiny: flow over 4 frames extracted\n"
+    extracted.clear()
+    assert data.main(Namespace(action="flow", names=["motionpairs-tiny"], json=False, interval=1)) == 0
+    assert extracted == [("motionpairs-tiny", split, 1) for split in ("train", "val")]
+    assert capsys.readouterr().out == "motionpairs-tiny: flow extracted\n"
+    assert data.main(Namespace(action="flow", names=["motionpairs-tiny"], json=False, interval=3)) == 1
+    assert "but for 1 unreadable clips:\n  000007: cut short" in capsys.readouterr().out
+
+
+def test_only_flow_has_an_interval() -> None:
+    for action in ("list", "prepare", "check"):
+        with pytest.raises(DataError, match=f"--interval is of `data flow`, not of `data {action}`"):
+            data.main(Namespace(action=action, names=["motionpairs-tiny"], json=False, interval=4))
+
+
+def test_a_run_extracts_each_interval_that_a_row_reads_once(
+    extracted: list[tuple[str, str, int]], tmp_path: Path
+) -> None:
+    spec = tmp_path / "low.yaml"
+    spec.write_text(TABLE)
+    plan = make_plan([load_table(str(spec), "smoke", None)])
+    assert len(plan.runs) == 4
+    running._prepare_data(plan)
+    assert extracted == [("motionpairs-tiny", split, interval) for interval in (1, 4) for split in ("train", "val")]
+    intervals = [json.loads(run.config.model_dump_json())["model"]["flow"]["interval"] for run in plan.runs.values()]
+    assert intervals == [1, 4, 4, 1]

@@ -1,0 +1,255 @@
+"""Label files in each layout: ids, labels and places against what was written, and their mistakes."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.data.errors import DataError
+from benchmark.data.layouts.find import find_listing
+from benchmark.data.layouts.listing import Listing, bare, class_key, split_in
+from benchmark.data.layouts.tree import place
+from benchmark.data.roots import Root
+from tests.data.trees import hmdb_labels, kinetics_csv, something_v1_labels, something_v2_labels, ucf_labels
+
+UCF = [f"Class{i:03d}" for i in range(101)]
+
+
+def listed(name: str, folder: Path, labels: Path | None = None) -> Listing:
+    return find_listing(name, Root(name.partition("-2")[0], folder, labels or folder, "test"))
+
+
+def labels_of(listing: Listing, split: str) -> dict[str, int]:
+    return {clip.id: clip.label for clip in listing.splits[split]}
+
+
+def touch(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b"x")
+
+
+def where(root: Path, listing: Listing, split: str) -> dict[str, str | None]:
+    return {one.clip.id: one.path for one in place(root, listing)[0][split]}
+
+
+def test_names_are_compared_without_suffix_case_or_accent_form() -> None:
+    assert bare("a.b.MP4.webm") == "a.b"
+    assert bare("v.AVI") == "v"
+    assert bare("12.jpg") == "12.jpg"
+    assert bare("e\N{COMBINING ACUTE ACCENT}.mp4") == "\N{LATIN SMALL LETTER E WITH ACUTE}"
+    assert class_key("petting_animal_(not_cat)") == class_key("petting animal (not cat)")
+    assert [split_in(n) for n in ("train_256", "val_256", "testing", "trainval", "train_val", "frames")] == [
+        "train",
+        "val",
+        "val",
+        None,
+        None,
+        None,
+    ]
+
+
+def test_something_v1_labels_are_ranks_of_the_sorted_names(tmp_path: Path) -> None:
+    classes = ["Putting, then lifting", "Approaching [thing]", "Moving <up>"]
+    something_v1_labels(tmp_path / "labels dir", {"7": classes[0], "12": classes[2]}, {"3": classes[1]}, classes)
+    listing = listed("something-v1", tmp_path)
+    assert listing.classes == ("Approaching [thing]", "Moving <up>", "Putting, then lifting")
+    assert labels_of(listing, "train") == {"7": 2, "12": 1}
+    assert labels_of(listing, "val") == {"3": 0}
+
+
+def test_something_v1_with_an_unknown_class_and_a_repeated_id(tmp_path: Path) -> None:
+    something_v1_labels(tmp_path, {"1": "A", "2": "C"}, {"3": "B"}, ["A", "B"])
+    file = tmp_path / "something-something-v1-train.csv"
+    file.write_text(file.read_text() + "1;A\n1;B\n3;B\n")
+    listing = listed("something-v1", tmp_path)
+    assert labels_of(listing, "train") == {"1": 0, "3": 1}
+    assert listing.duplicates["train"] == ("1: listed again at something-something-v1-train.csv:3",)
+    assert [line[:2] for line in listing.disagreements["train"]] == ["2:", "1:"]
+    assert listing.duplicates["val"] == ("3: listed for training, too",)
+    file.write_text("1,A\n")
+    with pytest.raises(DataError, match=r"train.csv:1: '1,A' is not `id;class name`"):
+        listed("something-v1", tmp_path)
+    file.unlink()
+    with pytest.raises(DataError, match="not the file of train"):
+        listed("something-v1", tmp_path)
+
+
+@pytest.mark.parametrize("prefix", ["", "something-something-v2-"])
+def test_something_v2_labels_are_those_of_the_labels_file(tmp_path: Path, prefix: str) -> None:
+    numbers = {"Putting something down": "1", "Lifting something up": "0"}
+    train = {"10": "Putting [something] down", "11": "Lifting [something] up"}
+    something_v2_labels(tmp_path / "labels", train, {"20": "Lifting [something] up"}, numbers, prefix)
+    listing = listed("something-v2", tmp_path)
+    assert labels_of(listing, "train") == {"10": 1, "11": 0}
+    assert labels_of(listing, "val") == {"20": 0}
+    assert listing.classes == ("Lifting something up", "Putting something down")
+    (tmp_path / "labels" / f"{prefix}train.json").write_text('[{"id": 1')
+    with pytest.raises(DataError, match=r"train.json: not valid JSON"):
+        listed("something-v2", tmp_path)
+
+
+def test_ucf101_takes_the_official_split_that_the_name_says(tmp_path: Path) -> None:
+    one, two = "Class001/v_Class001_g01_c01.avi", "Class002/v_Class002_g02_c01.avi"
+    ucf_labels(tmp_path / "ucfTrainTestlist", UCF, {1: ([two], [one]), 2: ([one], [two])})
+    assert labels_of(listed("ucf101", tmp_path), "train") == {"v_Class002_g02_c01": 2}
+    assert labels_of(listed("ucf101", tmp_path), "val") == {"v_Class001_g01_c01": 1}
+    assert labels_of(listed("ucf101-2", tmp_path), "val") == {"v_Class002_g02_c01": 2}
+    (tmp_path / "ucfTrainTestlist/trainlist01.txt").write_text(f"{two} 7\n")
+    listing = listed("ucf101", tmp_path)
+    assert labels_of(listing, "train") == {"v_Class002_g02_c01": 2}
+    assert "labelled 7, its folder is class 3" in listing.disagreements["train"][0]
+
+
+def test_hmdb51_flags(tmp_path: Path) -> None:
+    files = {"a [x] #1.avi": (1, 2, 0), "b.avi": (2, 1, 1), "c.avi": (0, 1, 2)}
+    hmdb_labels(tmp_path / "splits", {"wave": files, "brush_hair": {"d.avi": (1, 1, 1)}})
+    assert labels_of(listed("hmdb51", tmp_path), "train") == {"d": 0, "a [x] #1": 1}
+    assert labels_of(listed("hmdb51", tmp_path), "val") == {"b": 1}
+    assert labels_of(listed("hmdb51-2", tmp_path), "train") == {"d": 0, "b": 1, "c": 1}
+
+
+@pytest.mark.parametrize("one_file", [True, False])
+def test_kinetics_csv_names_clips_by_id_and_times(tmp_path: Path, one_file: bool) -> None:
+    clips = [("zumba", "-abcdefghi1", 5, "train"), ("abseiling", "abcdefghij2", 120, "train")]
+    held = [("zumba", "_bcdefghij3", 0, "validate")]
+    if one_file:
+        kinetics_csv(tmp_path / "kinetics.csv", [*clips, *held, ("", "abcdefghij4", 0, "test")])
+    else:
+        kinetics_csv(tmp_path / "annotations/kinetics_train.csv", clips, split_column=False)
+        kinetics_csv(tmp_path / "annotations/kinetics_val.csv", held, split_column=False)
+    listing = listed("kinetics400", tmp_path)
+    assert labels_of(listing, "train") == {"-abcdefghi1_000005_000015": 1, "abcdefghij2_000120_000130": 0}
+    assert labels_of(listing, "val") == {"_bcdefghij3_000000_000010": 1}
+    touch(tmp_path, "train_256/zumba/-abcdefghi1.mp4", "train_256/abseiling/abcdefghij2_000120_000130.mp4.MKV")
+    assert where(tmp_path, listing, "train") == {
+        "-abcdefghi1_000005_000015": "train_256/zumba/-abcdefghi1.mp4",
+        "abcdefghij2_000120_000130": "train_256/abseiling/abcdefghij2_000120_000130.mp4.MKV",
+    }
+
+
+def test_a_tree_of_class_folders_needs_no_label_files(tmp_path: Path) -> None:
+    touch(tmp_path, "train_256/b c/1.mp4", "train_256/a/2.mp4", "val_256/a/3.mp4", "val_256/b c/1.mp4", "test/x/9.mp4")
+    listing = listed("kinetics400", tmp_path)
+    assert labels_of(listing, "train") == {"1": 1, "2": 0}
+    assert where(tmp_path, listing, "train") == {"1": "train_256/b c/1.mp4", "2": "train_256/a/2.mp4"}
+    assert where(tmp_path, listing, "val") == {"1": "val_256/b c/1.mp4", "3": "val_256/a/3.mp4"}
+    touch(tmp_path, "train/a/2.mp4", "train/b c/1.mp4")
+    with pytest.raises(DataError, match="train, train_256 could all be the train split"):
+        listed("kinetics400", tmp_path)
+
+
+def kinetics_of(folder: Path, classes: int) -> None:
+    clips = [
+        (f"class {c:03d}", f"id{c:04d}{i:05d}", 0, "train" if i < 2 else "val")
+        for c in range(classes)
+        for i in range(3)
+    ]
+    kinetics_csv(folder / "kinetics.csv", clips)
+
+
+def test_minikinetics_by_a_list_of_classes(tmp_path: Path) -> None:
+    kinetics_of(tmp_path, 400)
+    with pytest.raises(DataError, match="add a text file with its class names"):
+        listed("minikinetics", tmp_path)
+    lines = "".join(f"class_{c:03d}\n" for c in range(399, 0, -2))
+    (tmp_path / "mini_classes.txt").write_text(lines)
+    listing = listed("minikinetics", tmp_path)
+    assert len(listing.classes) == 200
+    assert len(listing.splits["train"]) == 400
+    assert labels_of(listing, "val")["id000300002_000000_000010"] == 1
+
+
+def test_minikinetics_by_lists_of_ids_that_move_clips_between_splits(tmp_path: Path) -> None:
+    kinetics_of(tmp_path, 400)
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists/train_ytid_list.txt").write_text("id000500000\nid000900002\nid999999999\n")
+    (tmp_path / "lists/val_ytid_list.txt").write_text("id000500001\n")
+    listing = listed("minikinetics", tmp_path)
+    assert labels_of(listing, "train") == {"id000500000_000000_000010": 0, "id000900002_000000_000010": 1}
+    assert labels_of(listing, "val") == {"id000500001_000000_000010": 0}
+
+
+def test_frame_lists_of_both_kinds_with_blanks_in_paths(tmp_path: Path) -> None:
+    (tmp_path / "train_videofolder.txt").write_text("a dir/clip 1x 40 3\nb/2x 38 0\n")
+    (tmp_path / "val_videofolder.txt").write_text("a dir/3x.mp4 1\n")
+    listing = listed("something-v1", tmp_path)
+    assert [(c.id, c.frames, c.label, c.place) for c in listing.splits["train"]] == [
+        ("clip 1x", 40, 3, "a dir/clip 1x"),
+        ("2x", 38, 0, "b/2x"),
+    ]
+    assert [(c.id, c.frames, c.label) for c in listing.splits["val"]] == [("3x", 0, 1)]
+    (tmp_path / "val_videofolder.txt").write_text("a dir/3x.mp4 1\nbroken line\n")
+    with pytest.raises(DataError, match=r"val_videofolder.txt:2: 'broken line' is not"):
+        listed("something-v1", tmp_path)
+
+
+def test_frame_lists_of_four_columns_rank_their_class_names(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("0,Zoo,v_1,30\n1,Ant,v_2,31\n")
+    (tmp_path / "val.csv").write_text("0,Ant,v_3,32\n")
+    listing = listed("ucf101", tmp_path)
+    assert [(c.id, c.label, c.frames) for c in listing.splits["train"]] == [("v_1", 1, 30), ("v_2", 0, 31)]
+    assert listing.classes == ("Ant", "Zoo")
+
+
+def test_frame_lists_are_chosen_by_the_number_of_the_split(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"ucf101_rgb_train_split_{number}.txt").write_text(f"v_t{number} 9 0\n")
+        (tmp_path / f"ucf101_rgb_val_split_{number}.txt").write_text(f"v_v{number} 9 1\n")
+    assert labels_of(listed("ucf101", tmp_path), "train") == {"v_t1": 0}
+    assert labels_of(listed("ucf101-2", tmp_path), "val") == {"v_v2": 1}
+    with pytest.raises(DataError, match="no label files of UCF101, split 3"):
+        find_listing("ucf101-3", Root("ucf101", tmp_path, tmp_path, "test"))
+
+
+def test_equal_names_in_two_folders_are_two_clips(tmp_path: Path) -> None:
+    (tmp_path / "train_list.txt").write_text("a/001 9 0\nb/001 9 1\n")
+    (tmp_path / "val_list.txt").write_text("c/001 9 1\n")
+    touch(tmp_path, "frames/a/001/00001.jpg", "frames/b/001/00001.jpg")
+    listing = listed("something-v2", tmp_path)
+    assert where(tmp_path, listing, "train") == {"a__001": "frames/a/001", "b__001": "frames/b/001"}
+    assert where(tmp_path, listing, "val") == {"c__001": None}  # and not another folder's 001
+
+
+def test_labels_of_another_data_set_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("x 9 174\n")
+    (tmp_path / "val.txt").write_text("y 9 1\n")
+    with pytest.raises(DataError, match=r"174 classes, labels 0 to 173; train.txt, val.txt have 175 classes"):
+        listed("something-v1", tmp_path)
+
+
+def test_a_folder_without_label_files_says_which_are_known(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no label files of UCF101, split 1 in .*classInd.txt with trainlist0N.txt"):
+        listed("ucf101", tmp_path)
+
+
+def test_of_several_places_the_fitting_one_is_taken(tmp_path: Path) -> None:
+    kinetics_csv(
+        tmp_path / "k.csv",
+        [("a", "aaaaaaaaaa1", 0, "train"), ("a", "aaaaaaaaaa2", 0, "train"), ("b", "aaaaaaaaaa3", 0, "val")],
+    )
+    one, two, three = (f"aaaaaaaaaa{i}_000000_000010.mp4" for i in (1, 2, 3))
+    touch(tmp_path, f"old/a/{one}", f"train/a/{one}", f"train/a/{two}", f"train/b/{two}", f"val/a/{three}")
+    listing = listed("kinetics400", tmp_path)
+    placed, _ = place(tmp_path, listing)
+    assert [(one.path, one.places, one.disagreement) for one in placed["train"]] == [
+        (f"train/a/{one}", 2, ""),
+        (f"train/a/{two}", 2, ""),
+    ]
+    assert placed["val"][0].disagreement == "aaaaaaaaaa3_000000_000010: in the folder of 'a', labelled 1"
+
+
+def test_links_are_followed_once_and_cycles_end(tmp_path: Path) -> None:
+    something_v1_labels(tmp_path / "labels", {"1": "A"}, {"2": "A"}, ["A"])
+    touch(tmp_path, "elsewhere/1/00001.jpg", "elsewhere/2.webm")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "frames").symlink_to(tmp_path / "elsewhere")
+    (root / "again").symlink_to(tmp_path / "elsewhere")
+    (root / "loop").symlink_to(root)
+    listing = listed("something-v1", root, tmp_path / "labels")
+    placed, denied = place(root, listing)
+    assert [(one.path, one.places) for split in placed.values() for one in split] == [
+        ("again/1", 1),
+        ("again/2.webm", 1),
+    ]
+    assert denied == ()

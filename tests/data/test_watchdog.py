@@ -1,0 +1,141 @@
+"""A loader that stalls or loses a process fails with an error that names the clip, instead of hanging."""
+
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from benchmark.data.datasets import open_split
+from benchmark.data.loader import ClipDataset, make_loader
+from benchmark.data.motionpairs import Setting
+from benchmark.data.watchdog import LoaderError, WatchedLoader, reading
+from benchmark.spec.config import DataConfig, EvalConfig
+
+
+class Numbers(Dataset[torch.Tensor]):
+    """The numbers from 0 to 7; what is to happen at 5 is given."""
+
+    def __init__(self, at_five: str = "") -> None:
+        self.at_five = at_five
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        with reading(index):
+            if index == 5 and self.at_five == "sleep":
+                time.sleep(600)
+            if index == 5 and self.at_five == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if index == 5 and self.at_five == "raise":
+                raise RuntimeError("five")
+        return torch.tensor(index)
+
+
+def _loader(at_five: str, workers: int, seconds: float | None = None) -> WatchedLoader[torch.Tensor]:
+    return WatchedLoader(Numbers(at_five), lambda place: f"clip {place}.mp4", workers, seconds, batch_size=2)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_those_of_a_data_loader_every_time(workers: int) -> None:
+    loader = _loader("", workers)
+    assert len(loader) == 4
+    for _ in range(2):
+        assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stalled_loader_dumps_stacks_and_fails_with_the_clip(workers: int, capfd: pytest.CaptureFixture[str]) -> None:
+    batches, start = iter(_loader("sleep", workers, 1.0)), time.monotonic()
+    assert [next(batches).tolist() for _ in range(2)] == [[0, 1], [2, 3]]
+    with pytest.raises(LoaderError, match=r"no batch for 1 s\. Being read: clip 5\.mp4 for \d s.*BENCHMARK_STALL_SEC"):
+        next(batches)
+    assert time.monotonic() - start < 15
+    log = capfd.readouterr().err
+    assert log.count("clip 5.mp4") == 1
+    assert re.search(r"test_watchdog\.py\", line \d+ in __getitem__", log)
+    assert f"stacks of process {os.getpid()}" in log
+    assert log.count("stacks of loader process") == workers
+    deadline = time.monotonic() + 5
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not multiprocessing.active_children()
+
+
+def test_time_between_batches_does_not_count() -> None:
+    for number, _ in enumerate(_loader("", 0, 0.5)):
+        time.sleep(1.0 if number == 1 else 0)
+    for number, _ in enumerate(_loader("", 1, 3.0)):
+        time.sleep(4.0 if number == 1 else 0)
+
+
+def test_a_killed_worker_fails_at_once_with_its_clip() -> None:
+    start = time.monotonic()
+    with pytest.raises(LoaderError, match=r"(Killed|exited unexpectedly)\. Being read: clip 5\.mp4 for"):
+        list(_loader("die", 2))
+    assert time.monotonic() - start < 20  # and not after the 600 seconds of a stall
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_errors_of_the_data_set_stay_what_they_are(workers: int) -> None:
+    with pytest.raises(RuntimeError, match="five") as raised:
+        list(_loader("raise", workers))
+    assert not isinstance(raised.value, LoaderError)
+
+
+def test_a_read_that_cannot_be_interrupted_ends_the_process() -> None:
+    # Signals do not reach a thread that blocks them; so it is with one call of a decoder that never returns.
+    code = """
+        import signal, sys
+        sys.path.insert(0, sys.argv[1])
+        from test_watchdog import _loader
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+        list(_loader("sleep", 0, 0.5))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "clip 5.mp4" in done.stderr
+    assert "cannot be interrupted" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "ten", "nan"])
+def test_an_impossible_limit_is_named(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCHMARK_STALL_SECONDS", text)
+    with pytest.raises(ValueError, match=f"BENCHMARK_STALL_SECONDS={text}"):
+        _loader("", 0)
+
+
+class Slow(ClipDataset):
+    """Clips of which the one at place 2 never arrives."""
+
+    def _train(self, index: int) -> torch.Tensor:
+        if index == 2:
+            time.sleep(600)
+        return super()._train(index)
+
+
+def test_the_loader_of_a_run_names_the_file(small: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCHMARK_STALL_SECONDS", "1")
+    split = open_split(small, "train")
+    dataset = Slow(split, DataConfig(dataset="motionpairs", size=56), EvalConfig(scale=64), 1, 0, "train")
+    with pytest.raises(LoaderError, match=r"clip 000002 \(.*000002\.mp4\)"):
+        list(make_loader(dataset, 2, range(8)))
+
+
+def test_an_error_that_is_no_decode_error_names_the_clip(small: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = open_split(small, "train")
+    dataset = ClipDataset(split, DataConfig(dataset="motionpairs", size=56), EvalConfig(scale=64), 1, 0, "train")
+    monkeypatch.setattr(ClipDataset, "_read", lambda *_: 1 // 0)
+    with pytest.raises(ZeroDivisionError) as raised:
+        dataset[3]
+    assert "clip 000003" in raised.value.__notes__[0]
