@@ -26,8 +26,8 @@ help: ## this list
 
 setup: $(READY) ## make .venv
 
-table-%: $(READY) ## train what is missing, count, render and print a table
-	@$(B) run $*
+table-%: $(READY) ## train what is missing, count, time, render and print a table
+	@$(B) run --time $*
 
 plan-%: $(READY) ## the runs that a table needs, and the time they take
 	@$(B) plan $*

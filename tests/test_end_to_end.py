@@ -125,6 +125,7 @@ base: quiet_r50
 rows:
   - {label: RGB difference, set: {model.representation: rgb_difference}}
   - {label: flow, base: flow_r50}
+  - {label: low flow, base: flow_r50, set: {model.flow: {frames: 1, interval: 4}}}
   - {label: TVNet, set: {model.representation: tvnet}}
   - {label: PA, set: {model.representation: persistent_appearance}}
   - {label: dynamic image, set: {model.representation: dynamic_image}}
@@ -138,6 +139,17 @@ rows:
   - {label: BQN X3D, base: bqn_x3d}
   - {label: TeSNet, base: tesnet}
   - {label: TeSNet flow, base: tesnet, set: {model.modality: flow}}
+  - {label: chain, set: {model.insert: [gc, rnl]}}
+  - {label: NL, set: {model.insert: [nl]}}
+  - {label: gates, set: {model.insert: [se, cbam, cpa]}}
+  - {label: MS, set: {model.depth: 18, model.insert: [motion_squeeze], model.insert_after: [res3]}}
+  - {label: CP, set: {model.depth: 18, model.insert: [correspondence], model.insert_after: [res3]}}
+  - {label: CMR, base: cmr_tim_r50, set: {model.gate: cme, model.insert: [sme], model.insert_after: [first]}}
+  - {label: MEM, base: cmr_tim_r50, set: {model.gate: mem}}
+  - {label: PEM, base: cmr_tim_r50, set: {model.gate: pem}}
+  - {label: MobileNetV2 MS, base: msnet_mobilenet_v2, set: {model.insert: [motion_squeeze],
+     model.insert_after: [stage3], model.motion_squeeze.reduced: null}}
+  - {label: I3D MS, base: msnet_i3d, set: {model.insert: [motion_squeeze], model.insert_after: [mixed_3b]}}
   - {label: two streams, average: [TeSNet, TeSNet flow]}
 """
 
@@ -147,11 +159,11 @@ def test_every_kind_of_network_trains_and_is_counted(tmp_path: Path) -> None:
     spec.write_text(EVERY_KIND)
     done = run("run", str(spec), "--protocol", "smoke", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "15 of 15 runs done" in done.stderr
+    assert "26 of 26 runs done" in done.stderr
     with (tmp_path / "results" / "mine" / "kinds" / "smoke" / "cells.csv").open() as file:
         cells = {(c["label"], c["column"], c["kind"]): c for c in csv.DictReader(file)}
     labels = {label for label, _, _ in cells}
-    assert len(labels) == 16
+    assert len(labels) == 27
     for label in labels:
         assert 0 <= float(cells[label, "top1", "measured"]["value"]) <= 100
         assert float(cells[label, "gmacs", "counted"]["value"]) > 0.5

@@ -8,7 +8,8 @@ import pytest
 from benchmark.plan import PlannedRun, estimate_seconds, make_plan, megapixels, run_key, science, training_key
 from benchmark.spec.config import DataConfig, EvalConfig, RunConfig, TrainConfig
 from benchmark.spec.load import load_table
-from benchmark.spec.models import BqnConfig, LateralConfig, MbpmConfig, TsmResNetConfig
+from benchmark.spec.models import BqnConfig, LateralConfig, TsmResNetConfig
+from benchmark.spec.representations import MbpmConfig
 
 
 def test_a_default_written_out_is_the_same_run() -> None:

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.cli import data, reading, running, visualize
+from benchmark.cli import data, reading, running, timing, visualize
 from benchmark.data.errors import DataError
 from benchmark.launch.rundir import StaleRunError, check_plan
 from benchmark.launch.slurm import ClusterError
 from benchmark.plan import make_plan
-from benchmark.spec.files import protocol_names, table_paths
+from benchmark.spec.architecture import Architecture, load_architecture
+from benchmark.spec.files import architecture_paths, is_architecture, protocol_names, spec_paths
 from benchmark.spec.load import load_table, select
 from benchmark.spec.source import SpecError
 from benchmark.spec.table import Table
@@ -24,12 +25,16 @@ EPILOG = """\
 A table is named by its id (bqn-3b), by its paper (bqn: all its tables) or by the path of a YAML file.
 
 environment:
-  BENCHMARK_RUNS     run directories and counted costs     (default: runs)
+  BENCHMARK_RUNS     run directories, costs and timings    (default: runs)
   BENCHMARK_DATA     data sets                             (default: data)
   BENCHMARK_RESULTS  rendered tables                       (default: results)
   BENCHMARK_TABLES   table specs                           (default: tables)
   BENCHMARK_WEIGHTS  torchvision's ImageNet weights        (default: weights)
 """
+
+
+TRAINING = ("plan", "status", "submit", "time")
+"""Commands that have nothing to do for a table that prints an architecture."""
 
 
 class RequestError(Exception):
@@ -69,7 +74,12 @@ def build_parser() -> argparse.ArgumentParser:
     run = add("run", "train and evaluate what is missing on this machine, then render")
     run.add_argument("--jobs", type=_positive, help="runs side by side (default: one per GPU, else one per core)")
     run.add_argument("--device", type=_device, help="cpu, cuda, ... (default: a GPU if there is one)")
+    run.add_argument("--time", action="store_true", help="then fill the timed columns, as `time` does")
     run.set_defaults(call=running.run)
+    timed = add("time", "time what is missing of the timed columns (latency, throughput) on this machine, then render")
+    timed.add_argument("--again", action="store_true", help="time what has been timed on this device, too")
+    timed.add_argument("--device", type=_device, help="cpu, cuda, ... (default: a GPU if there is one)")
+    timed.set_defaults(call=timing.main)
     submit = add("submit", "send what is missing to a SLURM cluster and return at once")
     submit.add_argument("--cluster", required=True, help="a profile of slurm/clusters/, or the path of one")
     submit.set_defaults(call=running.submit)
@@ -80,6 +90,9 @@ def build_parser() -> argparse.ArgumentParser:
     sets = add("data", "data sets: list, prepare, check, extract optical flow", json=True, tables=False)
     sets.add_argument("action", choices=("list", "prepare", "check", "flow"))
     sets.add_argument("names", nargs="*", metavar="DATASET")
+    sets.add_argument(
+        "--interval", type=_positive, default=1, metavar="N", help="of flow: from each frame to the N-th after it"
+    )
     sets.set_defaults(call=data.main)
     pictures = add("visualize", "pictures of clips, kernels, filters and training curves, PNG and SVG", tables=False)
     visualize.add_arguments(pictures)
@@ -115,16 +128,21 @@ def _seeds(text: str) -> tuple[int, ...]:
     return values
 
 
-def _load(arguments: argparse.Namespace) -> list[Table]:
+def _load(arguments: argparse.Namespace) -> list[Table | Architecture]:
     """The tables asked for; every table's errors are collected before any is reported."""
     everything = arguments.all or (getattr(arguments, "default_all", False) and not arguments.tables)
-    targets = list(table_paths()) if everything else select(arguments.tables)
+    targets = list(spec_paths()) if everything else select(arguments.tables)
     if not targets:
-        raise RequestError(f"name a table, or --all. There are: {', '.join(table_paths())}")
-    tables, problems = [], []
+        raise RequestError(f"name a table, or --all. There are: {', '.join(spec_paths())}")
+    printed = architecture_paths()
+    tables: list[Table | Architecture] = []
+    problems = []
     for target in targets:
         try:
-            tables.append(load_table(target, arguments.protocol, arguments.seeds))
+            if target in printed or is_architecture(Path(target)):
+                tables.append(load_architecture(target))
+            else:
+                tables.append(load_table(target, arguments.protocol, arguments.seeds))
         except SpecError as error:
             problems += error.problems
     if problems:
@@ -138,7 +156,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if hasattr(arguments, "tables"):
-            arguments.loaded = _load(arguments)
+            found = _load(arguments)
+            arguments.order = [table.id for table in found]
+            arguments.loaded = [table for table in found if isinstance(table, Table)]
+            arguments.architectures = [table for table in found if isinstance(table, Architecture)]
+            if arguments.command in TRAINING and not arguments.loaded and not getattr(arguments, "json", False):
+                names = ", ".join(arguments.order)
+                print(f"Nothing to train or time for {names}: `run` compares the printed layers with ours.")
+                return 0
             arguments.plan = make_plan(arguments.loaded)
             check_plan(arguments.plan.runs)
         return int(arguments.call(arguments))

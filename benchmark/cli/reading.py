@@ -10,6 +10,7 @@ from typing import Any
 from benchmark.cli.text import duration, grid
 from benchmark.launch.rundir import RunDir
 from benchmark.plan import Plan, dotted, estimate_seconds, make_plan, megapixels, row_keys, science, training_key
+from benchmark.spec.architecture import Architecture
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.load import load_protocol
 from benchmark.spec.table import Claim, Row, Table
@@ -17,7 +18,10 @@ from benchmark.spec.table import Claim, Row, Table
 
 def list_tables(arguments: argparse.Namespace) -> int:
     """`list`."""
-    entries = []
+    entries = [
+        {"table": table.id, "caption": table.caption, "rows": len(table.layers), "claims": 0, "runs": 0, "done": 0}
+        for table in arguments.architectures
+    ]
     for table in arguments.loaded:
         keys = make_plan([table]).runs
         done = sum(RunDir.of(key).state == "done" for key in keys)
@@ -31,6 +35,7 @@ def list_tables(arguments: argparse.Namespace) -> int:
                 "done": done,
             }
         )
+    entries.sort(key=lambda e: arguments.order.index(e["table"]))
     if arguments.json:
         return _print_json(entries)
     rows = [
@@ -44,7 +49,7 @@ def list_tables(arguments: argparse.Namespace) -> int:
 def show(arguments: argparse.Namespace) -> int:
     """`show`."""
     if arguments.json:
-        return _print_json([table.model_dump(mode="json") for table in arguments.loaded])
+        return _print_json([table.model_dump(mode="json") for table in arguments.loaded + arguments.architectures])
     for table in arguments.loaded:
         print(f"{table.id}: {table.caption}")
         print(
@@ -67,7 +72,24 @@ def show(arguments: argparse.Namespace) -> int:
             print(grid(["id", "comparison", "metric", "in words"], claims))
         notes = [f"{row.label}: {row.note}" for row in table.rows if row.note] + ([table.note] if table.note else [])
         print("".join(f"\nnote: {note}" for note in notes) + "\n")
+    for architecture in arguments.architectures:
+        _show_layers(architecture)
     return 0
+
+
+def _show_layers(table: Architecture) -> None:
+    """The printed layers, one line for all networks where the page has one."""
+    rows = []
+    for layer in table.layers:
+        texts = list(dict.fromkeys(layer.operations.values()))
+        for text in texts:
+            networks = [title for title, other in layer.operations.items() if other == text]
+            shown = "all" if len(texts) == 1 < len(table.networks) else ", ".join(networks)
+            rows.append([layer.label, shown, text, layer.output, layer.at])
+    print(f"{table.id}: {table.caption}\nprinted layers, compared by `run` with our networks at paper scale\n")
+    print(grid(["layer", "network", "operation (printed)", "output (printed)", "our module"], rows))
+    notes = [f"{layer.label}: {layer.note}" for layer in table.layers if layer.note]
+    print("".join(f"\nnote: {note}" for note in [*notes, *([table.note] if table.note else [])]) + "\n")
 
 
 def _comparison(claim: Claim) -> str:

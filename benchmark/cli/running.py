@@ -14,10 +14,12 @@ from benchmark.cli.text import duration
 from benchmark.cost.audit import AuditRow, audit_table, row_configs
 from benchmark.cost.audit_text import audit_markdown
 from benchmark.cost.cache import cached, get
+from benchmark.cost.latency import row_timings, timed_columns
 from benchmark.launch.local import Outcome, last_lines, run_all, slots
 from benchmark.launch.rundir import RunDir, write_atomic
 from benchmark.plan import Plan, megapixels
 from benchmark.report.cells import CountedCost, ReadCost
+from benchmark.spec.architecture import Architecture
 from benchmark.spec.config import RunConfig
 from benchmark.spec.datasets import DATASETS
 from benchmark.spec.table import Table
@@ -27,15 +29,19 @@ def cost(arguments: argparse.Namespace) -> int:
     """`cost`: count what is not counted yet, then print the audit."""
     counted = _count(arguments.loaded)
     if arguments.json:
+        from benchmark.cost.architecture import check_architecture
+
         found = {table.id: [row.as_dict() for row in audit_table(table)] for table in arguments.loaded}
+        found |= {table.id: [c.as_dict() for c in check_architecture(table)] for table in arguments.architectures}
         print(json.dumps(found, indent=1, ensure_ascii=False))
     else:
-        print("\n".join(audit_markdown(table, audit_table(table)) for table in arguments.loaded))
+        print("".join(f"{audit_markdown(table, audit_table(table))}\n" for table in arguments.loaded), end="")
+        render_architectures(arguments.architectures, show=True)
     return 0 if counted else 1
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """`run`: prepare the data, train what is missing, count costs, render, print."""
+    """`run`: prepare the data, train what is missing, count costs, render, print; with --time fill timed columns."""
     made = arguments.plan
     # The longest first, so that no core is left with one of them at the end.
     todo = sorted(
@@ -47,10 +53,17 @@ def run(arguments: argparse.Namespace) -> int:
         _prepare_data(made)
     _count(arguments.loaded)
     outcome = _train(made, todo, arguments.jobs, arguments.device) if todo else Outcome()
-    _render(arguments.loaded, show=True)
+    to_time = [table for table in arguments.loaded if arguments.time and timed_columns(table)]
+    render_tables([table for table in arguments.loaded if table not in to_time], show=True)
+    render_architectures(arguments.architectures, show=True)
     for broken in outcome.failed:
         _say_failed(broken)
-    return 1 if outcome.failed or outcome.elsewhere else 0
+    not_timed = 0
+    if to_time:
+        from benchmark.cli.timing import time_tables
+
+        not_timed = time_tables(to_time, arguments.device)
+    return 1 if not_timed or outcome.failed or outcome.elsewhere else 0
 
 
 def submit(arguments: argparse.Namespace) -> int:
@@ -83,7 +96,8 @@ def submit(arguments: argparse.Namespace) -> int:
 
 def render(arguments: argparse.Namespace) -> int:
     """`render`: tables as the runs are now."""
-    written = _render(arguments.loaded, show=not arguments.json)
+    written = render_tables(arguments.loaded, show=not arguments.json)
+    written |= render_architectures(arguments.architectures, show=not arguments.json)
     if arguments.json:
         print(json.dumps({name: [str(path) for path in paths] for name, paths in written.items()}, indent=1))
     return 0
@@ -91,11 +105,12 @@ def render(arguments: argparse.Namespace) -> int:
 
 def results_folder(table: Table) -> Path:
     """Where a table is rendered: results/<paper>/<number>, and a folder below it for any protocol but `embedded`."""
-    folder = Path(os.environ.get("BENCHMARK_RESULTS") or "results") / table.paper / table.number
+    folder = _folder(table.paper, table.number)
     return folder if table.protocol == "embedded" else folder / table.protocol
 
 
-def _render(tables: list[Table], show: bool) -> dict[str, list[Path]]:
+def render_tables(tables: list[Table], show: bool) -> dict[str, list[Path]]:
+    """Write the tables' folders and return their files by table; `show` prints each table."""
     from benchmark.report.collect import collect
     from benchmark.report.render import render as write
 
@@ -103,7 +118,8 @@ def _render(tables: list[Table], show: bool) -> dict[str, list[Path]]:
     for table in tables:
         folder = results_folder(table)
         audit = audit_table(table)
-        paths = write(table, collect(table), {row.label: _counted(row) for row in audit}, folder)
+        costs = {row.label: _counted(row) for row in audit}
+        paths = write(table, collect(table), costs, folder, timings=row_timings(table))
         if audit:
             write_atomic(folder / "audit.md", audit_markdown(table, audit))
             paths.append(folder / "audit.md")
@@ -113,9 +129,31 @@ def _render(tables: list[Table], show: bool) -> dict[str, list[Path]]:
         if len(audit) < sum(not row.quoted for row in table.rows):
             print(f"Costs are not counted yet: python -m benchmark cost {table.id}", file=sys.stderr)
         if show:
-            print((folder / "table.md").read_text().rstrip() + "\n")
-            print(f"Written to {folder}/: {', '.join(path.name for path in paths)}\n")
+            _show(folder, paths)
     return written
+
+
+def render_architectures(tables: list[Architecture], show: bool) -> dict[str, list[Path]]:
+    """Compare the printed layers with our networks' and write the tables' folders, whatever the protocol."""
+    written = {}
+    for table in tables:
+        from benchmark.cost.architecture import check_architecture
+        from benchmark.report.architecture import render_architecture
+
+        folder = _folder(table.paper, table.number)
+        written[table.id] = render_architecture(table, check_architecture(table), folder)
+        if show:
+            _show(folder, written[table.id])
+    return written
+
+
+def _folder(paper: str, number: str) -> Path:
+    return Path(os.environ.get("BENCHMARK_RESULTS") or "results") / paper / number
+
+
+def _show(folder: Path, paths: list[Path]) -> None:
+    print((folder / "table.md").read_text().rstrip() + "\n")
+    print(f"Written to {folder}/: {', '.join(path.name for path in paths)}\n")
 
 
 def _counted(row: AuditRow) -> CountedCost:
@@ -156,6 +194,7 @@ def _count(tables: list[Table]) -> bool:
 def _prepare_data(made: Plan) -> None:
     from benchmark.cli.data import extract_flow_with_progress, prepare_with_progress
     from benchmark.data.datasets import open_split
+    from benchmark.data.flow import interval_of
 
     configs = [run.config for run in made.runs.values()]
     names = dict.fromkeys(config.data.dataset for config in configs)
@@ -166,8 +205,9 @@ def _prepare_data(made: Plan) -> None:
             prepare_with_progress(name)
         else:
             open_split(name, "train")  # says what to do where it cannot be read
-    for name in dict.fromkeys(config.data.dataset for config in configs if config.modality == "flow"):
-        extract_flow_with_progress(name)
+    with_flow = (config for config in configs if config.modality == "flow")
+    for name, interval in dict.fromkeys((config.data.dataset, interval_of(config.model)) for config in with_flow):
+        extract_flow_with_progress(name, interval)
 
 
 def _train(made: Plan, todo: list[str], jobs: int | None, device: str | None) -> Outcome:

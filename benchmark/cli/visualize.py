@@ -1,4 +1,4 @@
-"""`visualize clip | kernels | filters | enopr | scheduler`: pictures of clips and runs, as PNG and SVG."""
+"""`visualize clip | kernels | filters | attention | ...`: pictures of clips and runs, as PNG and SVG."""
 
 from __future__ import annotations
 
@@ -12,12 +12,26 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """Give the command `visualize` its kinds of pictures, each with its options."""
     kinds = command.add_subparsers(dest="picture", required=True, metavar="WHAT")
 
-    def add(name: str, text: str, run: str, *, needed: bool = False) -> argparse.ArgumentParser:
+    def named(name: str, text: str) -> argparse.ArgumentParser:
         kind = kinds.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        kind.add_argument("--out", type=Path, default=Path("figures"), metavar="FOLDER", help="default: figures")
+        return kind
+
+    def add(name: str, text: str, run: str, *, needed: bool = False) -> argparse.ArgumentParser:
+        kind = named(name, text)
         kind.add_argument(
             "--run", dest="runs", action="extend", nargs="+", metavar="KEY", default=None, required=needed, help=run
         )
-        kind.add_argument("--out", type=Path, default=Path("figures"), metavar="FOLDER", help="default: figures")
+        return kind
+
+    def add_over_a_clip(name: str, text: str, columns: int) -> argparse.ArgumentParser:
+        kind = named(name, text)
+        kind.add_argument("run", metavar="RUN", help="key of a run with such a module")
+        clip = "a video file, or a clip such as motionpairs:val:0 (default: the run's first validation clip)"
+        kind.add_argument("--clip", metavar="VIDEO", default=None, help=clip)
+        kind.add_argument("--place", metavar="PLACE", default=None, help="of the module, such as res3.2")
+        kind.add_argument("--size", type=int, default=None, metavar="PIXELS", help="side of the frames given to it")
+        kind.add_argument("--columns", type=int, default=columns, metavar="N", help=f"at most (default: {columns})")
         return kind
 
     clip = add("clip", "a clip in every representation", "take the weights of its representation from this run")
@@ -30,6 +44,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     kernels.add_argument("--sigma", type=float, default=1.1, metavar="S", help="without a run (default: 1.1)")
     add("filters", "the first layers of backbones", "runs to show, one below the other", needed=True)
     add("enopr", "ENoPR against the recognition loss, epoch by epoch", "runs with a projection loss", needed=True)
+    attention = add_over_a_clip("attention", "the attention of RNL, NL, CPA, GC or CBAM over a clip", 8)
+    attention.add_argument(
+        "--query", type=_point, nargs="+", default=(), metavar="T,Y,X", help="reference points: frame, pixels of it"
+    )
+    add_over_a_clip("displacement", "displacements and confidences of MotionSqueeze over a clip", 6)
     scheduler = add("scheduler", "the scale scheduler's alpha over training", "lay a run's own alpha over the curves")
     scheduler.add_argument(
         "--gamma", type=float, action="append", metavar="G", help="of a curve; with --lam, repeatable"
@@ -46,19 +65,44 @@ def main(arguments: argparse.Namespace) -> int:
     Raises:
         DataError: The request cannot be met; the message says why.
     """
-    draw = {"clip": _clip, "kernels": _kernels, "filters": _filters, "enopr": _enopr, "scheduler": _scheduler}
+    draw = {
+        "clip": _clip,
+        "kernels": _kernels,
+        "filters": _filters,
+        "enopr": _enopr,
+        "attention": _attention,
+        "displacement": _displacement,
+        "scheduler": _scheduler,
+    }
     for path in draw[arguments.picture](arguments):
         print(path)
     return 0
 
 
+def _point(text: str) -> tuple[int, int, int]:
+    """`4,28,30` as (4, 28, 30)."""
+    try:
+        t, y, x = (int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no point T,Y,X, such as 4,28,30") from None
+    return t, y, x
+
+
+def _check_columns(columns: int) -> None:
+    if not 1 <= columns <= 16:
+        raise VisualizeError(f"--columns {columns}: give 1 to 16")
+
+
+def _check_size(size: int) -> None:
+    if not 32 <= size <= 512:
+        raise VisualizeError(f"--size {size}: give 32 to 512")
+
+
 def _clip(arguments: argparse.Namespace) -> list[Path]:
     from benchmark.visualize.clip import draw_clip
 
-    if not 1 <= arguments.columns <= 16:
-        raise VisualizeError(f"--columns {arguments.columns}: give 1 to 16")
-    if not 32 <= arguments.size <= 512:
-        raise VisualizeError(f"--size {arguments.size}: give 32 to 512")
+    _check_columns(arguments.columns)
+    _check_size(arguments.size)
     return draw_clip(
         arguments.video,
         arguments.out,
@@ -88,6 +132,34 @@ def _enopr(arguments: argparse.Namespace) -> list[Path]:
     from benchmark.visualize.enopr import draw_enopr
 
     return draw_enopr(arguments.out, arguments.runs)
+
+
+def _attention(arguments: argparse.Namespace) -> list[Path]:
+    from benchmark.visualize.attention import draw_attention
+
+    _check_columns(arguments.columns)
+    if arguments.size is not None:
+        _check_size(arguments.size)
+    return draw_attention(
+        arguments.out,
+        arguments.run,
+        arguments.clip,
+        arguments.place,
+        arguments.query,
+        arguments.size,
+        arguments.columns,
+    )
+
+
+def _displacement(arguments: argparse.Namespace) -> list[Path]:
+    from benchmark.visualize.displacement import draw_displacement
+
+    _check_columns(arguments.columns)
+    if arguments.size is not None:
+        _check_size(arguments.size)
+    return draw_displacement(
+        arguments.out, arguments.run, arguments.clip, arguments.place, arguments.size, arguments.columns
+    )
 
 
 def _scheduler(arguments: argparse.Namespace) -> list[Path]:

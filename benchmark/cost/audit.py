@@ -16,7 +16,7 @@ from typing import Any, Literal
 from benchmark.cost.cache import cached
 from benchmark.cost.conventions import CONVENTIONS, MATRIX, Convention
 from benchmark.cost.record import GIGA, CostRecord
-from benchmark.spec.columns import COLUMNS, MULTIPLES, Column, printed_value
+from benchmark.spec.columns import COLUMNS, MULTIPLES, Column, multiple_of, printed_value
 from benchmark.spec.config import RunConfig, of_one_view
 from benchmark.spec.table import Reading, Row, Table
 
@@ -122,8 +122,8 @@ def shortened(count: int, unit: float, printed: str) -> How | None:
         unit: What the print is in, for instance 1e9; a multiple in the print itself (`7.13K`) is stronger.
         printed: "65.9", "47.4", "121", "7.13K".
     """
-    if printed[-1] in MULTIPLES:
-        printed, unit = printed[:-1], MULTIPLES[printed[-1]]
+    if multiple := multiple_of(printed):
+        printed, unit = printed[:-1], MULTIPLES[multiple]
     exact, target = Decimal(count) / Decimal(int(unit)), Decimal(printed)
     truncated = exact.quantize(target, ROUND_DOWN) == target
     rounded = exact.quantize(target, ROUND_HALF_UP) == target
@@ -147,6 +147,10 @@ def cost_columns(table: Table) -> list[Column]:
     """The counted columns of a table: GMACs and parameters in any case."""
     keys = dict.fromkeys([*table.columns, "gmacs", "mparams"])
     return [COLUMNS[key] for key in keys if COLUMNS[key].source == "counted"]
+
+
+SCOPES = {"network": "", "representation": "representation", "inserts": "backbone.inserts"}
+"""Scope of a column -> the module that it is the cost of."""
 
 
 def audit_table(table: Table, lookup: Lookup = cached) -> list[AuditRow]:
@@ -202,7 +206,7 @@ def _counted(configs: Iterable[RunConfig | None], lookup: Lookup) -> list[_Netwo
 
 def _total(convention: Convention, column: Column, networks: list[_Network]) -> int:
     """The column's quantity, as a whole number, summed over networks."""
-    within = "representation" if column.scope == "representation" else ""
+    within = SCOPES[column.scope]
     measure = Convention.macs if column.quantity == "macs" else Convention.params
     return sum(
         measure(convention, network.record, within) * (network.views if column.per == "video" else 1)
@@ -251,7 +255,7 @@ def _verdict(
         for total in [_total(candidate, column, several)]
     ]
     _, nearest, nearest_count = min(candidates)
-    multiple = printed[-1] if printed[-1] in MULTIPLES else ""
+    multiple = multiple_of(printed)
     shown = nearest_count * unit / MULTIPLES[multiple or column.unit]
     return Verdict(printed, count / unit, None, nearest, nearest_count, f"{shown:.3f}{multiple}")
 

@@ -14,6 +14,7 @@ PER = {
     ("network", "video"): "all views of a video",
     ("representation", "view"): "of the representation alone, per clip and view",
     ("representation", "video"): "of the representation alone, all views",
+    ("inserts", "view"): "of the inserted modules alone, per clip and view",
 }
 
 

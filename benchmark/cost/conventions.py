@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from benchmark.cost.record import CostRecord, ModuleParameters, OperatorCount
 
-MATRIX = frozenset({"conv", "linear", "addmm", "mm", "bmm", "matmul", "einsum"})
+MATRIX = frozenset(
+    {"conv", "linear", "addmm", "mm", "bmm", "matmul", "einsum", "scaled_dot_product_attention", "local_correlation"}
+)
 
 THOP_MODULES = frozenset(
     {
@@ -92,6 +94,15 @@ def _thop(entry: OperatorCount, linear: int) -> int:
     return 0
 
 
+def _thop_motionsqueeze(entry: OperatorCount) -> int:
+    match entry.operator:
+        case "batch_norm":
+            return 4 * entry.inputs
+        case "local_correlation":
+            return 2 * entry.macs - entry.outputs
+    return entry.macs + entry.biased if entry.operator in MATRIX else 0
+
+
 def _every_module(entry: ModuleParameters) -> bool:
     return True
 
@@ -113,7 +124,8 @@ CONVENTIONS: dict[str, Convention] = {
     for convention in (
         Convention(
             "fvcore",
-            "MACs by fvcore: convolutions and matrix products one per multiplication and addition, biases free; batch"
+            "MACs by fvcore: convolutions and matrix products one per multiplication and addition, biases free; those"
+            " of fused attention and of local correlation, for which fvcore has no rule, as if written out; batch"
             " normalisation 2 per element (evaluation mode), bilinear resize 4 per output element, adaptive average"
             " pooling 1 per input element. Nothing: activations, additions, means, softmax, max-pooling. All"
             " parameters.",
@@ -146,6 +158,15 @@ CONVENTIONS: dict[str, Convention] = {
             " (thop 0.0.31.post2005241907, May 2020.)",
             lambda entry: _thop(entry, linear=1),
             _thop_modules,
+        ),
+        Convention(
+            "thop_motionsqueeze",
+            "As MotionSqueeze's authors count, with the thop that their code comes with: convolutions one per MAC and"
+            " per biased output, the classifier (a convolution there) alike; batch normalisation 4 per element; local"
+            " correlation 2 C - 1 per score, products of CP's matching one per MAC, both added by hand. Nothing: the"
+            " normalisation of features, the Gaussian mask, softmax, activations, pooling. All parameters.",
+            _thop_motionsqueeze,
+            _every_module,
         ),
         Convention(
             "thop_2001",

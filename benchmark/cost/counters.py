@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 
 from benchmark.cost.record import CostRecord, ModuleParameters, OperatorCount, UncountedOperator
 from benchmark.cost.tracing import TraceConvolutionShapes
@@ -34,7 +34,7 @@ ARITHMETIC = frozenset({
     "addcmul", "addcmul_", "amax", "amin", "avg_pool1d", "avg_pool2d", "avg_pool3d", "clamp_min", "cosine_similarity",
     "cumsum", "div", "div_", "exp", "gelu", "gru", "hardsigmoid", "hardswish", "hardtanh_", "leaky_relu", "log",
     "log_softmax", "lstm", "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "mean", "minimum", "mul", "mul_",
-    "neg", "norm", "pow", "prod", "reciprocal", "relu", "relu_", "rsqrt", "rsub", "scaled_dot_product_attention",
+    "neg", "norm", "pow", "prod", "reciprocal", "relu", "relu_", "rsqrt", "rsub",
     "sigmoid", "sigmoid_", "silu", "silu_", "softmax", "softplus", "sqrt", "square", "std", "sub", "sub_", "sum",
     "tanh", "upsample_bicubic2d", "upsample_linear1d", "upsample_trilinear3d", "var", "where",
 })
@@ -42,7 +42,7 @@ MOVEMENT = frozenset({
     "alias", "clone", "dropout_", "empty_like", "expand_as", "feature_dropout", "fill_", "flip", "index_select",
     "le", "lift_fresh", "lt", "movedim", "ne", "new_zeros", "numel", "numpy_T", "ones_like", "pad", "pixel_shuffle",
     "reflection_pad1d", "reflection_pad2d", "repeat", "repeat_interleave", "replication_pad2d", "replication_pad3d",
-    "reshape_as", "swapaxes", "tile", "unflatten", "unfold", "view_as", "zero_",
+    "reshape_as", "swapaxes", "tile", "topk", "unflatten", "unfold", "view_as", "zero_",
 })
 # fmt: on
 
@@ -126,7 +126,7 @@ class _Analysis(FlopCountAnalysis):
 
 
 def _noting(kind: str, handle: Handle) -> Handle:
-    name = kind.removeprefix("aten::")
+    name = kind.rpartition("::")[2]
 
     def note(inputs: list[Any], outputs: list[Any]) -> Counter[tuple[str, str]]:
         macs = handle(inputs, outputs)
@@ -167,6 +167,30 @@ def _is_feature_map(value: Any) -> bool:
     return bool(value.type().sizes()) and value.type().scalarType() in ("Float", "Double", "Half", "BFloat16")
 
 
+def _attention_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """Of fused attention, the two matrix products: every query with every key, and the weights with the values."""
+    (*batch, queries, width), keys, values = (value.type().sizes() for value in inputs[:3])
+    return int(prod(batch) * queries * keys[-2] * (width + values[-1]))
+
+
+def _correlation_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """Of (N, C, H, W) and its scores at P^2 displacements: C each, also for displacements that leave the map."""
+    return int(inputs[0].type().sizes()[1] * _elements(outputs[0]))
+
+
+OWN_HANDLES: dict[str, Handle] = {
+    "aten::scaled_dot_product_attention": _attention_macs,
+    "benchmark::local_correlation": _correlation_macs,
+}
+"""Operators that fvcore has no rule for, and that are matrix products in all but name."""
+
+
+@register_flop_formula(torch.ops.benchmark.local_correlation)
+def _correlation_flops(a_shape: Any, b_shape: Any, *args: Any, out_shape: Any, **kwargs: Any) -> int:
+    """For torch's counter: two per MAC."""
+    return int(2 * a_shape[1] * prod(out_shape))
+
+
 def _elements(value: Any) -> int:
     return prod(value.type().sizes()) if value.isCompleteTensor() else 0
 
@@ -180,6 +204,7 @@ def _positions(value: Any) -> int:
 def _count_with_fvcore(network: nn.Module, x: Tensor) -> _Counted:
     analysis = _Analysis(network, x)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+    analysis.set_op_handle(**OWN_HANDLES)
     FlopCountAnalysis.set_op_handle(analysis, **{f"aten::{name}": _uncounted_handle(name) for name in ARITHMETIC})
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -10,8 +10,8 @@ import pydantic
 from pydantic import Field, field_validator
 
 from benchmark.spec.files import REPOSITORY, shown
-from benchmark.spec.models import Strict
 from benchmark.spec.overrides import problem_text
+from benchmark.spec.representations import Strict
 from benchmark.spec.source import Problem, SpecError, did_you_mean, read_yaml
 
 

@@ -19,6 +19,7 @@ MODELS: dict[str, Callable[[Any, DataConfig], nn.Module]] = {
     "tsm_resnet": SinglePath,
     "mobilenet_v2": SinglePath,
     "x3d": SinglePath,
+    "i3d": SinglePath,
     "vit": SinglePath,
     "inception_resnet_v2": SinglePath,
     "tesnet": TesNet,

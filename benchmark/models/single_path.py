@@ -15,11 +15,13 @@ from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
+from benchmark.models.backbones.i3d import I3d
 from benchmark.models.backbones.inception_resnet_v2 import InceptionResNetV2
 from benchmark.models.backbones.mobilenet_v2 import MobileNetV2
 from benchmark.models.backbones.resnet import ResNet
 from benchmark.models.backbones.vit import Vit
 from benchmark.models.backbones.x3d import X3d
+from benchmark.models.inserts import branch_inserter, inserter
 from benchmark.models.representations.build import build_representation
 from benchmark.spec.config import DataConfig
 
@@ -45,7 +47,15 @@ class Backbone(Protocol):
 
 
 def _resnet(config: Any, data: DataConfig) -> nn.Module:
-    return ResNet(config.depth, config.width, config.temporal_shift, config.pretrained, config.input_channels)
+    return ResNet(
+        config.depth,
+        config.width,
+        config.temporal_shift,
+        config.pretrained,
+        config.input_channels,
+        inserter(config),
+        branch_inserter(config),
+    )
 
 
 def _x3d(config: Any, data: DataConfig) -> nn.Module:
@@ -53,7 +63,18 @@ def _x3d(config: Any, data: DataConfig) -> nn.Module:
 
 
 def _mobilenet_v2(config: Any, data: DataConfig) -> nn.Module:
-    return MobileNetV2(config.width, config.temporal_shift, config.pretrained, config.input_channels)
+    return MobileNetV2(
+        config.width,
+        config.temporal_shift,
+        config.pretrained,
+        config.input_channels,
+        config.stem_kernel,
+        inserter(config),
+    )
+
+
+def _i3d(config: Any, data: DataConfig) -> nn.Module:
+    return I3d(config.width, config.input_channels, inserter(config))
 
 
 def _vit(config: Any, data: DataConfig) -> nn.Module:
@@ -76,6 +97,7 @@ BACKBONES: dict[str, Callable[[Any, DataConfig], nn.Module]] = {
     "tsm_resnet": _resnet,
     "mobilenet_v2": _mobilenet_v2,
     "x3d": _x3d,
+    "i3d": _i3d,
     "vit": _vit,
     "inception_resnet_v2": _inception_resnet_v2,
 }

@@ -1,6 +1,6 @@
 """Cells: one value of one row and column, where it came from, and how it reads in a table.
 
-A column has up to two cells per row: the printed one, and ours (measured, counted or read off the config).
+A column has up to two cells per row: the printed one, and ours (measured, counted, timed or read off the config).
 """
 
 from __future__ import annotations
@@ -9,17 +9,20 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
-from benchmark.spec.columns import COLUMNS, MULTIPLES, Column
+from benchmark.cost.latency import RowTimings, Timed
+from benchmark.spec.columns import COLUMNS, MULTIPLES, Column, multiple_of
 from benchmark.spec.table import Row, Table
 
 State = Literal["done", "running", "queued", "failed", "interrupted", "pending"]
-Kind = Literal["printed", "measured", "counted", "config", "quoted", "missing"]
+Kind = Literal["printed", "measured", "counted", "config", "timed", "quoted", "missing"]
 ALWAYS_COUNTED = ("gmacs", "mparams")
 """Counted in any case, and shown unless the paper prints a cost of another kind."""
+NO_TIMINGS: RowTimings = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ class CountedCost:
 class Cell:
     """One value: `n` of `wanted` seeds make up a measured one, `values` are theirs; `text` overrides the digits.
 
-    `multiple`: K, M or G, where the value is shown in another than the column's.
+    `multiple`: K, M or G, where the value is shown in another than the column's. `timed`: of a timed one, the device,
+    the spread of its `n` passes and the rest; its value is their median.
     """
 
     row: str
@@ -95,9 +99,13 @@ class Cell:
     text: str = ""
     note: str = ""
     multiple: str = ""
+    timed: Timed | None = None
 
     def display(self) -> str:
-        """As shown in a table: `51.4 ± 0.3 (3)`, `51.4` for one seed, `51.5 ± 0.2 (2/3)`, `…` running, `–` missing."""
+        """As shown in a table: `51.4 ± 0.3 (3)`, `51.4` for one seed, `51.5 ± 0.2 (2/3)`, `…` running, `–` missing.
+
+        A timed one is the median and the slow end, `12.3 (p90 12.9)` of a time and `81.2 (p10 79.0)` of a rate.
+        """
         if self.value is None:
             return {"running": "…", "pending": "–", "done": "–"}.get(self.state or "pending", str(self.state))
         if self.text:
@@ -107,6 +115,9 @@ class Cell:
             scale = MULTIPLES[self.multiple] / MULTIPLES[self.unit]
             return f"{_significant(self.value / scale, decimals)}{self.multiple}"
         shown = f"{self.value:.{decimals}f}"
+        if self.timed:
+            slow = ("p90", self.timed.p90) if COLUMNS[self.column].better == "lower" else ("p10", self.timed.p10)
+            return f"{shown} ({slow[0]} {slow[1]:.{decimals}f})"
         if self.kind != "measured":
             return shown
         if self.sd is not None:
@@ -123,7 +134,9 @@ def shown_columns(table: Table) -> tuple[Column, ...]:
     return tuple(COLUMNS[key] for key in table.columns + extra)
 
 
-def build_cells(table: Table, runs: RowRuns, costs: Mapping[str, CountedCost]) -> list[Cell]:
+def build_cells(
+    table: Table, runs: RowRuns, costs: Mapping[str, CountedCost], timings: RowTimings = NO_TIMINGS
+) -> list[Cell]:
     """Every cell of the table, row by row, at whatever stage its runs are. `runs` may hold fused rows already."""
     from benchmark.report.fuse import with_fused  # it needs this module's classes
 
@@ -135,7 +148,8 @@ def build_cells(table: Table, runs: RowRuns, costs: Mapping[str, CountedCost]) -
         for column in columns:
             cells.append(_printed(row, column))
             if not row.quoted:
-                cells.append(_ours(table, row, column, complete[row.label], costs.get(row.label)))
+                timed = timings.get(row.label, {}).get(column.key)
+                cells.append(_ours(table, row, column, complete[row.label], costs.get(row.label), timed))
     return cells
 
 
@@ -166,17 +180,35 @@ def _printed(row: Row, column: Column) -> Cell:
     )
 
 
-def _ours(table: Table, row: Row, column: Column, results: Sequence[SeedResult], cost: CountedCost | None) -> Cell:
+def _ours(
+    table: Table,
+    row: Row,
+    column: Column,
+    results: Sequence[SeedResult],
+    cost: CountedCost | None,
+    timed: Timed | None,
+) -> Cell:
     if column.source == "measured" and column.dataset:
         return Cell(row.label, column.key, "missing", unit=column.unit)
     if column.source == "measured":
         return _measured(table, row, column, results)
+    if column.source == "timed":
+        return _timed(row, column, timed)
     kind: Kind = "counted" if column.source == "counted" else "config"
     value = (cost.values.get(column.key) if cost else None) if kind == "counted" else config_value(row, column)
-    printed = row.printed_text.get(column.key, "")
-    multiple = printed[-1] if printed[-1:] in MULTIPLES else ""
+    multiple = multiple_of(row.printed_text.get(column.key, ""))
     return Cell(
         row.label, column.key, kind if value is not None else "missing", value, unit=column.unit, multiple=multiple
+    )
+
+
+def _timed(row: Row, column: Column, timed: Timed | None) -> Cell:
+    if timed is None:
+        return Cell(row.label, column.key, "missing", unit=column.unit)
+    sample = timed.sample
+    beside = f"timed while other programs took {sample.load:.1f} cores" if sample.crowded else ""
+    return Cell(
+        row.label, column.key, "timed", timed.value, n=sample.passes, unit=column.unit, note=beside, timed=timed
     )
 
 

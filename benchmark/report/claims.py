@@ -12,6 +12,9 @@ set (clips):
   than that is excluded. Contradicted: otherwise, where a loss is shown as above.
 * Not resolved: neither. With one seed per row no interval exists; the difference and the clips' own p are still given.
 
+A timed claim is judged between our own rows on one device, never against a print. Supported: every larger row's tenth
+percentile lies above the smaller one's ninetieth. Contradicted: one pair lies as far the other way. Else not resolved.
+
 Counted and config columns are exact, and so are their verdicts.
 """
 
@@ -23,7 +26,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from benchmark.report.cells import CountedCost, config_value
+from benchmark.cost.latency import RowTimings, Timed
+from benchmark.report.cells import NO_TIMINGS, CountedCost, config_value
 from benchmark.report.compare import Comparison, Contrast
 from benchmark.report.layout import dataset_title, flat
 from benchmark.report.stats import binomial_se, holm, seeds_needed, t_quantile
@@ -63,7 +67,13 @@ class Judgement:
     printed: PrintedCheck | None = None
 
 
-def judge(claim: Claim, table: Table, comparison: Comparison, costs: Mapping[str, CountedCost]) -> Judgement:
+def judge(
+    claim: Claim,
+    table: Table,
+    comparison: Comparison,
+    costs: Mapping[str, CountedCost],
+    timings: RowTimings = NO_TIMINGS,
+) -> Judgement:
     """The verdict on one claim at whatever stage the runs are."""
     column = COLUMNS[claim.metric]
     printed = check_printed(claim, table)
@@ -73,11 +83,13 @@ def judge(claim: Claim, table: Table, comparison: Comparison, costs: Mapping[str
     if column.dataset:
         reason = f"printed only: no run is on {dataset_title(column.dataset)}"
         return Judgement(claim, "not resolved", reason, printed=printed)
-    if column.source != "measured":
+    if column.source in ("counted", "config"):
         return _judge_exact(claim, column, table, costs, printed)
     quoted = [label for label in _labels(claim) if table.row(label).quoted]
     if quoted:
         return Judgement(claim, "not resolved", f"quoted, not measured: {_listed(quoted)}", printed=printed)
+    if column.source == "timed":
+        return _judge_timed(claim, column, timings, printed)
     missing = [label for label in _labels(claim) if not comparison.values(label, column.key)]
     if missing:
         return Judgement(claim, "not resolved", f"not measured yet: {_listed(missing)}", printed=printed)
@@ -99,13 +111,19 @@ def check_printed(claim: Claim, table: Table) -> PrintedCheck | None:
     # One decimal less one decimal leaves binary dust, which would turn a tie into a difference.
     difference = round(printed[better] - printed[worse], 9)
     agrees = difference >= 0 if claim.relation in (">=", "<=") else difference > 0
-    dataset = column.dataset or table.dataset
+    dataset = column.dataset or _printed_on(table, better)
     if column.unit != "%" or dataset not in DATASETS:
         return PrintedCheck(difference, agrees)
     clips = DATASETS[dataset].val_clips
     se = math.hypot(binomial_se(printed[better], clips), binomial_se(printed[worse], clips))
     error = t_quantile(math.inf) * se
     return PrintedCheck(difference, agrees, error, abs(difference) > error)
+
+
+def _printed_on(table: Table, label: str) -> str:
+    """The data set of a row's printed values: its own at paper scale where it has a config."""
+    config = table.row(label).paper_config
+    return config.data.dataset if config is not None else table.dataset
 
 
 def directed_pairs(claim: Claim) -> list[tuple[str, str]]:
@@ -150,6 +168,34 @@ def _judge_exact(
     holds = weakest >= 0 if claim.relation in (">=", "<=") else weakest > 0
     shown = f"counted difference {towards(claim, weakest):+.2f} {column.unit}".rstrip()
     return Judgement(claim, "supported" if holds else "contradicted", shown, printed=printed)
+
+
+def _judge_timed(claim: Claim, column: Column, timings: RowTimings, printed: PrintedCheck | None) -> Judgement:
+    timed = {label: found for label in _labels(claim) if (found := timings.get(label, {}).get(column.key))}
+    absent = [label for label in _labels(claim) if label not in timed]
+    if absent:
+        return Judgement(claim, "not resolved", f"not timed yet: {_listed(absent)}", printed=printed)
+    if len({found.device for found in timed.values()}) > 1:
+        return Judgement(claim, "not resolved", "the rows are timed on different devices", printed=printed)
+    pairs = [(timed[larger], timed[smaller]) for larger, smaller in directed_pairs(claim)]
+    weakest = min(pairs, key=lambda pair: pair[0].value - pair[1].value)
+    verdict: Verdict = "not resolved"
+    if all(_apart(larger, smaller) for larger, smaller in pairs):
+        verdict = "supported"
+    elif any(_apart(smaller, larger) for larger, smaller in pairs):
+        verdict = "contradicted"
+    difference = towards(claim, weakest[0].value - weakest[1].value)
+    reason = f"timed difference {difference:+.{column.decimals}f} {column.unit} on {weakest[0].device.short}"
+    if verdict == "not resolved":
+        reason += "; the passes' p10 to p90 overlap"
+    if any(found.sample.crowded for found in timed.values()):
+        reason += "; other programs were running"
+    return Judgement(claim, verdict, reason, printed=printed)
+
+
+def _apart(larger: Timed, smaller: Timed) -> bool:
+    """Whether the bulk of one's passes lies above that of the other's."""
+    return larger.p10 > smaller.p90
 
 
 def _judge_measured(claim: Claim, contrasts: list[Contrast], printed: PrintedCheck | None) -> Judgement:

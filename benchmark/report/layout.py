@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmark.cost.latency import Device
 from benchmark.report.cells import Cell, CountedCost, find_cell, shown_columns
-from benchmark.spec.columns import COLUMNS, MULTIPLES, Column
+from benchmark.spec.columns import COLUMNS, Column, multiple_of
 from benchmark.spec.datasets import DATASETS
 from benchmark.spec.table import Row, Table
 
-OURS = {"measured": "measured", "counted": "counted", "config": "config"}
+OURS = {"measured": "measured", "counted": "counted", "config": "config", "timed": "timed"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def lay_out(table: Table, cells: Sequence[Cell], costs: Mapping[str, CountedCost
     label_columns = max([len(headings), *(len(row.label.split(" | ")) for row in table.rows)])
     headings += [Heading("", numeric=False)] * (label_columns - len(headings))
     for column in columns:
-        headings += [Heading(_title(column), part) for part in _parts(table, column)]
+        headings += [Heading(_title(column), _shown(part, cells)) for part in _parts(table, column)]
     notes: list[str] = []
     lines = []
     for row in table.rows:
@@ -63,7 +64,7 @@ def lay_out(table: Table, cells: Sequence[Cell], costs: Mapping[str, CountedCost
                 notes.append(note)
             numbers.append(notes.index(note) + 1)
         lines.append(Line(tuple(entries), tuple(numbers)))
-    remarks = [*_readings(table, costs), *([pretty(table.note)] if table.note else [])]
+    remarks = [*_readings(table, costs), *_not_timed(table, cells), *([pretty(table.note)] if table.note else [])]
     title = f"{table.id}: {pretty(table.caption)}"
     return Layout(title, _caption(table, cells), tuple(headings), tuple(lines), tuple(notes), tuple(remarks))
 
@@ -101,6 +102,17 @@ def _parts(table: Table, column: Column) -> list[str]:
     return printed + ([] if column.dataset else [OURS[column.source]])
 
 
+def _shown(part: str, cells: Sequence[Cell]) -> str:
+    """A part as its heading: a timed one names the device."""
+    device = _device(cells)
+    return f"timed, {device.short}" if part == OURS["timed"] and device else part
+
+
+def _device(cells: Sequence[Cell]) -> Device | None:
+    """The one device that all timed cells are of; None where nothing is timed."""
+    return next((cell.timed.device for cell in cells if cell.timed), None)
+
+
 def _entries(table: Table, row: Row, column: Column, cells: Sequence[Cell]) -> list[str]:
     printed = find_cell(cells, row.label, column.key, ours=False)
     ours = find_cell(cells, row.label, column.key, ours=True)
@@ -136,13 +148,43 @@ def _readings(table: Table, costs: Mapping[str, CountedCost]) -> list[str]:
     groups: dict[tuple[str, str, str], list[str]] = {}
     for row in table.rows:
         for key, read in (costs[row.label].readings if row.label in costs else {}).items():
-            printed = row.printed_text.get(key, "")
-            multiple = printed[-1] if printed[-1:] in MULTIPLES else ""
+            multiple = multiple_of(row.printed_text.get(key, ""))
             shown = Cell(row.label, key, "counted", read.value, unit=COLUMNS[key].unit, multiple=multiple).display()
             groups.setdefault((COLUMNS[key].title, read.name, read.verdict), []).append(f"{shown} ({flat(row.label)})")
     return [
         f"Printed {title} read as {pretty(name)}: {', '.join(values)}: {pretty(verdict)}."
         for (title, name, verdict), values in groups.items()
+    ]
+
+
+def _not_timed(table: Table, cells: Sequence[Cell]) -> list[str]:
+    """The rows that have a network of their own and a timed column without a value."""
+    labels = [
+        flat(cell.row)
+        for row in table.rows
+        for key in table.columns
+        if COLUMNS[key].source == "timed" and row.paper_config is not None
+        if (cell := find_cell(cells, row.label, key, ours=True)) and cell.value is None
+    ]
+    if not labels:
+        return []
+    device = _device(cells)
+    where = f" on {device.short}" if device else ""
+    return [f"Not timed yet{where}: {'; '.join(dict.fromkeys(labels))} (python -m benchmark time {table.id})."]
+
+
+def _timing(table: Table, cells: Sequence[Cell]) -> list[str]:
+    """What was timed and where, for the caption."""
+    device = _device(cells)
+    if device is None:
+        return []
+    columns = [COLUMNS[key] for key in table.columns if COLUMNS[key].source == "timed"]
+    batches = ", ".join(f"{column.title.lower()} at batch {column.batch}" for column in columns)
+    threads = f", {device.threads} thread{'s'[: device.threads > 1]}" if device.threads else ""
+    return [
+        f"Timed: {batches}, the forward pass alone at paper scale, {device.precision}, on {device.name}{threads};"
+        " the median, and in parentheses where the slowest tenth of the passes begins.",
+        "Printed times are of other hardware and not to be compared with these.",
     ]
 
 
@@ -164,4 +206,5 @@ def _caption(table: Table, cells: Sequence[Cell]) -> str:
         sentences.append("… is running.")
     if any(cell.kind == "counted" for cell in cells):
         sentences.append("GMACs and parameters are counted at paper scale.")
+    sentences += _timing(table, cells)
     return " ".join(sentences)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmark.cost.latency import RowTimings
 from benchmark.launch.rundir import write_atomic
-from benchmark.report.cells import CountedCost, RowRuns, build_cells
+from benchmark.report.cells import NO_TIMINGS, CountedCost, RowRuns, build_cells
 from benchmark.report.claims import judge
 from benchmark.report.compare import Comparison, Contrast
 from benchmark.report.curves import curves
@@ -27,16 +28,17 @@ def render(
     costs: Mapping[str, CountedCost],
     out_dir: Path,
     provenance: Mapping[str, Any] | None = None,
+    timings: RowTimings = NO_TIMINGS,
 ) -> list[Path]:
     """Render the table at whatever stage its runs are, and return the files, seven or nine.
 
     Each file appears whole or not at all, and only where its content changed: the same runs give the same bytes.
     """
     complete = with_fused(table, runs)
-    cells = build_cells(table, complete, costs)
+    cells = build_cells(table, complete, costs, timings)
     comparison = Comparison(table, complete)
     contrasts = baseline_contrasts(table, comparison)
-    judgements = [judge(claim, table, comparison, costs) for claim in table.claims]
+    judgements = [judge(claim, table, comparison, costs, timings) for claim in table.claims]
     layout = lay_out(table, cells, costs)
     first = next((c.column for c in contrasts), None)
     contents: dict[str, str | bytes] = {

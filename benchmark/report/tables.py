@@ -10,16 +10,23 @@ from typing import Any
 
 from benchmark.report.cells import Cell, CountedCost, SeedResult, find_cell, shown_columns
 from benchmark.report.compare import Contrast
+from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table
 
 CELL_FIELDS = (
     *("table", "row", "label", "column", "kind", "value", "sd"),
     *("n", "wanted", "unit", "runs", "values", "note"),
 )
+TIMING_FIELDS = ("device", "threads", "precision", "batch", "p10", "p90", "load", "date", "torch")
+"""Further fields of cells.csv, of tables with timed columns."""
 
 
 def cells_csv(table: Table, cells: Sequence[Cell]) -> str:
-    """One line per cell. `row` counts from 1; `runs` are keys; `values` are seed=value; a missing cell has no value."""
+    """One line per cell. `row` counts from 1; `runs` are keys; `values` are seed=value; a missing cell has no value.
+
+    The value of a timed cell is the median of `n` passes, its percentiles are in the same unit.
+    """
+    with_timings = any(COLUMNS[key].source == "timed" for key in table.columns)
     position = {row.label: i for i, row in enumerate(table.rows, 1)}
     lines = []
     for cell in cells:
@@ -33,15 +40,25 @@ def cells_csv(table: Table, cells: Sequence[Cell]) -> str:
                 "kind": cell.kind,
                 "value": cell.value,
                 "sd": cell.sd,
-                "n": cell.n if cell.wanted else None,
+                "n": cell.n if cell.wanted or cell.timed else None,
                 "wanted": cell.wanted or None,
                 "unit": cell.unit,
                 "runs": " ".join(cell.runs),
                 "values": " ".join(f"{seed}={value!r}" for seed, value in cell.values),
                 "note": "; ".join(part for part in (state, cell.note) if part),
+                **(_timing(cell) if with_timings else {}),
             }
         )
-    return _csv(CELL_FIELDS, lines)
+    return _csv(CELL_FIELDS + (TIMING_FIELDS if with_timings else ()), lines)
+
+
+def _timing(cell: Cell) -> dict[str, Any]:
+    if cell.timed is None:
+        return {}
+    timed, sample = cell.timed, cell.timed.sample
+    device = {"device": timed.device.name, "threads": timed.device.threads, "precision": timed.device.precision}
+    of_sample = {"batch": sample.batch, "load": sample.load, "date": sample.date, "torch": sample.torch}
+    return {**device, **of_sample, "p10": timed.p10, "p90": timed.p90}
 
 
 def table_csv(

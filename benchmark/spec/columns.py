@@ -15,28 +15,31 @@ class Column:
     """A quantity. `source` says where our value comes from; `better` which way an improvement points.
 
     measured: from runs, by the name `metric` in their results. counted: from the cost counters at paper scale. config:
-    read off the resolved config at the dotted `path`.
+    read off the resolved config at the dotted `path`. timed: from forward passes of `batch` clips at paper scale, on
+    whatever device they ran; a printed value is of another device, and the two are never compared.
 
     Attributes:
         unit: Of the value; counted ones are in 1e9 (G) or 1e6 (M), which a printed cell may override ("7.13K").
         dataset: The data set that a measured value is of; "" for the table's own.
         quantity: What is counted.
-        scope: The whole network, or its representation alone (what it adds to the backbone).
+        scope: The whole network, its representation alone (what it adds to the backbone), or the modules inserted.
         per: One view, or all views of a video.
+        batch: Clips of a timed forward pass.
     """
 
     key: str
     title: str
     unit: str
-    source: Literal["measured", "counted", "config"]
+    source: Literal["measured", "counted", "config", "timed"]
     better: Literal["higher", "lower", "neither"]
     decimals: int = 1
     path: str = ""
     metric: str = ""
     dataset: str = ""
     quantity: Literal["macs", "params"] = "macs"
-    scope: Literal["network", "representation"] = "network"
+    scope: Literal["network", "representation", "inserts"] = "network"
     per: Literal["view", "video"] = "view"
+    batch: int = 1
 
     @property
     def base(self) -> str:
@@ -59,9 +62,17 @@ OTHERS = (
     Column(
         "extra_mparams", "Added params", "M", "counted", "lower", decimals=2, quantity="params", scope="representation"
     ),
+    Column("latency_ms", "Latency", "ms", "timed", "lower"),
+    Column("throughput", "Throughput", "videos/s", "timed", "higher", batch=8),
+    Column("speed", "Speed", "videos/s", "timed", "higher"),
+    Column("insert_gmacs", "Module's GMACs", "G", "counted", "lower", decimals=2, scope="inserts"),
+    Column(
+        "insert_mparams", "Module's params", "M", "counted", "lower", decimals=2, quantity="params", scope="inserts"
+    ),
     Column("num_bplc", "# BPLC", "", "config", "neither", decimals=0, path="model.num_bplc"),
     Column("segments", "Segments", "", "config", "neither", decimals=0, path="data.segments"),
     Column("frames", "Frames", "", "config", "neither", decimals=0, path="frames"),
+    Column("total_frames", "Frames", "", "config", "neither", decimals=0, path="total_frames"),
     Column("views", "Views", "", "config", "neither", decimals=0, path="views"),
     Column("pwtp_frames", "T", "", "config", "neither", decimals=0, path="model.dynamic_appearance.frames"),
     Column("pwtp_dims", "D", "", "config", "neither", decimals=0, path="model.dynamic_appearance.dims"),
@@ -98,15 +109,21 @@ COLUMNS: dict[str, Column] = {
 """By key. A measured column also exists for every printed data set: `top1@ucf101`."""
 
 
+def multiple_of(text: str) -> str:
+    """The multiple that a printed number ends in: "K" of "7.13K", "" where there is none."""
+    return text[-1] if text[-1:] in MULTIPLES else ""
+
+
 def printed_value(text: str, column: Column) -> float:
     """The value of a printed cell, in the column's unit: "7.13K" in a column of M is 0.00713.
 
     Raises:
         ValueError: the text is no number, or has a multiple where the column has none.
     """
-    number, multiple = text.strip(), ""
-    if number[-1:] in MULTIPLES:
-        number, multiple = number[:-1], number[-1]
-        if column.unit not in MULTIPLES:
-            raise ValueError(f"'{text}' has a multiple, but {column.key} is not counted in multiples")
-    return float(number) * (MULTIPLES[multiple] / MULTIPLES[column.unit] if multiple else 1)
+    number = text.strip()
+    multiple = multiple_of(number)
+    if not multiple:
+        return float(number)
+    if column.unit not in MULTIPLES:
+        raise ValueError(f"'{text}' has a multiple, but {column.key} is not counted in multiples")
+    return float(number[:-1]) * (MULTIPLES[multiple] / MULTIPLES[column.unit])

@@ -10,8 +10,8 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from benchmark.spec.datasets import DATASETS, known_dataset
-from benchmark.spec.models import SINGLE_PATH, BqnConfig, BqnX3dConfig, ModelConfig, Strict, TesNetConfig, scaled
-from benchmark.spec.representations import Modality
+from benchmark.spec.models import SINGLE_PATH, BqnConfig, BqnX3dConfig, ModelConfig, TesNetConfig
+from benchmark.spec.representations import Modality, Strict, scaled
 
 
 class DataConfig(Strict):
@@ -51,11 +51,12 @@ class TrainConfig(Strict):
     batch_size: int = Field(256, ge=1, description="over all devices")
     lr: float = Field(0.12, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = False
     weight_decay: float = Field(8e-4, ge=0)
     warmup_epochs: float = Field(7, ge=0, description="linear from lr/10")
     schedule: Literal["cosine", "step"] = "cosine"
     milestones: tuple[int, ...] = Field((20, 40), description="epochs at which the step schedule multiplies lr by 0.1")
-    param_groups: Literal["bqn", "tsm", "tsm_flow", "vit", "plain", "slow_classifier"] = Field(
+    param_groups: Literal["bqn", "tsm", "tsm_flow", "msnet", "vit", "plain", "slow_classifier"] = Field(
         "bqn", description="multipliers of lr and weight decay per group of parameters"
     )
     clip_norm: float | None = Field(20.0, gt=0, description="total L2 norm of the gradient (released commands)")
@@ -98,6 +99,11 @@ class RunConfig(Strict):
     def views(self) -> int:
         """Views of a video whose predictions are averaged."""
         return self.eval.clips * self.eval.crops
+
+    @property
+    def total_frames(self) -> int:
+        """Frames of all views; crops of a clip are counted apart, as the thesis does."""
+        return self.frames * self.views
 
     @property
     def representation(self) -> str:

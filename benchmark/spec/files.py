@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import pydantic
 
-from benchmark.spec.models import Strict
 from benchmark.spec.overrides import keys_below, problem_text
+from benchmark.spec.representations import Strict
 from benchmark.spec.source import Located, Problem
-from benchmark.spec.table import Claim, CostReading, RowSpec
 
 Model = TypeVar("Model", bound=Strict)
 
+ARCHITECTURE = re.compile(rb"^kind: *architecture\s*$", re.MULTILINE)
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -24,14 +24,31 @@ def tables_root() -> Path:
     return Path(os.environ.get("BENCHMARK_TABLES") or REPOSITORY / "tables")
 
 
-def table_paths() -> dict[str, Path]:
+def spec_paths() -> dict[str, Path]:
     """Every table's id and file, in the order of papers and of numbers."""
-    found = {
+    return {
         f"{path.parent.name}-{path.stem}": path
         for path in sorted(tables_root().glob("*/*.yaml"), key=_natural)
         if path.parent.name not in ("bases", "protocols")
     }
-    return found
+
+
+def table_paths() -> dict[str, Path]:
+    """Those of `spec_paths` that hold results."""
+    return {name: path for name, path in spec_paths().items() if not is_architecture(path)}
+
+
+def architecture_paths() -> dict[str, Path]:
+    """Those of `spec_paths` that print an architecture."""
+    return {name: path for name, path in spec_paths().items() if is_architecture(path)}
+
+
+def is_architecture(path: Path) -> bool:
+    """Whether a file says `kind: architecture`. False for one that cannot be read, which its loader will say."""
+    try:
+        return ARCHITECTURE.search(path.read_bytes()) is not None
+    except OSError:
+        return False
 
 
 def protocol_names() -> list[str]:
@@ -88,12 +105,18 @@ def _without(value: Any, paths: set[tuple[str | int, ...]], at: tuple[str | int,
 
 
 def _model_at(cls: type[Strict], path: list[str | int]) -> type[Strict] | None:
-    """The config class of an item such as ('rows', 3) or ('claims', 0)."""
-    kinds: dict[str | int, type[Strict]] = {
-        "rows": RowSpec,
-        "claims": Claim,
-        "reading": CostReading,
-        "reading_of": CostReading,
-    }
-    named = [kinds[part] for part in path if part in kinds]
-    return named[-1] if named and not (path and path[-1] in ("set", "printed")) else None
+    """The config class of an item such as ('rows', 3) or ('claims', 0); None for plain data such as a `set`."""
+    annotation: Any = cls
+    for part in path:
+        model = _model_in(annotation)
+        # An index, or a key of a mapping, is of the kind that the container holds.
+        if model is not None and part in model.model_fields:
+            annotation = model.model_fields[str(part)].annotation
+    return _model_in(annotation)
+
+
+def _model_in(annotation: Any) -> type[Strict] | None:
+    """The config class that an annotation such as `tuple[RowSpec, ...]` or `CostReading | None` names."""
+    if isinstance(annotation, type) and issubclass(annotation, Strict):
+        return annotation
+    return next((model for part in get_args(annotation) if (model := _model_in(part))), None)

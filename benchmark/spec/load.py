@@ -19,7 +19,7 @@ import pydantic
 
 from benchmark.spec.columns import COLUMNS, printed_value
 from benchmark.spec.config import RunConfig
-from benchmark.spec.files import parse_as, protocol_names, shown, table_paths, tables_root
+from benchmark.spec.files import parse_as, protocol_names, shown, spec_paths, tables_root
 from benchmark.spec.include import Entry, Gathered, gather, is_include
 from benchmark.spec.overrides import Layer, Setting, flatten, resolve
 from benchmark.spec.source import Located, Problem, SpecError, did_you_mean, read_yaml
@@ -32,7 +32,7 @@ def select(targets: list[str]) -> list[str]:
     Raises:
         SpecError: a target that is none of these.
     """
-    known = table_paths()
+    known = spec_paths()
     papers = {path.parent.name for path in known.values()}
     chosen: dict[str, None] = {}
     for target in targets:
@@ -60,8 +60,8 @@ def load_protocol(name: str) -> tuple[Protocol, Layer, dict[str, Layer]]:
     protocol, problems = parse_as(Protocol, source, extra={"name": name})
     if protocol is None or problems:
         raise SpecError(problems)
-    by_model = {name: _layer(source, values, ("models", name)) for name, values in protocol.models.items()}
-    return protocol, _layer(source, protocol.set, ("set",)), by_model
+    by_model = {name: layer_at(source, values, ("models", name)) for name, values in protocol.models.items()}
+    return protocol, layer_at(source, protocol.set, ("set",)), by_model
 
 
 def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, ...] | None = None) -> Table:
@@ -76,7 +76,7 @@ def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, .
         SpecError: with every problem of the table, its bases and the protocol.
     """
     protocol, protocol_layer, for_model = load_protocol(protocol_name)
-    path = table_paths().get(target, Path(target))
+    path = spec_paths().get(target, Path(target))
     problems: list[Problem] = []
     gathered = gather(path, problems)
     if gathered is None:
@@ -87,17 +87,18 @@ def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, .
     for entry in gathered.entries:
         row, home = entry.row, entry.source
         at = ("rows", entry.index, "base") if row.base else ("base",)
-        below = _base_layer(row.base or entry.spec.base, home, at, problems)
+        below = base_layer(row.base or entry.spec.base, home, at, problems)
         if below is None:
             continue
-        shared = _layer(home, entry.spec.set, ("set",))
-        if row.base and _network(below) != _network(_base_layer(entry.spec.base, home, ("base",), problems) or {}):
+        shared = layer_at(home, entry.spec.set, ("set",))
+        if row.base and _network(below) != _network(base_layer(entry.spec.base, home, ("base",), problems) or {}):
             shared = {key: value for key, value in shared.items() if not key.startswith("model.")}
         below = below | shared
-        own = _layer(home, row.set, ("rows", entry.index, "set"))
+        own = layer_at(home, row.set, ("rows", entry.index, "set"))
         narrowed = protocol_layer | for_model.get(_network(below | own), {})
         resolver = _RowResolver(
             paper=below | own,
+            counted=layer_at(home, entry.spec.counted, ("counted",)),
             scaled=below | narrowed | own,
             where=(home.file, home.line("rows", entry.index)),
             problems=problems,
@@ -149,7 +150,7 @@ def _readings(entry: Entry, resolver: _RowResolver | None) -> Iterator[tuple[str
         )
         reading, where = next(((r, w) for r, w in choices if r is not None), (None, ()))
         if reading is not None:
-            config = resolver.at_paper_scale(_layer(entry.source, reading.set, where)) if resolver else None
+            config = resolver.at_paper_scale(layer_at(entry.source, reading.set, where)) if resolver else None
             yield key, Reading(convention=reading.convention, set=reading.set, why=reading.why, config=config)
 
 
@@ -158,6 +159,7 @@ class _RowResolver:
     """A row's merged settings; resolving one collects its problems instead of raising."""
 
     paper: Layer
+    counted: Layer
     scaled: Layer
     where: tuple[str, int]
     problems: list[Problem]
@@ -168,7 +170,7 @@ class _RowResolver:
         return _canonical(config) if config else None
 
     def at_paper_scale(self, variant: Layer | None = None) -> RunConfig | None:
-        return self._resolve(self.paper | (variant or {}))
+        return self._resolve(self.paper | self.counted | (variant or {}))
 
     def at_scale(self, protocol: Protocol, protocol_layer: Layer) -> RunConfig | None:
         paper, _ = resolve(self.paper, self.where)
@@ -213,7 +215,7 @@ def _scaled_layer(
     return layer
 
 
-def _base_layer(
+def base_layer(
     name: str, source: Located, at: tuple[str | int, ...], problems: list[Problem], depth: int = 0
 ) -> Layer | None:
     """The settings of a base and of those that it builds on; None, and a problem, where one is missing."""
@@ -227,8 +229,8 @@ def _base_layer(
     found = read_yaml(path, shown(path))
     values = dict(found.data)
     parent = values.pop("base", None)
-    below = _base_layer(str(parent), found, ("base",), problems, depth + 1) if parent else {}
-    own = _layer(found, values, ())
+    below = base_layer(str(parent), found, ("base",), problems, depth + 1) if parent else {}
+    own = layer_at(found, values, ())
     if below is not None and "model.name" in own and _network(own) != _network(below):
         below = {key: value for key, value in below.items() if not key.startswith("model.")}
     return None if below is None else below | own
@@ -239,7 +241,9 @@ def _network(layer: Layer) -> str:
     return str(layer["model.name"].value) if "model.name" in layer else "bqn"
 
 
-def _layer(source: Located, values: dict[str, Any], at: tuple[str | int, ...]) -> Layer:
+def layer_at(source: Located, values: dict[str, Any], at: tuple[str | int, ...]) -> Layer:
+    """The settings `values`, which a file has at the place `at`, each with its line."""
+
     def line_of(dotted: str) -> int:
         """`a.b.c` may be written as one key, as nested keys, or as a mix."""
         if (*at, dotted) in source.lines:
@@ -247,6 +251,24 @@ def _layer(source: Located, values: dict[str, Any], at: tuple[str | int, ...]) -
         return source.line(*at, *dotted.split("."))
 
     return flatten(values, source.file, line_of)
+
+
+def misplaced(paper: str, number: str, source: Located, path: Path) -> Iterator[Problem]:
+    """What is wrong with where a table's file lies and how it is named; one of the user's own has an id of its own."""
+
+    def problem(message: str, key: str) -> Problem:
+        return Problem(source.file, source.line(key), message)
+
+    if Path(source.file).stem != number:
+        name = Path(source.file).name
+        yield problem(f"table '{number}' is in a file named '{name}': write `table: {path.stem}`", "table")
+    home = spec_paths().get(f"{paper}-{number}")
+    if path.resolve().is_relative_to(tables_root().resolve()):
+        if path.parent.name != paper:
+            yield problem(f"a table of '{paper}' is in the folder '{path.parent.name}'", "paper")
+    elif home is not None:
+        taken = f"'{paper}-{number}' is {shown(home)}"
+        yield problem(f"{taken}; give a table of your own another `paper` or `table`", "paper")
 
 
 def _cross_checks(gathered: Gathered, path: Path) -> Iterator[Problem]:
@@ -259,15 +281,7 @@ def _cross_checks(gathered: Gathered, path: Path) -> Iterator[Problem]:
     entries = gathered.entries
     labels = [entry.row.label for entry in entries]
     expected = f"{spec.paper}-{spec.table}"
-    if Path(source.file).stem != spec.table:
-        name = Path(source.file).name
-        yield problem(f"table '{spec.table}' is in a file named '{name}': write `table: {path.stem}`", "table")
-    home = table_paths().get(expected)
-    if path.resolve().is_relative_to(tables_root().resolve()):
-        if path.parent.name != spec.paper:
-            yield problem(f"a table of '{spec.paper}' is in the folder '{path.parent.name}'", "paper")
-    elif home is not None:
-        yield problem(f"'{expected}' is {shown(home)}; give a table of your own another `paper` or `table`", "paper")
+    yield from misplaced(spec.paper, spec.table, source, path)
     parts = spec.label.count(" | ")
     for i, entry in enumerate(entries):
         row, at = entry.row, ("rows", entry.written)

@@ -12,9 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from benchmark.spec.custom import check_options, digest
+from benchmark.spec.modules import CmeConfig, GateConfig, InsertFields, block_places, named_places
 from benchmark.spec.representations import Activation, MbpmConfig, Modality, RepresentationFields, Strict, scaled
-
-__all__ = ["MbpmConfig", "Strict", "scaled"]
 
 Stage = Literal["res2", "res3", "res4", "res5"]
 STAGES: tuple[Stage, ...] = ("res2", "res3", "res4", "res5")
@@ -43,19 +42,59 @@ class _ResNetFamily(_Scalable):
     pretrained: Literal["imagenet"] | None = None
 
 
-class TsmResNetConfig(_ResNetFamily, RepresentationFields):
+class TsmResNetConfig(_ResNetFamily, RepresentationFields, InsertFields):
     """One pathway: a representation of the clip, then TSM-ResNet with average consensus over the segments."""
 
     name: Literal["tsm_resnet"] = "tsm_resnet"
+    tim: bool = Field(False, description="TEINet's temporal interaction in every residual branch, in place of TSM")
+    gate: Literal["none", "cme", "mem", "pem"] = Field("none", description="channel gate before a residual branch")
+    gate_in: Literal["all", "first"] = Field("all", description="blocks with the gate: all, or the first of each stage")
+    cme: CmeConfig = CmeConfig()
+    mem: GateConfig = GateConfig()
+    pem: GateConfig = GateConfig()
+
+    def places(self) -> dict[str, tuple[str, ...]]:
+        """A residual block such as `res3.0`; `res3`, its last; `first` and `all`, several."""
+        return block_places(dict(zip(STAGES, BLOCKS_PER_STAGE[self.depth], strict=True)))
+
+    @model_validator(mode="after")
+    def _branches(self) -> TsmResNetConfig:
+        if self.tim and self.temporal_shift:
+            raise ValueError("tim stands in place of the shift: set temporal_shift to false")
+        if self.gate == "none" and self.gate_in != "all":
+            raise ValueError("gate_in is set, but gate is 'none'")
+        for name, default in (("cme", CmeConfig()), ("mem", GateConfig()), ("pem", GateConfig())):
+            if name != self.gate and getattr(self, name) != default:
+                raise ValueError(f"'{name}' is set, but gate is '{self.gate}'")
+        return self
 
 
-class MobileNetV2Config(_Scalable, RepresentationFields):
+class MobileNetV2Config(_Scalable, RepresentationFields, InsertFields):
     """A representation, then MobileNetV2 with temporal shift and average consensus."""
 
     name: Literal["mobilenet_v2"] = "mobilenet_v2"
     temporal_shift: bool = Field(True, description="TSM in every residual block")
+    stem_kernel: Literal[3, 7] = Field(3, description="side of the first kernel; 7 in MotionSqueeze's Table 10")
     dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
     pretrained: Literal["imagenet"] | None = None
+
+    def places(self) -> dict[str, tuple[str, ...]]:
+        """`stage1` to `stage7`, after the blocks of 16, 24, 32, 64, 96, 160 and 320 channels."""
+        return named_places([f"stage{i}" for i in range(1, 8)])
+
+
+class I3dConfig(_Scalable, RepresentationFields, InsertFields):
+    """A representation, then I3D (inflated Inception-v1) as in MotionSqueeze's Figure 7."""
+
+    name: Literal["i3d"] = "i3d"
+    dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
+    pretrained: None = None
+
+    def places(self) -> dict[str, tuple[str, ...]]:
+        """The second convolution of the stem, and every Inception module."""
+        return named_places(
+            ["conv2c", *(f"mixed_{name}" for name in ("3b", "3c", *(f"4{c}" for c in "bcdef"), "5b", "5c"))]
+        )
 
 
 class X3dConfig(_Scalable, RepresentationFields):
@@ -246,6 +285,7 @@ ModelConfig = Annotated[
     | BqnConfig
     | MobileNetV2Config
     | X3dConfig
+    | I3dConfig
     | BqnX3dConfig
     | VitConfig
     | InceptionResNetV2Config
@@ -254,4 +294,4 @@ ModelConfig = Annotated[
     Field(discriminator="name"),
 ]
 
-SINGLE_PATH = (TsmResNetConfig, MobileNetV2Config, X3dConfig, VitConfig, InceptionResNetV2Config)
+SINGLE_PATH = (TsmResNetConfig, MobileNetV2Config, X3dConfig, I3dConfig, VitConfig, InceptionResNetV2Config)

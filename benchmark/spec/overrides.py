@@ -10,7 +10,8 @@ from typing import Any
 import pydantic
 
 from benchmark.spec.config import RunConfig
-from benchmark.spec.models import ModelConfig, Strict
+from benchmark.spec.models import ModelConfig
+from benchmark.spec.representations import Strict
 from benchmark.spec.source import Problem, did_you_mean
 
 MODELS: dict[str, type[Strict]] = {

@@ -10,10 +10,12 @@ from pydantic import Field, field_validator, model_validator
 from benchmark.spec.columns import COLUMNS, printed_value
 from benchmark.spec.config import RunConfig
 from benchmark.spec.datasets import known_dataset
-from benchmark.spec.models import Strict
+from benchmark.spec.representations import Strict
 from benchmark.spec.source import did_you_mean
 
-Convention = Literal["fvcore", "fvcore_core", "fvcore_2021", "two_per_mac", "thop_2005", "thop_2001"]
+Convention = Literal[
+    "fvcore", "fvcore_core", "fvcore_2021", "two_per_mac", "thop_2005", "thop_2001", "thop_motionsqueeze"
+]
 Relation = Literal[">", ">=", "<", "<=", "best", "monotone"]
 
 
@@ -175,6 +177,9 @@ class TableSpec(Strict):
     columns: tuple[str, ...] = Field(min_length=1, description="the printed columns, in order")
     base: str = Field(description="a file of tables/bases/, without its ending")
     set: dict[str, Any] = Field(default_factory=dict, description="overrides for every row")
+    counted: dict[str, Any] = Field(
+        default_factory=dict, description="overrides for its costs alone, where they are of other views than accuracies"
+    )
     curves: CurvesSpec | None = Field(None, description="draw the rows as curves too")
     baseline: str | None = Field(None, description="label of the row that contrasts are against; default: the first")
     reading: CostReading | None = None

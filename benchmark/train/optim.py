@@ -1,9 +1,9 @@
 """Parameter groups, learning-rate schedules and partial batch normalisation as the papers' released code has them.
 
-SGD with momentum, no Nesterov. Every parameter has a role, and a recipe gives each role multipliers of the learning
-rate and of the weight decay. The BQN paper says only that the classifier's learning rate and weight decay are 5 times
-the base's; its released code multiplies the rate by 5 and the decay by 0, and the rate of the stems by 5 too. That
-code is the `bqn` recipe.
+SGD with momentum, Nesterov's where the recipe says so. Every parameter has a role, and a recipe gives each role
+multipliers of the learning rate and of the weight decay. The BQN paper says only that the classifier's learning rate
+and weight decay are 5 times the base's; its released code multiplies the rate by 5 and the decay by 0, and the rate of
+the stems by 5 too. That code is the `bqn` recipe.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
     "bqn": {**_TSM, "stem_conv": (5, 1), "classifier_weight": (5, 0)},
     "tsm": _TSM,
     "tsm_flow": {**_TSM, "stem_conv": (5, 1)},
+    "msnet": {**_TSM, "classifier_weight": (1, 1), "classifier_bias": (2, 0)},
     "vit": {
         **dict.fromkeys(ROLES, (1, 1)),
         "flow_filters": _FLOW_FILTERS,
@@ -68,8 +69,10 @@ RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
 }
 """Recipe -> role -> (multiplier of the learning rate, multiplier of the weight decay).
 
-`vit` is what the DA paper says of ViT: the rate of PWTP is five times the others'. `slow_classifier` is for batches of
-a few clips: there the classifier overshoots at rates that the other weights need.
+`msnet` is TSM's without the classifier's multipliers, as MotionSqueeze's code comes out: the rule for linear layers
+never meets its classifier, a convolution. `vit` is what the DA paper says of ViT: the rate of PWTP is five times the
+others'. `slow_classifier` is for batches of a few clips: there the classifier overshoots at rates that the other
+weights need.
 """
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
@@ -79,18 +82,18 @@ def parameter_roles(model: nn.Module) -> dict[str, Role]:
     """Role of every trainable parameter, by its name.
 
     The classifier is the module named `fc`; the stem convolution of a pathway is its `conv1`; the stem MBPM is
-    `stem_mbpm`, or the representation (an MBPM inside a lateral connection is an ordinary weight). Other
-    representations' weights and biases have the role of that name.
+    `stem_mbpm`, or the representation. Other representations' weights and biases have the role of that name. What
+    stands in lateral connections, or is inserted into a backbone, has ordinary weights, biases and normalisations.
     """
     roles: dict[str, Role] = {}
     for module_name, module in model.named_modules():
         parts = module_name.split(".")
-        in_laterals = "laterals" in parts
+        joined = bool({"laterals", "inserts", "before"} & set(parts))
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
                 continue
             full = f"{module_name}.{name}" if module_name else name
-            if "fc" in parts:
+            if "fc" in parts and not joined:
                 roles[full] = "classifier_bias" if name == "bias" else "classifier_weight"
             elif isinstance(module, NORMS):
                 roles[full] = "norm"
@@ -102,7 +105,7 @@ def parameter_roles(model: nn.Module) -> dict[str, Role]:
                 roles[full] = "representation"
             elif name == "bias":
                 roles[full] = "bias"
-            elif parts[-1] == "conv1" and not in_laterals and not any(p.startswith("layer") for p in parts):
+            elif parts[-1] == "conv1" and not joined and not any(p.startswith("layer") for p in parts):
                 roles[full] = "stem_conv"
             else:
                 roles[full] = "weight"
@@ -128,7 +131,7 @@ def make_optimizer(model: nn.Module, recipe: TrainConfig) -> torch.optim.SGD:
                 "weight_decay": recipe.weight_decay * decay_multiplier,
             }
         )
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum)
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
 
 
 def lr_at(epoch: float, recipe: TrainConfig) -> float:

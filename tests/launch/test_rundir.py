@@ -37,12 +37,12 @@ def test_preparing_twice_changes_nothing(run: RunDir) -> None:
 def test_a_changed_default_is_refused_with_both_values(run: RunDir) -> None:
     stored = json.loads((run.path / "config.json").read_text())
     stored["train"]["momentum"] = 0.8  # what the default was when this was run
-    stored["train"]["nesterov"] = True  # a setting that no longer exists
+    stored["train"]["lookahead"] = True  # a setting that no longer exists
     write_json(run.path / "config.json", stored)
     with pytest.raises(StaleRunError) as caught:
         check_plan({run.key: PlannedRun(run.key, RunConfig(), "embedded")})
     assert "train.momentum: 0.8 when it was run, 0.9 now" in str(caught.value)
-    assert "train.nesterov: removed since" in str(caught.value)
+    assert "train.lookahead: removed since" in str(caught.value)
     assert "Restore the default" in str(caught.value)
 
 

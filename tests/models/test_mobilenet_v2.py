@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -34,9 +35,9 @@ def inverted(model: MobileNetV2) -> list[InvertedResidual]:
 class Classified(nn.Module):
     """The backbone and a classifier, on (1, 8, 3, H, W)."""
 
-    def __init__(self) -> None:
+    def __init__(self, stem_kernel: Literal[3, 7] = 3) -> None:
         super().__init__()
-        self.backbone = MobileNetV2()
+        self.backbone = MobileNetV2(stem_kernel=stem_kernel)
         self.fc = build_classifier(self.backbone.out_channels, 174)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,6 +72,24 @@ def test_cost() -> None:
     assert (by_operator["conv"] + by_operator["linear"]) / 1e9 == pytest.approx(2.398, abs=5e-4)
     assert record.gmacs == pytest.approx(2.505, abs=5e-4)
     assert record.params == 2_223_872 + 1281 * 174  # 2.4468 M
+
+
+@pytest.mark.parametrize(("stem_kernel", "msnet_gmacs"), [(3, 2.611), (7, 2.997)])
+def test_cost_of_either_stem_by_the_counter_of_motionsqueeze(stem_kernel: Literal[3, 7], msnet_gmacs: float) -> None:
+    with torch.device("meta"):
+        network = Classified(stem_kernel)
+    record = count_network(network, (1, 8, 3, 224, 224))
+    by_operator = record.by_operator()
+    # Four operations for an element normalised; a pool is none.
+    normalised = sum(entry.inputs for entry in record.operators if entry.operator == "batch_norm")
+    counted = by_operator["conv"] + by_operator["linear"] + 4 * normalised
+    assert counted / 1e9 == pytest.approx(msnet_gmacs, abs=5e-4)
+    assert record.params == 2_446_766 + 32 * 3 * (stem_kernel**2 - 9)
+
+
+def test_a_stem_of_another_size() -> None:
+    with pytest.raises(ValueError, match="3 or 7, got 5"):
+        MobileNetV2(0.125, stem_kernel=5)  # type: ignore[arg-type]
 
 
 def test_the_ten_blocks_with_a_shortcut_shift() -> None:
@@ -124,8 +143,92 @@ def test_one_stem_convolution() -> None:
     assert [name for name, role in roles.items() if role == "stem_conv"] == ["conv1.weight"]
 
 
+# Stage: its channels and the index of its last block.
+STAGES = {1: (16, 0), 2: (24, 2), 3: (32, 5), 4: (64, 9), 5: (96, 12), 6: (160, 15), 7: (320, 16)}
+
+
+class Affine(nn.Module):
+    """Keeps the map that it is called with and returns another one of its own."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 1)
+        nn.init.constant_(self.conv.weight, 0.5)
+        self.seen: Tensor | None = None
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        assert x.shape[0] % frames == 0
+        self.seen = x
+        return x.roll(frames // 2, 0) * 0.5
+
+
+class TestInserts:
+    def test_asked_in_the_order_of_the_network(self) -> None:
+        asked: list[tuple[str, int]] = []
+        with torch.device("meta"):
+            model = MobileNetV2(insert=lambda place, channels: asked.append((place, channels)))
+        assert asked == [(f"stage{number}", channels) for number, (channels, _) in STAGES.items()]
+        assert not model.inserts
+
+    @torch.no_grad()
+    @pytest.mark.parametrize("number", STAGES)
+    def test_runs_right_after_its_stage(self, number: int) -> None:
+        inserted: list[Affine] = []
+
+        def insert(place: str, channels: int) -> nn.Module | None:
+            if place != f"stage{number}":
+                return None
+            inserted.append(Affine(channels))
+            return inserted[0]
+
+        model = MobileNetV2(0.25, insert=insert).eval()
+        assert list(model.inserts) == [f"stage{number}"]
+        x = torch.randn(8, 3, 64, 64)
+        out = model(x, 4)
+        x = model.relu(model.bn1(model.conv1(x)))
+        for index, layer in enumerate(model.layers):
+            x = layer(x, 4)
+            if index == STAGES[number][1]:
+                assert inserted[0].seen is not None
+                assert torch.equal(x, inserted[0].seen)
+                x = x.roll(2, 0) * 0.5
+        torch.testing.assert_close(out, model.relu(model.bn_last(model.conv_last(x))))
+
+    def test_motionsqueeze_sees_32_channels_at_an_eighth_of_the_side(self) -> None:
+        seen = Affine(32)
+        with torch.device("meta"):
+            model = MobileNetV2(insert=lambda place, _: seen if place == "stage3" else None)
+            model(torch.empty(8, 3, 224, 224), 8)
+        assert seen.seen is not None
+        assert seen.seen.shape == (8, 32, 28, 28)
+
+    def test_backbone_and_insert_keep_their_initialisation(self) -> None:
+        torch.manual_seed(3)
+        plain = MobileNetV2(0.125).state_dict()
+        torch.manual_seed(3)
+        state = MobileNetV2(0.125, insert=lambda place, channels: Affine(channels)).state_dict()
+        assert all(torch.equal(state[key], value) for key, value in plain.items())
+        added = {key for key in state if key not in plain}
+        assert added == {f"inserts.stage{n}.conv.{name}" for n in STAGES for name in ("weight", "bias")}
+        assert all((state[f"inserts.stage{n}.conv.weight"] == 0.5).all() for n in STAGES)
+
+
 class TestPretrained:
     FILE = "mobilenet_v2-b0353104.pth"
+
+    @torch.no_grad()
+    def test_a_stem_of_7_pixels_starts_as_the_same_function(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        torch.save(torchvision_network().state_dict(), tmp_path / self.FILE)
+        monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
+        usual = MobileNetV2(pretrained="imagenet").eval()
+        large = MobileNetV2(pretrained="imagenet", stem_kernel=7, insert=lambda _, channels: Affine(channels)).eval()
+        assert large.conv1.weight.shape == (32, 3, 7, 7)
+        assert int(large.conv1.weight.count_nonzero()) == 32 * 3 * 9
+        assert (large.inserts["stage1"].get_submodule("conv").get_parameter("weight") == 0.5).all()
+        x = torch.randn(2, 3, 64, 64)
+        torch.testing.assert_close(large.conv1(x), usual.conv1(x), rtol=1e-4, atol=1e-5)
 
     def test_weights_folder_comes_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         state = torchvision_network().state_dict()

@@ -20,6 +20,7 @@ from benchmark.spec.models import (
     BqnConfig,
     BqnX3dConfig,
     CustomConfig,
+    I3dConfig,
     InceptionResNetV2Config,
     MobileNetV2Config,
     ModelConfig,
@@ -75,6 +76,27 @@ NETWORKS: dict[str, ModelConfig] = {
     ),
     "tesnet flow": TesNetConfig(width=0.125, modality="flow", frames=5),
     "bqn x3d": BqnX3dConfig(width=0.125, quiet_size=40),
+    **{
+        f"tsm {' '.join(chain)}": TsmResNetConfig(width=0.125, insert=chain)
+        for chain in (("nl",), ("gc", "rnl"), ("se", "cbam", "cpa"))
+    },
+    "tsm ms": TsmResNetConfig(width=0.125, depth=18, insert=("motion_squeeze",), insert_after=("res3",)),
+    "tsm cp": TsmResNetConfig(width=0.125, depth=18, insert=("correspondence",), insert_after=("res3",)),
+    "cmr": TsmResNetConfig(
+        width=0.125, temporal_shift=False, tim=True, gate="cme", insert=("sme",), insert_after=("first",)
+    ),
+    "tim mem": TsmResNetConfig(width=0.125, depth=18, temporal_shift=False, tim=True, gate="mem"),
+    "tim pem": TsmResNetConfig(width=0.125, depth=18, temporal_shift=False, tim=True, gate="pem", gate_in="first"),
+    "mobilenet ms": MobileNetV2Config.model_validate(
+        {
+            "width": 0.125,
+            "stem_kernel": 7,
+            "insert": ("motion_squeeze",),
+            "insert_after": ("stage3",),
+            "motion_squeeze": {"reduced": None},
+        }
+    ),
+    "i3d ms": I3dConfig(width=0.125, insert=("motion_squeeze",), insert_after=("mixed_3b",)),
     "bqn complement": BqnConfig(width=0.125, depth=18, num_bplc=4, quiet_input="complement"),
 }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from torch import Tensor, nn
 
 from benchmark.models.backbones.resnet import ResNet, pooled, scaled_channels
 from benchmark.models.modules.temporal_shift import temporal_shift
@@ -98,3 +99,42 @@ class TestPretrained:
             ResNet(18, pretrained="imagenet")
         for part in (self.FILE, "ResNet18_Weights.IMAGENET1K_V1", str(tmp_path), "BENCHMARK_WEIGHTS"):
             assert part in str(caught.value)
+
+
+def test_what_is_inserted_runs_at_its_place_and_leaves_the_backbone_as_it_was() -> None:
+    seen: list[tuple[str, tuple[int, ...], int]] = []
+
+    class Note(nn.Module):
+        def __init__(self, place: str) -> None:
+            super().__init__()
+            self.place = place
+            self.conv = nn.Conv2d(1, 1, 1)  # takes random numbers, and has weights of its own
+
+        def forward(self, x: Tensor, frames: int) -> Tensor:
+            seen.append((self.place, tuple(x.shape), frames))
+            return x
+
+    def insert(place: str, channels: int) -> nn.Module | None:
+        return Note(f"after {place} of {channels}") if place in ("res3.0", "res5.2") else None
+
+    def before(place: str, channels: int) -> nn.Module | None:
+        return Note(f"before {place} of {channels}") if place.endswith(".0") else None
+
+    torch.manual_seed(0)
+    plain = ResNet(50, 0.125).eval()
+    torch.manual_seed(0)
+    filled = ResNet(50, 0.125, insert=insert, before=before).eval()
+    x = torch.randn(4, 3, 64, 64)
+    torch.testing.assert_close(filled(x, 2), plain(x, 2), rtol=0, atol=0)
+    assert [place for place, _, _ in seen] == [
+        "before res2.0 of 8",
+        "before res3.0 of 32",
+        "after res3.0 of 64",
+        "before res4.0 of 64",
+        "before res5.0 of 128",
+        "after res5.2 of 256",
+    ]
+    assert {frames for _, _, frames in seen} == {2}
+    assert {place: shape for place, shape, _ in seen}["after res3.0 of 64"] == (4, 64, 8, 8)
+    theirs = {name for name, _ in filled.named_parameters()} - {name for name, _ in plain.named_parameters()}
+    assert {name.split(".")[0] for name in theirs if ".before." not in name} == {"inserts"}

@@ -86,8 +86,8 @@ def test_an_unknown_key_names_its_line_and_the_nearest_key(tmp_path: Path) -> No
         ("captio", "capton: x\ncaptio", "t1.yaml:3: unknown key 'capton'. Did you mean 'caption'?"),
         (
             "dataset: something-v1",
-            "dataset: something",
-            "t1.yaml:4: dataset: unknown data set 'something'. Did you mean 'something-v1'?",
+            "dataset: something-1",
+            "t1.yaml:4: dataset: unknown data set 'something-1'. Did you mean 'something-v1'?",
         ),
         ("metric: top1", "metric: top5", "t1.yaml:13: metric 'top5' is not among the table's columns"),
         (

@@ -42,6 +42,14 @@ def test_tsm_decays_the_classifier_and_leaves_the_stem_alone(bqn: nn.Module) -> 
     assert found["stem_conv"] == (1, 1e-3)
 
 
+def test_msnet_has_nothing_special_for_the_classifier(bqn: nn.Module) -> None:
+    recipe = RECIPE.model_copy(update={"param_groups": "msnet", "nesterov": True})
+    assert groups(bqn, recipe)["classifier_weight"] == (1, 1e-3)
+    assert groups(bqn, recipe)["classifier_bias"] == (2, 0)
+    assert all(group["nesterov"] for group in make_optimizer(bqn, recipe).param_groups)
+    assert not any(group["nesterov"] for group in make_optimizer(bqn, RECIPE).param_groups)
+
+
 def test_plain_treats_every_parameter_alike(bqn: nn.Module) -> None:
     assert set(groups(bqn, RECIPE.model_copy(update={"param_groups": "plain"})).values()) == {(1, 1e-3)}
 
@@ -66,7 +74,7 @@ def test_roles_of_telling_parameters(bqn: nn.Module) -> None:
 
 
 def test_an_untrained_mbpm_is_not_optimised() -> None:
-    from benchmark.spec.models import MbpmConfig
+    from benchmark.spec.representations import MbpmConfig
 
     frozen = TsmResNetConfig(width=0.125, representation="mbpm", mbpm=MbpmConfig(trainable=False))
     assert "stem_mbpm" not in set(parameter_roles(build_model(frozen, DATA)).values())

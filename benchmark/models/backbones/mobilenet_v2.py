@@ -10,21 +10,29 @@ read (`from_torchvision`); inside a block the names are torchvision's.
 
 Choices: `width` multiplies every channel count by `scaled_channels`, also the feature's 1280, which the paper leaves as
 it is in narrower networks. The expansion stays 6 (1 in the first block), and a block has a shortcut at any width if it
-has one at width 1. The stem is the paper's 3 x 3 (MSNet prints 7 x 7). Pretrained weights are torchvision's
-IMAGENET1K_V1. Without them, convolutions start from Kaiming's normal distribution (fan out).
+has one at width 1. Pretrained weights are torchvision's IMAGENET1K_V1. Without them, convolutions start from Kaiming's
+normal distribution (fan out).
+
+MotionSqueeze (ECCV 2020, Table 10 of its supplement) prints a 7 x 7 kernel in the stem, for which nobody publishes
+ImageNet weights, though it starts from some. `stem_kernel` 7 is that stem; pretrained, it has the 3 x 3 weights in its
+middle and zeros around them, which is the same function.
+
+Places: other mechanisms stand after a stage, "stage1" to "stage7", which are the rows of `LAYOUT`, see `insert`.
+MotionSqueeze's "right after stage_3" of its own Table 10 is "stage3" here too, the three blocks of 32 channels.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import torchvision
 from torch import Tensor, nn
 
 from benchmark.models.backbones.resnet import pooled, scaled_channels
 from benchmark.models.modules.temporal_shift import TemporalShift
-from benchmark.models.weights import load_state, missing, weights_path, with_input_channels
+from benchmark.models.weights import torchvision_state, with_input_channels
 
 STEM, FEATURES = 32, 1280
 
@@ -90,10 +98,19 @@ class MobileNetV2(nn.Module):
         temporal_shift: Shift in every block with a shortcut.
         pretrained: "imagenet" loads torchvision's weights (width 1 only), see `load_imagenet`.
         in_channels: Channels of the input; pretrained weights of the first convolution are averaged over theirs.
+        stem_kernel: Side of the first convolution's kernel, 3 or 7.
+        insert: Called with every place, "stage1" to "stage7", and its channels. The module that it returns runs right
+            after the place, as module(x, frames) on (B * frames, C, H, W), and keeps the shape; None leaves the place
+            empty. It keeps its own initialisation, and the backbone starts as it would without it.
 
     Attributes:
         out_channels: Channels of the last maps, and of the pooled feature.
         layers: The inverted residual blocks.
+        place_channels: Channels after each place.
+        inserts: The modules inserted, by place.
+
+    Raises:
+        ValueError: Another `stem_kernel`.
     """
 
     def __init__(
@@ -102,20 +119,28 @@ class MobileNetV2(nn.Module):
         temporal_shift: bool = True,
         pretrained: str | None = None,
         in_channels: int = 3,
+        stem_kernel: Literal[3, 7] = 3,
+        insert: Callable[[str, int], nn.Module | None] | None = None,
     ) -> None:
         super().__init__()
+        if stem_kernel not in (3, 7):
+            raise ValueError(f"the stem's kernel has a side of 3 or 7, got {stem_kernel}")
         channels_before = scaled_channels(STEM, width)
-        self.conv1 = nn.Conv2d(in_channels, channels_before, 3, 2, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, channels_before, stem_kernel, 2, padding=stem_kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(channels_before)
         self.relu = nn.ReLU6(inplace=True)
         self.layers = nn.ModuleList()
-        for expansion, paper_channels, blocks, first_stride in LAYOUT:
+        self.place_channels: dict[str, int] = {}
+        self._place_after: dict[int, str] = {}
+        for number, (expansion, paper_channels, blocks, first_stride) in enumerate(LAYOUT, start=1):
             channels = scaled_channels(paper_channels, width)
             for index in range(blocks):
                 stride, shortcut = (first_stride, False) if index == 0 else (1, True)
                 shift = temporal_shift and shortcut
                 self.layers.append(InvertedResidual(channels_before, channels, stride, expansion, shortcut, shift))
                 channels_before = channels
+            self.place_channels[f"stage{number}"] = channels_before
+            self._place_after[len(self.layers) - 1] = f"stage{number}"
         self.out_channels = scaled_channels(FEATURES, width)
         self.conv_last = nn.Conv2d(channels_before, self.out_channels, 1, bias=False)
         self.bn_last = nn.BatchNorm2d(self.out_channels)
@@ -124,12 +149,21 @@ class MobileNetV2(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if pretrained == "imagenet":
             load_imagenet(self)
+        self.inserts = nn.ModuleDict()
+        if insert is not None:
+            for place, place_channels in self.place_channels.items():
+                inserted = insert(place, place_channels)
+                if inserted is not None:
+                    self.inserts[place] = inserted
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """(B * frames, C_in, H, W) to the last feature maps, (B * frames, out_channels, H / 32, W / 32)."""
         x = self.relu(self.bn1(self.conv1(x)))
-        for layer in self.layers:
+        for index, layer in enumerate(self.layers):
             x = layer(x, frames)
+            place = self._place_after.get(index)
+            if place is not None and place in self.inserts:
+                x = self.inserts[place](x, frames)
         return self.relu(self.bn_last(self.conv_last(x)))
 
     def features(self, x: Tensor, frames: int) -> Tensor:
@@ -154,21 +188,14 @@ def from_torchvision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def load_imagenet(backbone: MobileNetV2) -> None:
     """Load torchvision's IMAGENET1K_V1 weights, without their classifier, into a backbone of width 1.
 
-    The file is looked for under its torchvision name in the folder that BENCHMARK_WEIGHTS names (default `weights`);
-    failing that, torchvision fetches it.
+    A 7 x 7 stem gets the 3 x 3 weights in its middle.
 
     Raises:
-        PretrainedWeightsError: The file is not there and could not be fetched; the message says what to put where.
+        PretrainedWeightsError: See `torchvision_state`, which finds or fetches the file.
     """
     weights = torchvision.models.get_model_weights("mobilenet_v2")["IMAGENET1K_V1"]
-    path = weights_path(weights.url.rsplit("/", 1)[-1])
-    if path.is_file():
-        state = load_state(path)
-    else:
-        try:
-            state = weights.get_state_dict(progress=False, check_hash=True)
-        except (OSError, RuntimeError) as error:
-            raise missing("ImageNet weights of MobileNetV2", path, f"torchvision.models.{weights}", error) from error
-    state = from_torchvision(state)
-    state["conv1.weight"] = with_input_channels(state["conv1.weight"], backbone.conv1.in_channels)
+    state = from_torchvision(torchvision_state(weights, "ImageNet weights of MobileNetV2"))
+    stem = with_input_channels(state["conv1.weight"], backbone.conv1.in_channels)
+    margin = (backbone.conv1.kernel_size[0] - stem.shape[-1]) // 2
+    state["conv1.weight"] = nn.functional.pad(stem, (margin, margin, margin, margin))
     backbone.load_state_dict(state)

@@ -14,7 +14,7 @@ normalisation at gamma 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torchvision
 from torch import Tensor, nn
@@ -30,12 +30,18 @@ def scaled_channels(channels: int, width: float) -> int:
 
 
 class Block(nn.Module):
-    """What both residual blocks share: y = relu(shortcut(x) + branch(shift(x))), the shift in the branch only."""
+    """What both residual blocks share: y = relu(shortcut(x) + branch(shift(x))), the shift in the branch only.
+
+    Attributes:
+        before: What stands in front of the branch beside the shift, and before it; none to begin with.
+    """
 
     expansion = 1
 
     def __init__(self, in_channels: int, channels: int, stride: int, shift: bool) -> None:
         super().__init__()
+        self.in_channels = in_channels
+        self.before = nn.ModuleList()
         self.shift = TemporalShift() if shift else None
         self.relu = nn.ReLU(inplace=True)
         out_channels = channels * self.expansion
@@ -56,6 +62,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """(B * frames, C_in, H, W) to (B * frames, C_out, H / stride, W / stride)."""
         shortcut = x if self.downsample is None else self.downsample(x)
+        for module in self.before:
+            x = module(x, frames)
         branch = self.branch(x if self.shift is None else self.shift(x, frames))
         return self.relu(branch + shortcut)
 
@@ -102,10 +110,16 @@ class ResNet(nn.Module):
         temporal_shift: Shift in every residual block.
         in_channels: Channels of the input; pretrained weights of the first convolution are averaged over theirs.
         pretrained: "imagenet" loads torchvision's weights (width 1 only), see `load_imagenet`.
+        insert: Called with every place, "res2.0" and so on, and its channels. The module that it returns runs right
+            after that block, as module(x, frames) on (B * frames, C, H, W); None leaves the place empty.
+        before: The same for what stands in front of a block's residual branch, given the channels of the block's input.
+
+    Inserted modules keep their own initialisation, and the backbone starts as it would without them.
 
     Attributes:
         out_channels: Channels of the last maps, and of the pooled feature.
         stage_channels: Channels after each stage.
+        inserts: The modules inserted, by place with an underscore.
     """
 
     def __init__(
@@ -115,6 +129,8 @@ class ResNet(nn.Module):
         temporal_shift: bool = True,
         pretrained: str | None = None,
         in_channels: int = 3,
+        insert: Callable[[str, int], nn.Module | None] | None = None,
+        before: Callable[[str, int], nn.Module | None] | None = None,
     ) -> None:
         super().__init__()
         self.depth = depth
@@ -140,6 +156,15 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if pretrained == "imagenet":
             load_imagenet(self)
+        self.inserts = nn.ModuleDict()
+        for stage, index, inner in self.blocks():
+            place = f"{stage}.{index}"
+            in_front = before(place, inner.in_channels) if before is not None else None
+            if in_front is not None:
+                inner.before.append(in_front)
+            behind = insert(place, self.stage_channels[stage]) if insert is not None else None
+            if behind is not None:
+                self.inserts[place.replace(".", "_")] = behind
 
     def stem(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) to (N, C, H / 4, W / 4)."""
@@ -155,8 +180,10 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """(B * frames, C_in, H, W) to the last feature maps, (B * frames, out_channels, H / 32, W / 32)."""
         x = self.stem(x)
-        for _, _, block in self.blocks():
+        for stage, index, block in self.blocks():
             x = block(x, frames)
+            if (place := f"{stage}_{index}") in self.inserts:
+                x = self.inserts[place](x, frames)
         return x
 
     def features(self, x: Tensor, frames: int) -> Tensor:

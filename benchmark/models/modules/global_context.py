@@ -1,0 +1,83 @@
+"""Global context block (GC; Cao et al., "GCNet", ICCV workshops 2019), for clips.
+
+A non-local block whose attention is the same for every query: one mean of the clip, weighted by a softmax over all its
+positions, passes a bottleneck and is added to every position.
+
+    a = softmax over T, H, W of (w . x + b),    c = sum_i a_i x_i,    y = x + W_2 ReLU(norm(W_1 c))
+
+The row "+5 GC" of thesis Table 4.6 and, by the authors' released code, the gate of "[SE+RNL]" and "[SE+CPA]" too:
+the text has a plain mean in that gate (Eq. 4.12, `SqueezeExcitation(channels, form="additive")`), but the printed
+41.16 G and 35.95 M of "+5 [SE+RNL]" are 41.161 G and 35.951 M of the form here, at r = 16.
+
+Choices that the texts leave silent:
+
+* Batch normalisation with momentum 0.01 as in the released code. GCNet has `norm="layer"`, at the same parameters.
+  Five blocks count 24.795 M and 32.901 G with either; the printed 24.79 M is that cut off, or `norm="none"`, 24.7948 M,
+  rounded.
+* W_2 and its bias start at zero (GCNet and the released code), so that the block is the identity; the other layers
+  start as PyTorch's do.
+* The bias b is blind, for a softmax does not change with it, and so is that of W_1 in front of batch normalisation.
+  They stay since the printed numbers fit them.
+* The softmax is taken, and frames are summed, in at least float32; the sum over the positions of a frame is a matrix
+  product in the precision of x, which reads the map where it lies in either memory format.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.models.modules.projection import at_least_float32
+from benchmark.models.modules.squeeze_excitation import ChannelMlp, Norm, check_clips, over_maps
+
+
+class GlobalContext(nn.Module):
+    """Add to every position of a clip what its attended mean says.
+
+    Args:
+        channels: C.
+        reduction: r of the bottleneck, whose width h is C / r rounded down and at least 1.
+        norm: Normalisation of the bottleneck: batch (released code), layer (GCNet) or none.
+        bias: Biases of the bottleneck's two layers.
+
+    Parameters: C + 1 + 2 * C * h, + h + C with biases, + 2 * h with a normalisation.
+    MACs of a clip: 2 * C * T * H * W + 2 * C * h.
+
+    Raises:
+        ValueError: Sizes that are not positive, or an unknown normalisation.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16, norm: Norm = "batch", bias: bool = True) -> None:
+        super().__init__()
+        self.mlp = ChannelMlp(channels, reduction, norm, bias, zero=True)
+        self.mask = nn.Conv2d(channels, 1, 1)
+
+    def attention(self, x: Tensor, frames: int) -> Tensor:
+        """The weights of all positions of a clip: (B * frames, C, H, W) to (B, frames, H, W), at least float32.
+
+        The weights of a clip sum to 1.
+        """
+        check_clips(x, frames)
+        logits = at_least_float32(self.mask(x)).view(-1, frames, *x.shape[2:])
+        return torch.softmax(logits.flatten(1), dim=1).view_as(logits)
+
+    def context(self, x: Tensor, frames: int) -> Tensor:
+        """The attended mean of every clip, at least float32: (B * frames, C, H, W) to (B, C)."""
+        weights = self.attention(x, frames).flatten(0, 1).flatten(1).unsqueeze(2)
+        per_frame = torch.bmm(x.flatten(2), weights.to(x.dtype))
+        return at_least_float32(per_frame).view(-1, frames, x.shape[1]).sum(1)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """Add the context.
+
+        Args:
+            x: (B * frames, C, H, W), the frames of a clip consecutive.
+            frames: Frames of a clip.
+
+        Returns:
+            The shape and precision of x.
+
+        Raises:
+            ValueError: The number of maps is no multiple of `frames`.
+        """
+        return x + over_maps(self.mlp(self.context(x, frames)), x, frames)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmark.cost.conventions import CONVENTIONS
+from benchmark.cost.counters import count_network
+from benchmark.models.modules.channel_motion import ChannelMotion
+
+R50_INPUTS = {(64, 56): 1, (256, 56): 3, (512, 28): 4, (1024, 14): 6, (2048, 7): 2}
+"""Channels and side of the inputs of ResNet-50's blocks at 224 x 224, and how many blocks have them."""
+R50_TIM = 33_013_440_512
+"""MACs of ResNet-50 with TIM, 8 frames of 224 x 224, 174 classes, by fvcore."""
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+class AtEightFrames(nn.Module):
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.module(x, 8)
+
+
+def by_loops(module: ChannelMotion, x: Tensor, frames: int) -> Tensor:
+    """Eq. 1 to 6, frame by frame."""
+    w1, w2, w3 = module.value.weight, module.key.weight, module.restore.weight
+    u = torch.empty_like(x)
+    for start in range(0, x.shape[0], frames):
+        means = [x[start + t].flatten(1).mean(1) for t in range(frames)]
+        z, k = [w1 @ mean for mean in means], [w2 @ mean for mean in means]
+        for t in range(frames):
+            d = [-float(k[t] @ k[j]) for j in range(frames)]
+            total = sum(math.exp(value) for value in d)
+            fused = z[t].clone()
+            for j in range(frames):
+                fused += math.exp(d[j]) / total * z[j]
+            u[start + t] = x[start + t] * torch.sigmoid(w3 @ fused).view(-1, 1, 1)
+    return u
+
+
+@pytest.mark.parametrize(("frames", "reductions"), [(1, (8, 8)), (2, (1, 1)), (5, (4, 2)), (3, (32, 8))])
+def test_equals_eq1_to_6_by_loops(frames: int, reductions: tuple[int, int]) -> None:
+    module = ChannelMotion(16, *reductions).double()
+    x = 3 * torch.rand(2 * frames, 16, 4, 3, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(module(x, frames), by_loops(module, x, frames))
+
+
+def test_gradients() -> None:
+    module = ChannelMotion(8, 2, 4).double()
+    x = torch.randn(6, 8, 2, 2, dtype=torch.float64, requires_grad=True)
+    names = [name for name, _ in module.named_parameters()]
+
+    def call(x: Tensor, *weights: Tensor) -> Tensor:
+        return torch.func.functional_call(module, dict(zip(names, weights, strict=True)), (x, 3))
+
+    assert torch.autograd.gradcheck(call, (x, *module.parameters()))
+
+
+def test_every_frame_sees_every_other() -> None:
+    module, x = ChannelMotion(16, 2, 2).double(), torch.rand(5, 16, 3, 3, dtype=torch.float64)
+    changed = x.clone()
+    changed[4] += 1
+    assert ((module.gate(x, 5) - module.gate(changed, 5)).abs().amax(1) > 1e-6).all()
+
+
+def test_the_order_of_the_frames_does_not_matter() -> None:
+    module, x = ChannelMotion(16, 2, 2), torch.rand(6, 16, 3, 3)
+    order = torch.tensor([4, 0, 5, 2, 1, 3])
+    torch.testing.assert_close(module(x[order], 6), module(x, 6)[order])
+
+
+def test_the_place_of_a_feature_does_not_matter() -> None:
+    module, x = ChannelMotion(16, 2, 2), torch.rand(6, 16, 3, 3)
+    torch.testing.assert_close(module(x.roll(1, -1), 3), module(x, 3).roll(1, -1))
+
+
+def test_frames_that_differ_weigh_most() -> None:
+    """Equal frames share the weight equally, so zhat is 2 z; an opposite frame takes all of it when keys are long."""
+    module = ChannelMotion(4, 1, 1)
+    with torch.no_grad():
+        module.value.weight.copy_(torch.eye(4))
+        module.restore.weight.copy_(torch.eye(4))
+        module.key.weight.copy_(100 * torch.eye(4))
+    x = torch.rand(1, 4, 1, 1).repeat(3, 1, 1, 1) + 0.5
+    torch.testing.assert_close(module.gate(x, 3), torch.sigmoid(2 * x.flatten(1)))
+    x[2] *= -1
+    torch.testing.assert_close(module.gate(x, 3), torch.full((3, 4), 0.5))
+
+
+def test_batch_normalisation_hides_a_gate_of_one_half() -> None:
+    conv, bn, x = nn.Conv2d(8, 8, 1, bias=False), nn.BatchNorm2d(8), 10 * torch.rand(6, 8, 5, 5)
+    torch.testing.assert_close(bn(conv(x * 0.5)), bn(conv(x)), atol=1e-4, rtol=1e-4)
+    assert (ChannelMotion(256).gate(torch.rand(8, 256, 7, 7), 8) - 0.5).abs().max() < 0.2
+
+
+def test_clips_of_a_batch_do_not_mix() -> None:
+    module, x = ChannelMotion(8, 1, 1), torch.rand(12, 8, 3, 3)
+    changed = x.clone()
+    changed[4:] = torch.rand(8, 8, 3, 3)
+    torch.testing.assert_close(module(x, 4)[:4], module(changed, 4)[:4], atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(module(x, 4)[4:8], module(x[4:8], 4), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_keeps_shape_and_memory_format(layout: torch.memory_format) -> None:
+    x = torch.rand(8, 16, 6, 5).contiguous(memory_format=layout)
+    y = ChannelMotion(16)(x, 4)
+    assert y.shape == x.shape
+    assert y.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_are_finite_in_reduced_precision(dtype: torch.dtype) -> None:
+    module = ChannelMotion(64)
+    maps = (100 * torch.rand(8, 64, 6, 6)).to(dtype).requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        y = module(maps, 4)
+        gate = module.gate(maps, 4)
+    y.float().square().mean().backward()
+    assert y.dtype == dtype
+    assert gate.dtype == torch.float32
+    for tensor in (maps, *module.parameters()):
+        assert tensor.grad is not None
+        assert torch.isfinite(tensor.grad).all()
+
+
+@pytest.mark.parametrize(("r", "total"), [(1, 33.397), (4, 33.109), (8, 33.061), (16, 33.037)])
+def test_costs_of_resnet50(r: int, total: float) -> None:
+    macs = params = 0
+    for (channels, side), blocks in R50_INPUTS.items():
+        with torch.device("meta"):
+            network = AtEightFrames(ChannelMotion(channels, r, r))
+        record = count_network(network, (8, channels, side, side))
+        assert all(operator.kind != "unknown" for operator in record.uncounted)
+        counted, width = CONVENTIONS["fvcore"].macs(record), channels // r
+        assert counted == 8 * 3 * channels * width + 8**2 * 2 * width == sum(record.torch_macs.values())
+        assert CONVENTIONS["fvcore"].params(record) == 3 * channels * width
+        macs += blocks * counted
+        params += blocks * CONVENTIONS["fvcore"].params(record)
+    assert params == 3 * 15_929_344 // r
+    assert round((R50_TIM + macs) / 1e9, 3) == total
+
+
+def test_impossible_arguments_are_refused() -> None:
+    for arguments in ((0, 8, 8), (8, 0, 8), (8, 8, -1)):
+        with pytest.raises(ValueError, match="must be positive"):
+            ChannelMotion(*arguments)
+    with pytest.raises(ValueError, match="no clips of 4 frames"):
+        ChannelMotion(8)(torch.rand(6, 8, 2, 2), 4)

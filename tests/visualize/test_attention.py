@@ -1,0 +1,296 @@
+"""Attention of networks that were never trained: what is shown is what their modules compute."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmark.cli import visualize
+from benchmark.data.datasets import open_split, prepare
+from benchmark.data.errors import DataError
+from benchmark.data.loader import ClipDataset
+from benchmark.data.motionpairs import SETTINGS, Setting
+from benchmark.launch.rundir import RunDir
+from benchmark.models.build import build_model
+from benchmark.models.modules.squeeze_excitation import over_maps
+from benchmark.spec.config import RunConfig
+from benchmark.visualize.attention import (
+    ATTENTIONS,
+    Seen,
+    View,
+    choose,
+    open_view,
+    overlay,
+    reference_points,
+    spread,
+    strip,
+    weights_of,
+)
+from benchmark.visualize.errors import VisualizeError
+from benchmark.visualize.rows import Row
+from benchmark.visualize.trained import load_trained
+
+SMALL = Setting("motionpairs-tiny", train_clips=8, val_clips=8, frames=12, height=40, width=48)
+NARROW = {"name": "tsm_resnet", "width": 0.125, "depth": 18}
+MODELS: dict[str, dict[str, Any]] = {
+    "aa11": {**NARROW, "insert": ["rnl"], "insert_after": ["res2.0", "res2.1", "res3.0"]},
+    "bb22": {**NARROW, "insert": ["gc", "nl", "cpa"], "insert_after": ["res3"], "nl": {"sub_sample": True}},
+    "cc33": {**NARROW, "insert": ["cbam"], "insert_after": ["res3"]},
+    "dd44": {"name": "i3d", "width": 0.125, "insert": ["rnl"], "insert_after": ["mixed_4b"]},
+    "ee55": {**NARROW},
+    "ff66": {**NARROW, "representation": "flow", "insert": ["gc"], "insert_after": ["res3"]},
+    "gg77": {**NARROW, "insert": ["rnl"], "insert_after": ["res3"], "rnl": {"similarity": "cosine"}},
+    "hh88": {**NARROW, "insert": ["rnl"], "insert_after": ["res3"], "rnl": {"similarity": "dot"}},
+}
+
+
+def make_run(key: str, model: dict[str, Any]) -> None:
+    config = RunConfig.model_validate(
+        {"model": model, "data": {"dataset": "motionpairs-tiny", "size": 56}, "eval": {"scale": 64}}
+    )
+    run = RunDir.of(key)
+    run.prepare(config)
+    torch.manual_seed(0)
+    state = build_model(config.model, config.data).state_dict()
+    for name, value in state.items():
+        if ".cpa.convs" in name:  # zero at first, when all weights agree
+            value.normal_(std=0.3)
+    torch.save({"model": state, "optimizer": {}, "history": [{"epoch": 0}]}, run.path / "checkpoint.pt")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("attention")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCHMARK_DATA", str(folder / "data"))
+        patch.setenv("BENCHMARK_RUNS", str(folder / "runs"))
+        patch.setitem(SETTINGS, "motionpairs-tiny", SMALL)
+        prepare(SMALL, workers=1)
+        for key, model in MODELS.items():
+            make_run(key, model)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)
+    monkeypatch.setenv("BENCHMARK_DATA", str(folder / "data"))
+    monkeypatch.setenv("BENCHMARK_RUNS", str(folder / "runs"))
+    monkeypatch.setitem(SETTINGS, "motionpairs-tiny", SMALL)
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> Callable[[str], dict[str, Path]]:
+    """Run `visualize` with some arguments and return its files by ending."""
+
+    def run(arguments: str) -> dict[str, Path]:
+        parser = argparse.ArgumentParser()
+        visualize.add_arguments(parser)
+        assert visualize.main(parser.parse_args([*arguments.split(), "--out", str(tmp_path / "out")])) == 0
+        return {path.suffix: path for path in (tmp_path / "out").iterdir()}
+
+    return run
+
+
+def texts(svg: Path) -> list[str]:
+    tree = ElementTree.parse(svg)
+    return ["".join(element.itertext()) for element in tree.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def view(key: str, size: int | None = None) -> View:
+    return open_view(load_trained(key), ATTENTIONS, None, size)
+
+
+def test_frames_are_those_of_the_evaluation() -> None:
+    config = load_trained("aa11").config
+    data = ClipDataset(open_split("motionpairs-tiny", "val"), config.data, config.eval, 1, 0, "eval")
+    assert np.array_equal(view("aa11").frames, data[0].frames[0].permute(0, 2, 3, 1).numpy())
+
+
+def test_modules_of_a_chain_are_seen_one_after_the_other() -> None:
+    gc, nl, cpa = view("bb22").seen
+    assert [one.name for one in (gc, nl, cpa)] == ["res3.1.gc", "res3.1.nl", "res3.1.cpa"]
+    with torch.no_grad():
+        assert torch.equal(gc.module(gc.maps, gc.frames), nl.maps)
+        assert torch.equal(nl.module(nl.maps, nl.frames), cpa.maps)
+
+
+def test_softmax_weights_are_multiples_of_their_mean() -> None:
+    for seen in (*view("aa11").seen, *view("bb22").seen):
+        weights = weights_of(seen, [(0, 1, 2), (3, 0, 0)])
+        assert len(weights) == (2 if seen.kind in ("rnl", "nl") else 1)
+        assert weights.mean((1, 2, 3)) == pytest.approx(1, rel=1e-4)
+        assert weights.std() > 0
+
+
+def test_a_cosine_with_itself_is_one_and_a_dot_product_is_symmetric() -> None:
+    points = [(0, 1, 2), (3, 4, 0)]
+    (seen,) = view("gg77").seen
+    weights = weights_of(seen, points)
+    assert [weights[i][point] for i, point in enumerate(points)] == pytest.approx([1, 1], rel=1e-4)
+    assert (weights.min() >= 0, weights.max() <= 1.0001) == (True, True)
+    (seen,) = view("hh88").seen
+    weights = weights_of(seen, points)
+    assert weights[0][points[1]] == pytest.approx(weights[1][points[0]], rel=1e-4)
+    with torch.no_grad():
+        regions, _ = seen.module._regions_and_values(seen.maps, seen.frames)
+    (place,) = np.ravel_multi_index(np.array(points[0])[:, None], seen.size)
+    assert weights[0][points[0]] == pytest.approx(float((regions[0, place] ** 2).sum()), rel=1e-4)
+
+
+def test_the_gate_of_cbam_is_the_one_of_its_output() -> None:
+    (seen,) = view("cc33").seen
+    (gate,) = weights_of(seen, [])
+    with torch.no_grad():
+        channels = over_maps(seen.module.channel_gate(seen.maps, seen.frames), seen.maps, seen.frames)
+        expected = seen.module(seen.maps, seen.frames)
+    assert torch.allclose(seen.maps * channels * torch.from_numpy(gate)[:, None], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_the_default_module_has_the_largest_maps_and_is_the_last_of_them() -> None:
+    seen = view("aa11").seen
+    assert choose(seen, None).name == "res2.1.rnl"
+    assert choose(seen, "res2.0").name == "res2.0.rnl"
+    assert choose(seen, "res3").name == "res3.0.rnl"
+    seen = view("bb22").seen
+    assert choose(seen, "res3.1").kind == "nl"  # has a map for every position
+    assert choose(seen, "res3.1.cpa").kind == "cpa"
+    with pytest.raises(VisualizeError, match=r"--place res4: the run has res3.1.gc, res3.1.nl, res3.1.cpa"):
+        choose(seen, "res4")
+
+
+def test_a_network_with_fewer_maps_than_frames_shows_the_middle_of_each_share() -> None:
+    of_i3d = view("dd44")
+    assert [one.size[0] for one in of_i3d.seen] == [4]
+    assert of_i3d.stems(4).tolist() == [1, 3, 5, 7]
+    assert of_i3d.stems(8).tolist() == list(range(8))
+
+
+def test_larger_frames_give_larger_maps() -> None:
+    assert view("aa11").seen[-1].size == (8, 7, 7)
+    larger = view("aa11", size=112)
+    assert larger.frames.shape == (8, 112, 112, 3)
+    assert larger.seen[-1].size == (8, 14, 14)
+
+
+def test_reference_points_are_on_what_moves_and_where_nothing_does() -> None:
+    rng = np.random.default_rng(0)
+    frames = np.repeat(rng.integers(100, 140, (1, 64, 64, 3), dtype=np.uint8), 8, axis=0)
+    square = rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    for t in range(8):
+        top = 8 if t < 4 else 8 + 10 * (t - 3)  # moves in the frames from 4 on only
+        frames[t, top : top + 16, 40:56] = square
+    (t, y, x), (same, far_y, far_x) = reference_points(frames)
+    assert t == same
+    assert 4 <= t <= 6
+    top = 8 + 10 * (t - 3)
+    assert top <= y < top + 16
+    assert 40 <= x < 56
+    assert far_x == 8
+    assert far_y in (8, 56)
+
+
+def test_where_nothing_moves_the_first_point_is_the_centre() -> None:
+    still = np.full((5, 40, 40, 3), 90, np.uint8)
+    assert reference_points(still)[0] == (2, 20, 20)
+    assert reference_points(still[:1])[0] == (0, 20, 20)
+
+
+def test_bright_is_the_highest_weight() -> None:
+    weights = np.zeros((2, 4, 4), np.float32)
+    weights[1, 0, 3] = 5
+    weights[0] = np.linspace(0, 1, 16).reshape(4, 4)
+    grey = np.full((2, 32, 32, 3), 128, np.uint8)
+    images, words = overlay(grey, weights)
+    brightness = images.astype(int).sum(-1)
+    assert np.unravel_index(brightness.argmax(), brightness.shape)[0] == 1
+    assert brightness[1, 2, 29] > brightness[0, 29, 29] > brightness[0, 2, 2] == brightness[1, 29, 2]
+    assert words == f"0 to {np.quantile(weights, 0.99):.3g}, max 5"
+    images, words = overlay(grey, np.full((2, 4, 4), 1, np.float32))
+    assert words == "1 everywhere"
+    assert len(np.unique(images.reshape(-1, 3), axis=0)) == 1
+
+
+def test_places_are_spread_and_the_needed_ones_kept() -> None:
+    assert spread(8, 8) == list(range(8))
+    assert spread(8, 3) == [0, 4, 7]
+    assert spread(8, 3, [5, 5]) == [0, 5, 7]
+    assert spread(8, 1, [2, 6]) == [2, 6]
+    assert spread(1, 6) == [0]
+
+
+def test_points_are_marked_in_their_own_image() -> None:
+    images = np.zeros((3, 40, 40, 3), np.uint8)
+    figure = strip("t", "s", ["0", "1", "2"], [Row("a", "", "", images), Row("b", "", "", images)], {(1, 2): (7, 30)})
+    marked = [i for i, ax in enumerate(figure.axes) if ax.lines]
+    assert marked == [5]
+    assert np.array_equal(figure.axes[5].lines[0].get_xydata(), [[30, 7]])
+
+
+def test_the_picture_of_a_run(call: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    files = call("attention aa11 --query 4,0,55 0,28,28 --place res3 --clip motionpairs-tiny:val:2 --columns 2")
+    assert sorted(capsys.readouterr().out.split()) == sorted(str(path) for path in files.values())
+    assert files[".png"].stem == "attention-aa11-res3.0.rnl-motionpairs-tiny-val-2"
+    found = texts(files[".svg"])
+    assert found[0].startswith("motionpairs-tiny/val, clip 2: ")
+    assert found[1] == "rnl after res3.0, 8 × 7 × 7 positions, trained, 1 of 50 epochs (run aa11)"
+    assert found[2:4] == ["frame 0", "frame 4"]
+    assert found[found.index("Point 1") + 1] == "frame 4, y 0, x 55; dark to bright:"
+    assert found[found.index("Point 2") + 2].startswith("× mean: ")
+    first = {kind: path.read_bytes() for kind, path in files.items()}
+    again = call("attention aa11 --query 4,0,55 0,28,28 --place res3 --clip motionpairs-tiny:val:2 --columns 2")
+    assert {kind: path.read_bytes() for kind, path in again.items()} == first
+    assert Image.open(files[".png"]).width == 2100
+
+
+def test_the_picture_of_one_map_for_all(call: Any) -> None:
+    found = texts(call("attention bb22 --place res3.1.gc")[".svg"])
+    assert found[-3:-1] == ["Weights of all positions", "dark to bright:"]
+    assert "On what moves" not in found
+
+
+def test_pooled_keys_are_told(call: Any) -> None:
+    found = texts(call("attention bb22 --columns 4")[".svg"])
+    assert found[1].startswith("nl after res3.1, 8 × 7 × 7 positions (3 × 3 as keys)")
+    assert [text for text in found if text in ("On what moves", "In the background")] == [
+        "On what moves",
+        "In the background",
+    ]
+
+
+def test_requests_that_cannot_be_met_say_why(call: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    having = r"aa11 \(rnl\), bb22 \(gc, nl, cpa\), cc33 \(cbam\), dd44 \(rnl\)"
+    for arguments, message in (
+        ("attention ee55", rf"tsm_resnet has no rnl, nl, cpa, gc or cbam; runs of .* that have: {having}"),
+        ("attention ff66", "reads optical flow"),
+        ("attention cc33 --query 0,0,0", "has one map for all positions"),
+        ("attention aa11 --query 0,56,0", "--query 0,56,0: t is 0 to 7, y and x are 0 to 55"),
+        ("attention aa11 --place res5", "--place res5: the run has res2.0.rnl"),
+        ("attention aa11 --size 8", "--size 8"),
+        ("attention aa11 --columns 0", "--columns 0"),
+        ("attention aa11 --clip nothing.mp4", "no such video file"),
+        ("attention zz", "no run 'zz'"),
+    ):
+        with pytest.raises(DataError, match=message):
+            call(arguments)
+    with pytest.raises(SystemExit):
+        call("attention aa11 --query 1,2")
+    assert "'1,2' is no point T,Y,X" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_network_is_refused(folder: Path) -> None:
+    trained = load_trained("aa11")
+    other = load_trained("bb22")
+    with pytest.raises(VisualizeError, match="is not of its config"):
+        open_view(type(trained)(trained.run, trained.config, other.weights, 1), ATTENTIONS, None, None)
+
+
+def test_seen_is_named_by_place_and_kind() -> None:
+    seen = Seen("res3.2", "rnl", None, torch.zeros(8, 3, 5, 6), 8)
+    assert (seen.name, seen.size) == ("res3.2.rnl", (8, 5, 6))
