@@ -103,9 +103,18 @@ def test_run_times_after_training_where_it_is_asked_to(
     spec: str, asked: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
+
+    def train(*_: object) -> Outcome:
+        order.append("trained")
+        return Outcome()
+
+    def time_one(config: RunConfig, batches: list[int], device: torch.device) -> LatencyRecord:
+        order.append("timed")
+        return time_config(config, batches, device, seconds=0.02)
+
     monkeypatch.setattr(running, "_prepare_data", lambda made: None)
-    monkeypatch.setattr(running, "_train", lambda *_: order.append("trained") or Outcome())
-    monkeypatch.setattr(timing, "time_config", lambda *args: order.append("timed") or time_config(*args, seconds=0.02))
+    monkeypatch.setattr(running, "_train", train)
+    monkeypatch.setattr(timing, "time_config", time_one)
     assert main(["run", spec, "--device", "cpu", *["--time"][: int(asked)]]) == 0
     assert order == ["trained", *["timed", "timed"][: 2 * int(asked)]]
     assert capsys.readouterr().out.count("# mine-times") == 1

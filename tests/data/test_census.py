@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli import data
-from benchmark.data import census
 from benchmark.data.census import KINDS, take
 from benchmark.data.datasets import prepare
+from benchmark.data.decode import read_frames
 from benchmark.data.errors import DataError
 from benchmark.data.index import data_root
 from benchmark.spec.datasets import DATASETS, DatasetInfo
@@ -112,13 +112,12 @@ def test_decoding_goes_on_where_it_stopped_and_again_where_a_file_changed(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[str] = []
-    real = census.read_frames
 
     def counting(path: Path, *rest: object) -> object:
         decoded.append(path.name)
-        return real(path, *rest)  # type: ignore[arg-type]
+        return read_frames(path, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(census, "read_frames", counting)
+    monkeypatch.setattr("benchmark.data.census.read_frames", counting)
     take("something-v1", True, ("val",), workers=1)
     assert sorted(decoded) == ["10", "8", "9.mp4"]
     decoded.clear()

@@ -11,6 +11,7 @@ import pytest
 
 from benchmark.data import index
 from benchmark.data.datasets import describe, is_prepared, open_split, prepare
+from benchmark.data.decode import probe
 from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.index import FileLog, Probed, index_folder, read_manifest
 from benchmark.data.loader import ClipDataset
@@ -183,13 +184,12 @@ def test_an_unreadable_clip_stays_and_is_counted_and_a_missing_one_is_named(ucf:
 
 def test_a_file_is_probed_once_unless_it_changed_or_failed(ucf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     probed: list[str] = []
-    real = index.probe
 
     def counting(path: Path) -> object:
         probed.append(path.name)
-        return real(path)
+        return probe(path)
 
-    monkeypatch.setattr(index, "probe", counting)
+    monkeypatch.setattr("benchmark.data.index.probe", counting)
     broken = ucf / "Class002/v_Class002_g03_c02.avi"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:100])

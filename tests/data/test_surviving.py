@@ -15,5 +15,5 @@ def _dies_on_seven(numbers: Sequence[int]) -> list[int]:
 def test_a_crash_costs_the_item_on_which_it_happened() -> None:
     found = dict[int, int | None]()
     for batch, result in surviving(_dies_on_seven, list(range(12)), 2, 2):
-        found.update(dict(zip(batch, result or [None] * len(batch), strict=True)))
+        found.update(dict.fromkeys(batch) if result is None else dict(zip(batch, result, strict=True)))
     assert found == {n: None if n == 7 else -n for n in range(12)}
