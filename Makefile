@@ -17,7 +17,7 @@ $(READY): requirements-dev.txt requirements-bootstrap.txt
 PY := $(BIN)/python
 B := $(PY) -m benchmark
 
-.PHONY: help setup test test-slow test-slurm check lint format lock list plan clean
+.PHONY: help setup test test-slow test-slurm check lint format lock list plan clean docs
 
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -34,6 +34,9 @@ plan-%: $(READY) ## the runs that a table needs, and the time they take
 
 cost-%: $(READY) ## the cost audit of a table
 	@$(B) cost $*
+
+docs: $(READY) ## docs/costs.md from the cost audit; counts first what is not counted yet
+	@$(B) costs --out docs/costs.md
 
 submit-%: $(READY) ## send a table to a cluster: make submit-bqn-3b CLUSTER=dev
 	@$(B) submit $* --cluster $(or $(CLUSTER),$(error give CLUSTER=name, a profile of slurm/clusters/))

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from benchmark.cli import data, reading, running, timing, visualize
 from benchmark.data.errors import DataError
-from benchmark.launch.rundir import StaleRunError, check_plan
+from benchmark.launch.rundir import StaleRunError, check_plan, write_atomic
 from benchmark.launch.slurm import ClusterError
 from benchmark.plan import make_plan
 from benchmark.spec.architecture import Architecture, load_architecture
-from benchmark.spec.files import architecture_paths, is_architecture, protocol_names, spec_paths
+from benchmark.spec.files import architecture_paths, is_architecture, protocol_names, spec_paths, table_paths
 from benchmark.spec.load import load_table, select
 from benchmark.spec.source import SpecError
 from benchmark.spec.table import Table
@@ -26,7 +26,9 @@ A table is named by its id (bqn-3b), by its paper (bqn: all its tables) or by th
 
 environment:
   BENCHMARK_RUNS     run directories, costs and timings    (default: runs)
-  BENCHMARK_DATA     data sets                             (default: data)
+  BENCHMARK_DATA     data sets made here, and indexes      (default: data)
+  BENCHMARK_<NAME>   a data set of yours: BENCHMARK_UCF101=/path/to/ucf101; `data list` shows all
+  BENCHMARK_DATASETS the same for all of them in one file  (default: ~/.config/benchmark/datasets.yaml)
   BENCHMARK_RESULTS  rendered tables                       (default: results)
   BENCHMARK_TABLES   table specs                           (default: tables)
   BENCHMARK_WEIGHTS  torchvision's ImageNet weights        (default: weights)
@@ -71,6 +73,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     cost = add("cost", "the cost audit: printed, counted, and the convention that reproduces the print", json=True)
     cost.set_defaults(call=running.cost)
+    costs = add("costs", "the page on what the papers' printed costs count, over all tables", tables=False)
+    costs.add_argument("--out", type=Path, metavar="FILE", help="write it there instead of printing it")
+    costs.set_defaults(call=_costs)
     run = add("run", "train and evaluate what is missing on this machine, then render")
     run.add_argument("--jobs", type=_positive, help="runs side by side (default: one per GPU, else one per core)")
     run.add_argument("--device", type=_device, help="cpu, cuda, ... (default: a GPU if there is one)")
@@ -88,11 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
         call=running.render
     )
     sets = add("data", "data sets: list, prepare, check, extract optical flow", json=True, tables=False)
-    sets.add_argument("action", choices=("list", "prepare", "check", "flow"))
-    sets.add_argument("names", nargs="*", metavar="DATASET")
-    sets.add_argument(
-        "--interval", type=_positive, default=1, metavar="N", help="of flow: from each frame to the N-th after it"
-    )
+    data.add_arguments(sets)
     sets.set_defaults(call=data.main)
     pictures = add("visualize", "pictures of clips, kernels, filters and training curves, PNG and SVG", tables=False)
     visualize.add_arguments(pictures)
@@ -148,6 +149,26 @@ def _load(arguments: argparse.Namespace) -> list[Table | Architecture]:
     if problems:
         raise SpecError(problems)
     return tables
+
+
+def _costs(arguments: argparse.Namespace) -> int:
+    """`costs`: count what is not counted yet, then write the page; none is written that would say what is not so."""
+    from benchmark.report import cost_page
+
+    tables = [load_table(name) for name in table_paths()]
+    if not running._count(tables):
+        return 1
+    try:
+        page = cost_page.cost_page(tables)
+    except cost_page.StaleProseError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if arguments.out is None:
+        print(page, end="")
+    else:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(arguments.out, page)
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

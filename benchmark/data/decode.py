@@ -200,7 +200,7 @@ def _converted(frames: Iterable[tuple[int, av.VideoFrame]], height: int | None, 
             elif swap:
                 height, width = width, height
         rgb = reformatter.reformat(frame, width, height, "rgb24", interpolation="BILINEAR", threads=1)
-        plane = rgb.planes[0]  # seen in place: stacking the frames copies them anyway
+        plane: Any = rgb.planes[0]  # seen in place: stacking the frames copies them anyway
         rows = np.frombuffer(plane, np.uint8).reshape(rgb.height, plane.line_size)
         pixels = rows[:, : 3 * rgb.width].reshape(rgb.height, rgb.width, 3)
         if swap:

@@ -74,7 +74,7 @@ class Timing:
 def draw(frames: int, seed: int) -> Frames:
     """A textured patch that moves before a panning texture, with sensor noise: (T, 256, 340, 3) uint8 RGB."""
     rng = np.random.default_rng(seed)
-    ground = sum(
+    ground: Any = sum(
         weight * cv2.resize(rng.random((2 * HEIGHT // cell, 2 * WIDTH // cell, 3), np.float32), (2 * WIDTH, 2 * HEIGHT))
         for weight, cell in ((0.25, 8), (0.35, 32), (0.4, 96))
     )

@@ -72,7 +72,7 @@ def flow_folder(split: Split, interval: int = 1) -> Path:
     """Where the flow of a split lies. Raises ValueError for an interval below 1."""
     if interval < 1:
         raise ValueError(f"the interval of flow is at least 1 frame, got {interval}")
-    return split.clips[0].path.parent / ("flow" if interval == 1 else f"flow_{interval}")
+    return (split.folder or split.clips[0].path.parent) / ("flow" if interval == 1 else f"flow_{interval}")
 
 
 def _fields(clip: Clip, interval: int) -> int:
@@ -143,6 +143,9 @@ def _extract_batch(folder: Path, key: str, interval: int, clips: Sequence[Clip])
     """Extracts some clips; gives what is wrong with those whose video is unreadable, by id."""
     unreadable = {}
     for clip in clips:
+        if not clip.frames:
+            unreadable[clip.id] = f"{clip.path}: was unreadable when it was indexed"
+            continue
         try:
             frames = read_frames(clip.path, range(clip.frames))
         except DecodeError as error:

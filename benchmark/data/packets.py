@@ -128,8 +128,11 @@ def scan_packets(
 
 
 def _made_up(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> bool:
-    """Whether times are those of decoding: AVI stores none, and FFmpeg finds out which frames are B in MPEG-4 only."""
-    return "avi" in container.format.name and stream.codec_context.has_b_frames and stream.codec_context.name != "mpeg4"
+    """Whether times are those of decoding, as in AVI, which stores none.
+
+    FFmpeg then counts packets: wrong for H.264 with B-frames, and for the packed B-frames of XviD and DivX.
+    """
+    return "avi" in container.format.name and bool(stream.codec_context.has_b_frames)
 
 
 def _starts(times: list[int | None], keys: list[int]) -> list[int]:

@@ -140,14 +140,14 @@ class WatchedLoader(Generic[Batch]):
                 f"{told.rstrip('.')}. {self._being_read(dead) or 'No clip was being read.'} The kernel kills processes"
                 " when memory runs out: use fewer loader processes, or ask for more memory."
             )
-        # DataLoader asks the processes to end and then terminates them; waiting for what it cannot reach ends here.
-        faulthandler.dump_traceback_later(self._workers * 5 + GRACE_SECONDS, exit=True, file=LOG)
-        del batches
-        faulthandler.cancel_dump_traceback_later()
-        if stalled:
+        # What cannot be shut down, such as a process that waits for a dead disk, is left behind with this one.
+        faulthandler.dump_traceback_later(GRACE_SECONDS, exit=True, file=LOG)
+        with _deaf_to_deaths():
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, signal.SIGKILL)  # DataLoader would wait five seconds for each that hangs
+            del batches
+        faulthandler.cancel_dump_traceback_later()
         raise LoaderError(failure)
 
     def _from_here(self) -> Iterator[Batch]:
@@ -191,6 +191,19 @@ def _start_worker(board: MutableSequence[float], number: int) -> None:
     """Runs first in each loader process."""
     _note_in(board, number)
     faulthandler.register(DUMP_SIGNAL, file=LOG, all_threads=True)
+
+
+@contextlib.contextmanager
+def _deaf_to_deaths() -> Iterator[None]:
+    """Within, the end of a loader process does not raise: DataLoader's handler of SIGCHLD would."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, previous)
 
 
 def _say(text: str) -> None:

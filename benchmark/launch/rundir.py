@@ -158,6 +158,11 @@ class RunDir:
                 "  Restore the default, or set the new value in the spec (a new run), or remove the folder."
             )
 
+    @property
+    def checkpoint(self) -> Path:
+        """Where the weights are: here, or in the folder of the run that has trained the network for this one."""
+        return self.path.parent / str(self.env.get("trained_by", self.key)) / "checkpoint.pt"
+
     def record_training(self, config: RunConfig) -> None:
         """Note that the checkpoint is of the last epoch, for runs that train alike (`trained_by`)."""
         path = self._training(config)

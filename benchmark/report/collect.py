@@ -30,6 +30,8 @@ def _seed_result(seed: int, run: RunDir) -> SeedResult:
         return SeedResult(seed, run.key, run.state, note=str(run.status.get("error") or ""))
     unreadable, untrained = result["unreadable_clips"], result.get("unreadable_training_clips", 0)
     notes = [f"{unreadable} clips unreadable, counted as wrong"] if unreadable else []
+    missing = result.get("missing_clips", 0)
+    notes += [f"{missing} clips of the split are not on this disk and were not evaluated"] if missing else []
     notes += [f"{untrained} training clips unreadable, left out"] if untrained else []
     return SeedResult(
         seed,

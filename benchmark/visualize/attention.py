@@ -18,44 +18,37 @@ Choices that the thesis leaves silent:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
-from benchmark.data.sampling import eval_indices
-from benchmark.data.transforms import eval_transform, normalise
-from benchmark.launch.rundir import RunDir, runs_root
-from benchmark.models.build import build_model
 from benchmark.models.modules.cbam import Cbam
 from benchmark.models.modules.global_context import GlobalContext
 from benchmark.models.modules.nonlocal_block import NonLocal, Position
 from benchmark.models.modules.pyramid_attention import PyramidAttention
 from benchmark.models.modules.regional_nonlocal import RegionalNonLocal
 from benchmark.models.modules.squeeze_excitation import over_maps
-from benchmark.visualize.clip import GAP, LINE, MARGIN, TALLEST, WHEEL
-from benchmark.visualize.colours import Rgb, flow_wheel, number
+from benchmark.visualize.colours import Rgb, number
 from benchmark.visualize.errors import VisualizeError
-from benchmark.visualize.figure import STYLE, WIDTH, bare, new_figure, write
+from benchmark.visualize.figure import STYLE, write
 from benchmark.visualize.rows import Row
-from benchmark.visualize.source import open_source
-from benchmark.visualize.trained import SHORT, Trained, config_of, load_trained
+from benchmark.visualize.strip import spread, strip
+from benchmark.visualize.trained import SHORT, load_trained
+from benchmark.visualize.view import Seen, choose, open_view
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 HIGHEST = 0.99
 COLUMNS = 8
 OPACITY = 0.6
 HEAT = "inferno"
-TOP = 0.52
-"""Inches: two lines of title and the numbers of the frames."""
 
 ATTENTIONS: dict[str, type[nn.Module]] = {
     "rnl": RegionalNonLocal,
@@ -65,141 +58,6 @@ ATTENTIONS: dict[str, type[nn.Module]] = {
     "cbam": Cbam,
 }
 """Name in `model.insert` -> module."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A module of a network and the maps that it was given for a clip.
-
-    `place` is that of the config, such as res3.2, or the module's path in a network without such places; `maps` is
-    (T, C, H, W), of one clip.
-    """
-
-    place: str
-    kind: str
-    module: Any
-    maps: Tensor
-    frames: int
-
-    @property
-    def name(self) -> str:
-        """Place and kind, which tell a module from all others: `res3.2.rnl`."""
-        return f"{self.place}.{self.kind}"
-
-    @property
-    def size(self) -> Position:
-        """T, H and W."""
-        return self.frames, self.maps.shape[2], self.maps.shape[3]
-
-
-@dataclass(frozen=True)
-class View:
-    """A clip as a run's network reads it: `frames` (n, S, S, 3) uint8, and what the modules asked for were given."""
-
-    name: str
-    title: str
-    frames: Rgb
-    seen: list[Seen]
-
-    def stems(self, maps: int) -> NDArray[np.int64]:
-        """The frame that each of `maps` maps is shown with: the middle one of its share of the clip."""
-        return ((np.arange(maps) + 0.5) * len(self.frames) / maps).astype(np.int64)
-
-
-def open_view(trained: Trained, kinds: Mapping[str, type[nn.Module]], target: str | None, size: int | None) -> View:
-    """Run a run's network on a clip and keep what some of its modules receive.
-
-    Args:
-        trained: The run.
-        kinds: Name -> class of the modules.
-        target: A clip as in `open_source`; the first of the run's validation clips by default.
-        size: Side of the crop in pixels, if not the run's own.
-
-    Raises:
-        DataError: There is no such clip. VisualizeError: The network has no such module, or reads optical flow, or is
-            not of its checkpoint.
-    """
-    config = trained.config
-    network = _network(trained)
-    places = {place.replace(".", "_"): place for place in getattr(config.model, "inserted_at", ())}
-    given: dict[str, tuple[Tensor, int]] = {}
-    found: list[tuple[str, str, str, nn.Module]] = []
-    for path, module in network.named_modules():
-        for kind, of in kinds.items():
-            if isinstance(module, of):
-                key = next((part for part in path.split(".") if part in places), "")
-                found.append((path, places.get(key, path), kind, module))
-                module.register_forward_pre_hook(_keeper(given, path))
-    if not found:
-        raise VisualizeError(_without(trained, kinds))
-    if config.modality != "rgb":
-        raise VisualizeError(f"run {trained.run.key} reads optical flow: only runs on frames are shown")
-    source = open_source(target or f"{config.data.dataset}:val:0", 4096)
-    data, scale = config.data, config.eval.scale
-    if size is not None:
-        data, scale = data.model_copy(update={"size": size}), round(size * scale / data.size)
-    length = config.model.frames_per_segment
-    (wanted,) = eval_indices(source.frames, data.segments, length, data.sampling, 1)
-    (crop,) = eval_transform(source.read(wanted), data.size, scale, 1)
-    with torch.no_grad():
-        network(normalise(crop, data.normalisation)[None])
-    seen = [Seen(place, kind, module, *given[path]) for path, place, kind, module in found if path in given]
-    return View(source.name, source.title, crop.permute(0, 2, 3, 1).numpy(), seen)
-
-
-def _keeper(given: dict[str, tuple[Tensor, int]], path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-    def keep(module: nn.Module, arguments: tuple[Any, ...]) -> None:
-        # A layer behind may work in place.
-        given[path] = (arguments[0].clone(), arguments[1])
-
-    return keep
-
-
-def _network(trained: Trained) -> nn.Module:
-    model = trained.config.model
-    # The checkpoint has all weights; the file of the pretrained ones is not needed.
-    with torch.random.fork_rng(devices=[]):
-        network = build_model(model.model_copy(update={"pretrained": None}), trained.config.data)
-    try:
-        network.load_state_dict(trained.weights)
-    except RuntimeError as error:
-        raise VisualizeError(f"{trained.run.path}/checkpoint.pt is not of its config: {error}") from error
-    return network.eval()
-
-
-def _without(trained: Trained, kinds: Mapping[str, type[nn.Module]]) -> str:
-    *most, last = kinds
-    named = f"{', '.join(most)} or {last}" if most else last
-    root, having = runs_root(), []
-    for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        run = RunDir(folder)
-        if not (folder / "config.json").is_file() or not (folder / "checkpoint.pt").is_file():
-            continue
-        try:
-            inserted = [name for name in getattr(config_of(run).model, "insert", ()) if name in kinds]
-        except VisualizeError:
-            continue
-        having += [f"{run.key[:SHORT]} ({', '.join(inserted)})"] if inserted else []
-    runs = f"runs of {root}/ that have: {', '.join(having)}" if having else f"no run of {root}/ has one"
-    return f"run {trained.run.key}: {trained.config.model.name} has no {named}; {runs}"
-
-
-def choose(seen: Sequence[Seen], place: str | None) -> Seen:
-    """The module at a place, named as `res3.2`, `res3.2.rnl` or, for all of a stage, `res3`; or the default one.
-
-    Where several are possible, those that have a map for every position come first, then those with the largest maps,
-    then the last of the network.
-
-    Raises:
-        VisualizeError: There is none at that place.
-    """
-    there = [one for one in seen if place is None or f"{one.name}.".startswith(f"{place}.")]
-    if not there:
-        raise VisualizeError(f"--place {place}: the run has {', '.join(one.name for one in seen)}")
-    return max(
-        reversed(there),
-        key=lambda one: (isinstance(one.module, RegionalNonLocal | NonLocal), one.maps.shape[2] * one.maps.shape[3]),
-    )
 
 
 @torch.no_grad()
@@ -324,68 +182,3 @@ def draw_attention(
     with mpl.rc_context(STYLE):
         figure = strip(view.title, what, [f"frame {t}" for t in shown], rows, marks)
         return write(figure, folder, f"attention-{trained.run.key[:SHORT]}-{seen.name}-{view.name}")
-
-
-def spread(count: int, columns: int, needed: Sequence[int] = ()) -> list[int]:
-    """At most `columns` of `count` places, evenly spread; each needed one takes the place of its nearest."""
-    shown = np.unique(np.linspace(0, count - 1, min(columns, count)).round().astype(int)).tolist()
-    for t in dict.fromkeys(needed):
-        if t not in shown:
-            free = [i for i, place in enumerate(shown) if place not in needed]
-            if free:
-                shown[min(free, key=lambda i: abs(shown[i] - t))] = t
-            else:
-                shown.append(t)
-    return sorted(shown)
-
-
-def strip(
-    title: str,
-    subtitle: str,
-    columns: Sequence[str],
-    rows: Sequence[Row],
-    marks: Mapping[tuple[int, int], tuple[int, int]] | None = None,
-) -> Figure:
-    """Rows of images, a column each place of a clip.
-
-    Args:
-        title: First line.
-        subtitle: Second line.
-        columns: What stands above each.
-        rows: Of as many images (S, S, 3).
-        marks: (row, column) -> (y, x), a red point there.
-    """
-    side = min((WIDTH - MARGIN) / len(columns) - GAP, TALLEST)
-    pitch = max(side, 3 * LINE + 0.03) + GAP
-    total = TOP + len(rows) * pitch
-    figure = new_figure(max(WIDTH, MARGIN + len(columns) * (side + GAP)), total)
-    width = figure.get_figwidth()
-    most = int(width / 0.069)  # characters of bold type
-    title = title if len(title) <= most else f"{title[: most - 1]}…"
-    for i, (text, weight) in enumerate(((title, "bold"), (subtitle, "normal"))):
-        y = 1 - (0.05 + 0.15 * i) / total
-        figure.text(0.05 / width, y, text, va="top", fontsize=7.5 - i, weight=weight, parse_math=False)
-    for i, text in enumerate(columns):
-        centre = MARGIN + i * (side + GAP) + side / 2
-        figure.text(centre / width, 1 - (TOP - 0.03) / total, text, ha="center", va="bottom", size=6)
-    for r, row in enumerate(rows):
-        top = TOP + r * pitch
-        for i, text in enumerate(line for line in (row.title, row.origin, row.scale) if line):
-            y = 1 - (top + 0.02 + LINE * i) / total
-            figure.text(
-                0.05 / width, y, text, va="top", fontsize=6.5 if i == 0 else 6, weight="normal" if i else "bold"
-            )
-        if row.is_flow:
-            box = ((MARGIN - WHEEL - 0.06) / width, 1 - (top + WHEEL) / total, WHEEL / width, WHEEL / total)
-            ax = figure.add_axes(box)
-            ax.imshow(flow_wheel(96), interpolation="none")
-            bare(ax)
-        for i, image in enumerate(row.images):
-            left = MARGIN + i * (side + GAP)
-            ax = figure.add_axes((left / width, 1 - (top + side) / total, side / width, side / total))
-            ax.imshow(image, interpolation="none", aspect="auto")
-            bare(ax)
-            if marks and (r, i) in marks:
-                y, x = marks[r, i]
-                ax.plot([x], [y], marker="o", color="red", markersize=3.5, markeredgecolor="white", markeredgewidth=0.5)
-    return figure

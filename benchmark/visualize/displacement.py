@@ -18,11 +18,12 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.models.modules.motion_squeeze import MotionSqueeze
-from benchmark.visualize.attention import Seen, choose, open_view, spread, strip
 from benchmark.visualize.colours import Rgb, flow_colours, magnitude_colours, number, robust_scale
 from benchmark.visualize.figure import STYLE, write
 from benchmark.visualize.rows import Row
+from benchmark.visualize.strip import spread, strip
 from benchmark.visualize.trained import SHORT, load_trained
+from benchmark.visualize.view import Seen, choose, open_view
 
 COLUMNS = 6
 MODULES = {"motion_squeeze": MotionSqueeze}

@@ -104,7 +104,7 @@ def trained_representation(trained: Trained) -> Shown:
     try:
         target.load_state_dict(trained.part(prefix))
     except RuntimeError as error:
-        raise VisualizeError(f"{trained.run.path}/checkpoint.pt is not of its config: {error}") from error
+        raise VisualizeError(f"{trained.run.checkpoint} is not of its config: {error}") from error
     origin = trained.origin
     if not any(p.requires_grad for p in module.parameters()):
         origin = f"kept fixed in training ({trained.name})"

@@ -75,9 +75,11 @@ def _of_split(target: str, size: int) -> Source:
     if not 0 <= index < len(split):
         raise DataError(f"{target}: {split.name}/{split.split} has clips 0 to {len(split) - 1}, not '{index_text}'")
     clip = split.clips[index]
+    if not clip.frames:
+        raise DecodeError(f"{target}: {clip.path} was unreadable when it was indexed; choose another clip")
     height, width = shown_size(clip.height, clip.width, size)
-    motion = SETTINGS[name].motions[clip.label].name
-    title = f"{split.name}/{split.split}, clip {index}: {motion} ({clip.width} x {clip.height}, {clip.frames} frames)"
+    shown = split.classes[clip.label]
+    title = f"{split.name}/{split.split}, clip {index}: {shown} ({clip.width} x {clip.height}, {clip.frames} frames)"
     label = f"{split.name}-{split.split}-{index}"
     return Source(label, title, clip.frames, height, width, 0.0, lambda i: read_frames(clip.path, i, height, width))
 

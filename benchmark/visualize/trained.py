@@ -80,7 +80,7 @@ def load_trained(name: str) -> Trained:
         VisualizeError: There is no such run, or it has no checkpoint, or an unreadable one.
     """
     run = find_run(name)
-    config, path = config_of(run), run.path / "checkpoint.pt"
+    config, path = config_of(run), run.checkpoint
     if not path.is_file():
         raise VisualizeError(f"run {run.key} has no checkpoint.pt: it has not finished an epoch, or it was removed")
     try:

@@ -100,6 +100,38 @@ def test_skipping_changes_no_pixel(kind: str, kept: bool, tmp_path: Path, monkey
         assert np.array_equal(read_frames(path, wanted), every[wanted]), wanted
 
 
+def _kind(packet: bytes) -> str:
+    return "IPBS"[packet[packet.find(b"\0\0\1\xb6") + 4] >> 6]
+
+
+def test_packed_b_frames_of_xvid_come_in_order(tmp_path: Path) -> None:
+    # As DivX and XviD write B-frames to AVI: with the frame that they follow in one packet, then an empty packet.
+    plain = write(
+        tmp_path / "plain.avi", "mpeg4", {"g": "12", "sc_threshold": "1000000000"}, bitrate=400000, b_frames=1
+    )
+    packed = tmp_path / "packed.avi"
+    with av.open(str(plain)) as source, av.open(str(packed), "w") as container:
+        track: Any = container.add_stream_from_template(source.streams.video[0])
+        pieces: list[bytes] = []
+        for piece in (bytes(packet) for packet in source.demux(video=0) if packet.size):
+            if _kind(piece) == "B":
+                pieces[-1:] = [pieces[-1] + piece, b"\0\0\1\xb6\x50\x7f"]
+            else:
+                pieces.append(piece)
+        start = pieces[0].find(b"\0\0\1\xb6")
+        pieces[0] = pieces[0][:start] + b"\0\0\1\xb2DivX503b1393p" + pieces[0][start:]
+        for number, piece in enumerate(pieces):
+            packet: Any = av.Packet(piece)
+            packet.stream, packet.pts, packet.dts, packet.time_base = track, number, number, Fraction(1, 25)
+            packet.is_keyframe = _kind(piece) == "I"
+            container.mux(packet)
+    every = decode_everything(packed)
+    assert np.array_equal(every, decode_everything(plain))
+    assert len(every) == probe(packed).frames == FRAMES
+    for index in range(FRAMES):
+        assert np.array_equal(read_frames(packed, [index])[0], every[index])
+
+
 def test_groups_without_a_wanted_frame_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.mp4", options={"g": "4", "bf": "0", X264: "scenecut=0"})
     plans: list[list[bool]] = []

@@ -20,21 +20,12 @@ from benchmark.launch.rundir import RunDir
 from benchmark.models.build import build_model
 from benchmark.models.modules.squeeze_excitation import over_maps
 from benchmark.spec.config import RunConfig
-from benchmark.visualize.attention import (
-    ATTENTIONS,
-    Seen,
-    View,
-    choose,
-    open_view,
-    overlay,
-    reference_points,
-    spread,
-    strip,
-    weights_of,
-)
+from benchmark.visualize.attention import ATTENTIONS, overlay, reference_points, weights_of
 from benchmark.visualize.errors import VisualizeError
 from benchmark.visualize.rows import Row
+from benchmark.visualize.strip import spread, strip
 from benchmark.visualize.trained import load_trained
+from benchmark.visualize.view import Seen, View, choose, open_view
 
 SMALL = Setting("motionpairs-tiny", train_clips=8, val_clips=8, frames=12, height=40, width=48)
 NARROW = {"name": "tsm_resnet", "width": 0.125, "depth": 18}

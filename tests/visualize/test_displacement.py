@@ -18,9 +18,9 @@ from benchmark.launch.rundir import RunDir
 from benchmark.models.build import build_model
 from benchmark.models.modules.motion_squeeze import MotionSqueeze
 from benchmark.spec.config import RunConfig
-from benchmark.visualize.attention import Seen
 from benchmark.visualize.displacement import motion_of, normalised
 from benchmark.visualize.errors import VisualizeError
+from benchmark.visualize.view import Seen
 
 SMALL = Setting("motionpairs-tiny", train_clips=8, val_clips=8, frames=12, height=40, width=48)
 NARROW = {"name": "tsm_resnet", "width": 0.125, "depth": 18, "insert_after": ["res3"]}

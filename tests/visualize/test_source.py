@@ -79,5 +79,5 @@ def test_what_is_no_video_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         open_source("motionpairs-tiny:test", 64)
     with pytest.raises(DataError, match="<data set>:<split>:<index>"):
         open_source("motionpairs-tiny:val:0:1", 64)
-    with pytest.raises(DataError, match="has no reader"):
+    with pytest.raises(DataError, match="say where its files are"):
         open_source("something-v1:val:0", 64)
