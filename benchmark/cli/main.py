@@ -154,13 +154,14 @@ def _load(arguments: argparse.Namespace) -> list[Table | Architecture]:
 def _costs(arguments: argparse.Namespace) -> int:
     """`costs`: count what is not counted yet, then write the page; none is written that would say what is not so."""
     from benchmark.report import cost_page
+    from benchmark.report.cost_figures import StaleProseError
 
     tables = [load_table(name) for name in table_paths()]
-    if not running._count(tables):
+    if not running.count(tables):
         return 1
     try:
         page = cost_page.cost_page(tables)
-    except cost_page.StaleProseError as error:
+    except StaleProseError as error:
         print(error, file=sys.stderr)
         return 1
     if arguments.out is None:

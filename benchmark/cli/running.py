@@ -27,7 +27,7 @@ from benchmark.spec.table import Table
 
 def cost(arguments: argparse.Namespace) -> int:
     """`cost`: count what is not counted yet, then print the audit."""
-    counted = _count(arguments.loaded)
+    counted = count(arguments.loaded)
     if arguments.json:
         from benchmark.cost.architecture import check_architecture
 
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if todo:
         _prepare_data(made)
-    _count(arguments.loaded)
+    count(arguments.loaded)
     outcome = _train(made, todo, arguments.jobs, arguments.device) if todo else Outcome()
     to_time = [table for table in arguments.loaded if arguments.time and timed_columns(table)]
     render_tables([table for table in arguments.loaded if table not in to_time], show=True)
@@ -166,7 +166,7 @@ def _counted(row: AuditRow) -> CountedCost:
     return CountedCost({key: cell.count for key, cell in row.cells.items()}, readings)
 
 
-def _count(tables: list[Table]) -> bool:
+def count(tables: list[Table]) -> bool:
     """Count every config of the tables at paper scale that is not in the cache; whether all could be counted."""
     configs: dict[str, RunConfig] = {}
     failures: dict[str, None] = {}
