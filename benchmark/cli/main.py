@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.cli import data, reading, running, timing, visualize
+from benchmark.cli import data, decode, reading, running, timing, visualize
 from benchmark.data.errors import DataError
 from benchmark.launch.rundir import StaleRunError, check_plan, write_atomic
 from benchmark.launch.slurm import ClusterError
@@ -95,6 +95,9 @@ def build_parser() -> argparse.ArgumentParser:
     sets = add("data", "data sets: list, prepare, check, extract optical flow", json=True, tables=False)
     data.add_arguments(sets)
     sets.set_defaults(call=data.main)
+    readers = add("decode", "reading clips against other decoders: clips/s, CPU, pixels", json=True, tables=False)
+    decode.add_arguments(readers)
+    readers.set_defaults(call=decode.main)
     pictures = add("visualize", "pictures of clips, kernels, filters and training curves, PNG and SVG", tables=False)
     visualize.add_arguments(pictures)
     pictures.set_defaults(call=visualize.main)

@@ -1,8 +1,8 @@
 """Reading clips with `read_frames` against torchcodec, decord and OpenCV on the same files in one run.
 
-    python -m benchmark.data.decode_benchmark                  # two to five minutes on a laptop's core
-    python -m benchmark.data.decode_benchmark --leak           # 10,000 reads: memory and open files
-    python -m benchmark.data.decode_benchmark --videos FOLDER  # your own files instead of those made here
+    python -m benchmark decode                  # two to five minutes on a laptop's core
+    python -m benchmark decode --leak           # 10,000 reads: memory and open files
+    python -m benchmark decode --videos FOLDER  # your own files instead of those made here
 
 One process reads every clip with each reader in turn, once to warm up and `--repeats` times on the clock, with the
 readers in another order each time. A reader that cannot be imported is named and left out.
@@ -315,19 +315,8 @@ def _own_files(folder: Path) -> dict[str, list[Path]]:
     return {folder.name: files}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Makes or finds the files, runs, prints the table (or JSON) and returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmark.data.decode_benchmark", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("--clips", type=int, default=12, help="clips of each kind (default 12)")
-    parser.add_argument("--frames", type=int, default=100, help="frames of a clip (default 100, 4 seconds)")
-    parser.add_argument("--repeats", type=int, default=5, help="timed passes over the clips (default 5)")
-    parser.add_argument("--videos", type=Path, metavar="FOLDER", help="time these files or folders of frames instead")
-    parser.add_argument("--leak", action="store_true", help="instead of timing, read many files and look at memory")
-    parser.add_argument("--reads", type=int, default=10_000, help="how many with --leak (default 10,000)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args(arguments)
+def run(options: argparse.Namespace) -> int:
+    """Make or find the files, read them, print the table (or JSON) and return the exit status."""
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -352,7 +341,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ]
     print(json.dumps([asdict(timing) for timing in timings], indent=1) if options.json else table(timings))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import multiprocessing
 import os
 import re
 import signal
@@ -31,7 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 STALL_SECONDS = "BENCHMARK_STALL_SECONDS"
 DEFAULT_SECONDS = 600.0
 GRACE_SECONDS = 30.0
-"""How long a read that was told to end may take to do so, and loader processes to be shut down."""
+"""How long a read that was told to end may take to do so, and a loader process that was killed."""
 
 DUMP_SIGNAL = signal.SIGUSR1
 LOG = 2
@@ -110,45 +111,64 @@ class WatchedLoader(Generic[Batch]):
     def _from_workers(self) -> Iterator[Batch]:
         self._board[:] = [0.0, -1.0, 0.0] * self._workers
         batches = iter(self._loader)
-        told = ""
-        while not told:
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            except RuntimeError as error:
-                told = str(error).strip()
-                if not told.startswith(("DataLoader timed out", "DataLoader worker (pid")):
+        complete = False
+        try:
+            while True:
+                try:
+                    batch = next(batches)
+                except StopIteration:
+                    complete = True
+                    return
+                except RuntimeError as error:
+                    told = str(error).strip()
+                    if told.startswith("DataLoader timed out"):
+                        raise LoaderError(self._dumped()) from None
+                    if told.startswith("DataLoader worker (pid"):
+                        raise LoaderError(self._died(told)) from None
                     raise
-                continue
-            yield batch
-        stalled = told.startswith("DataLoader timed out")
-        pids = [int(pid) for pid in self._board[_PID::_FIELDS] if pid]
-        if stalled:
-            failure = self._stalled()
-            _say(failure)
-            for pid in pids:
-                _say(f"stacks of loader process {pid}:")
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, DUMP_SIGNAL)
-                time.sleep(0.2)  # the dumps come from several processes and would mix
-            _dump_here()
-        else:
-            listed = re.search(r"\(pid(?:\(s\))? ([\d, ]+)\)", told)
-            dead = {int(pid) for pid in listed[1].split(",")} if listed else None
-            failure = (
-                f"{told.rstrip('.')}. {self._being_read(dead) or 'No clip was being read.'} The kernel kills processes"
-                " when memory runs out: use fewer loader processes, or ask for more memory."
-            )
-        # What cannot be shut down, such as a process that waits for a dead disk, is left behind with this one.
-        faulthandler.dump_traceback_later(GRACE_SECONDS, exit=True, file=LOG)
-        with _deaf_to_deaths():
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)  # DataLoader would wait five seconds for each that hangs
-            del batches
-        faulthandler.cancel_dump_traceback_later()
-        raise LoaderError(failure)
+                yield batch
+        finally:
+            if not complete:
+                self._kill()
+
+    def _pids(self) -> list[int]:
+        return [int(pid) for pid in self._board[_PID::_FIELDS] if pid]
+
+    def _dumped(self) -> str:
+        """What to say of a stall, after the stacks of all processes went to the log."""
+        failure = self._stalled()
+        _say(failure)
+        for pid in self._pids():
+            _say(f"stacks of loader process {pid}:")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, DUMP_SIGNAL)
+            time.sleep(0.2)  # the dumps come from several processes and would mix
+        _dump_here()
+        return failure
+
+    def _died(self, told: str) -> str:
+        listed = re.search(r"\(pid(?:\(s\))? ([\d, ]+)\)", told)
+        dead = {int(pid) for pid in listed[1].split(",")} if listed else None
+        return (
+            f"{told.rstrip('.')}. {self._being_read(dead) or 'No clip was being read.'} The kernel kills processes"
+            " when memory runs out: use fewer loader processes, or ask for more memory."
+        )
+
+    def _kill(self) -> None:
+        """Ends the loader processes of an iteration that was left; DataLoader waits five seconds for each of them."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        # Meanwhile the end of a process must not raise, as DataLoader's handler of SIGCHLD would.
+        previous = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        try:
+            pids = self._pids()
+            processes = [process for process in multiprocessing.active_children() if process.pid in pids]
+            for process in processes:
+                process.kill()
+            for process in processes:
+                process.join(GRACE_SECONDS)  # one that waits for a dead disk is left behind
+        finally:
+            signal.signal(signal.SIGCHLD, previous)
 
     def _from_here(self) -> Iterator[Batch]:
         batches = iter(self._loader)
@@ -191,19 +211,6 @@ def _start_worker(board: MutableSequence[float], number: int) -> None:
     """Runs first in each loader process."""
     _note_in(board, number)
     faulthandler.register(DUMP_SIGNAL, file=LOG, all_threads=True)
-
-
-@contextlib.contextmanager
-def _deaf_to_deaths() -> Iterator[None]:
-    """Within, the end of a loader process does not raise: DataLoader's handler of SIGCHLD would."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGCHLD, previous)
 
 
 def _say(text: str) -> None:

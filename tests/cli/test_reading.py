@@ -113,5 +113,18 @@ def test_listing_takes_about_a_second_of_one_core() -> None:
 
 def test_help_names_every_command() -> None:
     done = subprocess.run([sys.executable, "-m", "benchmark", "--help"], check=True, capture_output=True, text=True)
-    for command in ("list", "show", "plan", "cost", "run", "time", "submit", "status", "render", "data"):
+    for command in (
+        "list",
+        "show",
+        "plan",
+        "cost",
+        "run",
+        "time",
+        "submit",
+        "status",
+        "render",
+        "data",
+        "decode",
+        "costs",
+    ):
         assert f"  {command} " in done.stdout

@@ -115,7 +115,7 @@ def test_a_pass_without_clips_is_refused() -> None:
         time_network(Sleeper(), (0, 1, 3, 2, 2), CPU)
 
 
-def test_twice_the_segments_take_longer_and_so_do_eight_clips() -> None:
+def test_more_segments_take_longer_and_so_do_more_clips() -> None:
     def seconds(segments: int, batch: int) -> float:
         config = RunConfig(model=SMALL.model, data=DataConfig(size=64, segments=segments))
         found = time_config(config, (batch,), CPU, seconds=0.05).sample(batch)
@@ -124,10 +124,9 @@ def test_twice_the_segments_take_longer_and_so_do_eight_clips() -> None:
         return found.median
 
     # In turns, and the best of each, since whatever else runs here comes and goes.
-    rounds = [(seconds(8, 1), seconds(16, 1), seconds(8, 8)) for _ in range(3)]
-    one, twice, eight = (min(taken) for taken in zip(*rounds, strict=True))
-    assert twice > 1.2 * one
-    assert eight > 2 * one
+    rounds = [(seconds(4, 1), seconds(64, 1), seconds(4, 16)) for _ in range(3)]
+    one, long, many = (min(taken) for taken in zip(*rounds, strict=True))
+    assert min(long, many) > 1.5 * one
 
 
 def test_a_record_is_kept_by_network_and_device_and_grows_by_batch_size() -> None:
