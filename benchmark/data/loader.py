@@ -24,9 +24,10 @@ from benchmark.data.sampling import eval_indices, train_indices
 from benchmark.data.transforms import (
     cut,
     eval_transform,
+    may_mirror,
     mirrored,
+    reshaped,
     scale_short_side,
-    to_tensor,
     train_transform,
     view_boxes,
     view_side,
@@ -57,6 +58,12 @@ def clip_streams(seed: int, epoch: int, clip_id: str) -> tuple[np.random.Generat
         np.random.default_rng(np.random.SeedSequence([seed, epoch, digest, 0])),
         np.random.default_rng(np.random.SeedSequence([seed, epoch, digest, 1])),
     )
+
+
+def view_stream(seed: int, clip_id: str) -> np.random.Generator:
+    """The random stream of a clip's evaluation views where these are drawn; apart from those of training."""
+    digest = int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8], "big")
+    return np.random.default_rng(np.random.SeedSequence([seed, digest, 2]))
 
 
 def epoch_order(clips: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -152,21 +159,27 @@ class ClipDataset(Dataset[Item]):
     def _train(self, index: int) -> Tensor:
         clip, data = self.split.clips[index], self.data
         places, crops = clip_streams(self.seed, self.epoch, clip.id)
-        wanted = train_indices(self._length(index), data.segments, self.reach, data.sampling, places)
+        length = self._length(index)
+        wanted = train_indices(length, data.segments, self.reach, data.sampling, places, data.window)
         frames = self._read(index, self._stacked(wanted))
-        if data.train_crop == "multiscale":
-            return train_transform(frames, data.size, data.flip, crops)
-        scaled = scale_short_side(to_tensor(frames), self.evaluation.scale)
+        flip = may_mirror(data.flip, clip.label)
+        if data.train_crop != "centre":
+            return train_transform(frames, data.size, flip, crops, data.train_crop, data.resize)
+        scaled = scale_short_side(reshaped(frames, data.resize), self.evaluation.scale)
         part = cut(scaled, view_boxes(scaled.shape[-2], scaled.shape[-1], data.size, 1)[0])
-        return (mirrored(part) if data.flip and crops.random() < 0.5 else part).contiguous()
+        return (mirrored(part) if flip and crops.random() < 0.5 else part).contiguous()
 
     def _eval(self, index: int) -> Tensor:
         data, evaluation = self.data, self.evaluation
+        drawn = view_stream(self.seed, self.split.clips[index].id) if evaluation.placing == "random" else None
         length = self._length(index)
-        wanted = self._stacked(eval_indices(length, data.segments, self.reach, data.sampling, evaluation.clips))
+        wanted = self._stacked(
+            eval_indices(length, data.segments, self.reach, data.sampling, evaluation.clips, data.window, drawn)
+        )
         # Views overlap in time: every frame is decoded and scaled once.
         distinct, places = np.unique(wanted, return_inverse=True)
-        crops = eval_transform(self._read(index, distinct), data.size, evaluation.scale, evaluation.crops)
+        frames = self._read(index, distinct)
+        crops = eval_transform(frames, data.size, evaluation.scale, evaluation.crops, data.resize)
         views = crops[:, torch.from_numpy(places.reshape(wanted.shape))]
         return views.transpose(0, 1).flatten(0, 1).contiguous()
 

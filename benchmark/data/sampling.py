@@ -5,8 +5,11 @@ d consecutive frames (d = 1 for RGB, d = 3 for MBPM). Indices are 0-BASED here; 
 from 1, so its values are one larger.
 
 Sources: TSN (Wang et al. 2016, Section 3.1) for uniform sampling, TSM (Lin et al. 2019, released code) for `twice`
-and for dense sampling with d = 1, BQN (released code) for d = 3. A segment that runs over the end of the clip repeats
-the last frame.
+and for dense sampling with d = 1, BQN (released code) for d = 3, which DA and the thesis do with any d > 1. A segment
+that runs over the end of the clip repeats the last frame.
+
+`dense` has two senses. Of single frames (d = 1) it is N frames spread over a window of 64. Of several frames a segment
+(d > 1) it is N d frames in a row: no frame is left out.
 
 Random draws are made as numbers in [0, 1) that are then scaled, so that two rows with different d but the same
 generator state look at the same places of the clip.
@@ -23,7 +26,7 @@ Indices = NDArray[np.int64]
 Sampling = Literal["uniform", "dense"]
 
 DENSE_WINDOW = 64
-"""Frames that a dense clip of single frames spans (TSM); its stride is DENSE_WINDOW // N."""
+"""Frames that a dense clip of single frames spans (TSM); its stride is the window // N. X3D's own is 80 for M."""
 
 
 def _check(frames: int, segments: int, length: int) -> None:
@@ -78,26 +81,37 @@ def twice_uniform(frames: int, segments: int, length: int) -> Indices:
     return np.stack([_spaced(frames, segments, length, 0.5), _spaced(frames, segments, length, 0.0)])
 
 
-def _dense_span(segments: int, length: int) -> tuple[int, int]:
+def several_uniform(frames: int, segments: int, length: int, clips: int) -> Indices:
+    """`clips` sets of starts spread evenly over the segments, (clips, N): set j is (j + 1/2) / clips into each.
+
+    For the twenty clips that the thesis tests (Section 3.3.1), whose places it does not give; one clip is the centred.
+    """
+    _check(frames, segments, length)
+    return np.stack([_spaced(frames, segments, length, (j + 0.5) / clips) for j in range(clips)])
+
+
+def _dense_span(segments: int, length: int, window: int) -> tuple[int, int]:
     # BQN's dense clip of triples is 3N frames in a row; TSM's clip of single frames is strided over a fixed window.
     if length > 1:
         return segments * length, length
-    return DENSE_WINDOW, max(1, DENSE_WINDOW // segments)
+    return window, max(1, window // segments)
 
 
-def train_dense(frames: int, segments: int, length: int, rng: np.random.Generator) -> Indices:
+def train_dense(
+    frames: int, segments: int, length: int, rng: np.random.Generator, window: int = DENSE_WINDOW
+) -> Indices:
     """The starts of one randomly placed dense clip, (N,), modulo F.
 
     The last possible position is never drawn: the released code draws from {0, ..., positions - 2}.
     """
     _check(frames, segments, length)
-    span, stride = _dense_span(segments, length)
+    span, stride = _dense_span(segments, length, window)
     positions = max(1, 1 + frames - span)
     start = int(rng.random() * max(1, positions - 1))
     return (start + stride * np.arange(segments)) % frames
 
 
-def spread_dense(frames: int, segments: int, length: int, clips: int) -> Indices:
+def spread_dense(frames: int, segments: int, length: int, clips: int, window: int = DENSE_WINDOW) -> Indices:
     """The starts of `clips` dense clips spread evenly from the first to the last possible position, (clips, N).
 
     A single clip is centred: the released code has only 10 clips, and a random one for validation.
@@ -105,7 +119,7 @@ def spread_dense(frames: int, segments: int, length: int, clips: int) -> Indices
     _check(frames, segments, length)
     if clips < 1:
         raise ValueError(f"clips must be at least 1, got {clips}")
-    span, stride = _dense_span(segments, length)
+    span, stride = _dense_span(segments, length, window)
     last = max(0, frames - span)
     first = np.linspace(0, last, clips).astype(np.int64) if clips > 1 else np.array([last // 2])
     return (first[:, None] + stride * np.arange(segments)) % frames
@@ -117,24 +131,46 @@ def expand(starts: Indices, length: int, frames: int) -> Indices:
     return runs.reshape(*starts.shape[:-1], -1)
 
 
-def train_indices(frames: int, segments: int, length: int, sampling: Sampling, rng: np.random.Generator) -> Indices:
-    """Frame indices of one random training clip, (N d,)."""
-    draw = {"uniform": train_uniform, "dense": train_dense}[sampling]
-    return expand(draw(frames, segments, length, rng), length, frames)
+def train_indices(
+    frames: int,
+    segments: int,
+    length: int,
+    sampling: Sampling,
+    rng: np.random.Generator,
+    window: int = DENSE_WINDOW,
+) -> Indices:
+    """Frame indices of one random training clip, (N d,). `window`: of dense clips of single frames."""
+    if sampling == "dense":
+        return expand(train_dense(frames, segments, length, rng, window), length, frames)
+    return expand(train_uniform(frames, segments, length, rng), length, frames)
 
 
-def eval_indices(frames: int, segments: int, length: int, sampling: Sampling, clips: int) -> Indices:
+def eval_indices(
+    frames: int,
+    segments: int,
+    length: int,
+    sampling: Sampling,
+    clips: int,
+    window: int = DENSE_WINDOW,
+    rng: np.random.Generator | None = None,
+) -> Indices:
     """Frame indices of the temporal views of a clip, (clips, N d).
 
-    Raises ValueError for uniform sampling with more than two clips: only the centred set and the shifted one are
-    defined.
+    Dense views are spread from the first possible place to the last. Of uniform sampling one view is centred, two are
+    the centred and the shifted one (`twice_uniform`), more are spread evenly (`several_uniform`). With `rng` all are
+    drawn as training clips are (MotionSqueeze, Section 4.2: ten randomly sampled clips).
+
+    Raises:
+        ValueError: less than one frame, segment, frame of a segment, or clip.
     """
+    if clips < 1:
+        raise ValueError(f"clips must be at least 1, got {clips}")
+    if rng is not None:
+        return np.stack([train_indices(frames, segments, length, sampling, rng, window) for _ in range(clips)])
     if sampling == "dense":
-        starts = spread_dense(frames, segments, length, clips)
-    elif clips == 1:
-        starts = centred_uniform(frames, segments, length)[None]
+        starts = spread_dense(frames, segments, length, clips, window)
     elif clips == 2:
         starts = twice_uniform(frames, segments, length)
     else:
-        raise ValueError(f"uniform sampling has 1 or 2 clips, not {clips}")
+        starts = several_uniform(frames, segments, length, clips)
     return expand(starts, length, frames)

@@ -1,13 +1,16 @@
 """From decoded frames to the network's input: crops, resizing, flips. All frames of a clip are cut alike.
 
-Source of the training crop: TSN's multi-scale corner cropping (Wang et al. 2016, Section 3.2, and released code),
-with the scales that TSM and BQN use. Frames come in as (n, H, W, 3) uint8 arrays and leave as (n, 3, S, S) uint8
+Sources of the training crops: TSN's multi-scale corner cropping (Wang et al. 2016, Section 3.2, and released code),
+with the scales that TSM and BQN use, or those that they use for flow; X3D's jitter of the shorter side (Feichtenhofer
+2020, Section 4; thesis, Section 3.6.1). Frames come in as (n, H, W, 3) uint8 arrays and leave as (n, 3, S, S) uint8
 tensors; `normalise` runs on the device that trains.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +19,7 @@ from torch.nn import functional
 
 from benchmark.data.decode import Frames
 from benchmark.data.tvl1 import ZERO
+from benchmark.spec.config import Flip
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -28,8 +32,11 @@ NORMALISATIONS = {
 """What X3D's published weights expect, and what those of ViT and Inception-ResNet-v2 do: RGB in [-1, 1]."""
 
 SCALES = (1.0, 0.875, 0.75, 0.66)
-PAIRS = tuple((i, j) for i in range(4) for j in range(4) if abs(i - j) <= 1)
-"""Width and height of the crop as positions in SCALES: the ten pairs at most one step apart."""
+"""Sides of multi-scale crops relative to the frame's shorter side: RGB's four, of which flow has the first three."""
+JITTER = (8 / 7, 10 / 7)
+"""Range of the frame's shorter side relative to the crop's: 256 to 320 for 224 pixels, 182 to 228 for 160."""
+DIRECTED = frozenset({86, 87, 93, 94, 166, 167})
+"""Something-Something's classes that are told apart by left and right, as MotionSqueeze's code lists them."""
 QUARTERS = (
     *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),  # corners and centre
     *((0, 2), (4, 2), (2, 0), (2, 4)),  # middles of the edges
@@ -68,17 +75,44 @@ def _place(height: int, width: int, side: tuple[int, int], quarters: tuple[int, 
     return Box(top, left, side[0], side[1], flip)
 
 
-def multiscale_box(height: int, width: int, size: int, flip: bool, rng: np.random.Generator) -> Box:
+def may_mirror(flip: Flip, label: int) -> bool:
+    """Whether training clips of a class are mirrored at random: none, all, or those outside DIRECTED."""
+    return label not in DIRECTED if flip == "undirected" else flip
+
+
+def multiscale_box(
+    height: int, width: int, size: int, flip: bool, rng: np.random.Generator, scales: Sequence[float] = SCALES
+) -> Box:
     """Draws a training crop for frames of height x width and a network's input of `size`.
 
-    With `flip` half of the crops are mirrored. The three draws are made in any case, so that rows with and without
-    flip see the same crops.
+    Height and width are of two scales at most one step apart: ten pairs of the four scales. With `flip` half of the
+    crops are mirrored. The three draws are made in any case, so that rows with and without flip see the same crops.
     """
-    pair, place, mirrored = rng.integers(len(PAIRS)), rng.integers(len(QUARTERS)), rng.random() < 0.5
-    sides = [int(min(height, width) * scale) for scale in SCALES]
+    count = len(scales)
+    pairs = [(i, j) for i in range(count) for j in range(count) if abs(i - j) <= 1]
+    pair, place, mirrored = rng.integers(len(pairs)), rng.integers(len(QUARTERS)), rng.random() < 0.5
+    sides = [int(min(height, width) * scale) for scale in scales]
     sides = [size if abs(side - size) < SNAP and size <= min(height, width) else side for side in sides]
-    across, down = PAIRS[pair]
+    across, down = pairs[pair]
     return _place(height, width, (sides[down], sides[across]), QUARTERS[place], flip and bool(mirrored))
+
+
+def jitter_range(size: int) -> tuple[int, int]:
+    """Shortest and longest shorter side that a crop of `size` is cut from, both drawn, in pixels."""
+    low, high = (int(size * factor) for factor in JITTER)
+    return low, high
+
+
+def jittered(frames: Tensor, size: int, flip: bool, rng: np.random.Generator) -> Tensor:
+    """A crop of `size` anywhere in frames whose shorter side is drawn from `jitter_range`, each length alike.
+
+    (n, C, H, W) -> (n, C, size, size). With `flip` half of the crops are mirrored.
+    """
+    low, high = jitter_range(size)
+    scaled = scale_short_side(frames, int(rng.integers(low, high + 1)))
+    room = [side - size for side in scaled.shape[-2:]]
+    top, left = (int(rng.integers(space + 1)) for space in room)
+    return cut(scaled, Box(top, left, size, size, flip and bool(rng.random() < 0.5)))
 
 
 def view_boxes(height: int, width: int, side: int, crops: int) -> list[Box]:
@@ -126,10 +160,35 @@ def to_tensor(frames: Frames) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
 
 
-def train_transform(frames: Frames, size: int, flip: bool, rng: np.random.Generator) -> Tensor:
-    """A random multi-scale crop of all frames, resized to the input: (n, H, W, 3) uint8 -> (n, 3, size, size) uint8."""
-    box = multiscale_box(frames.shape[1], frames.shape[2], size, flip, rng)
-    return resize(cut(to_tensor(frames), box), size, size).contiguous()
+def reshaped(frames: Frames, frame: tuple[int, int] | None) -> Tensor:
+    """Frames as a tensor, resized to the height and width `frame` whatever their shape, or as they are."""
+    return to_tensor(frames) if frame is None else resize(to_tensor(frames), *frame)
+
+
+def train_transform(
+    frames: Frames,
+    size: int,
+    flip: bool,
+    rng: np.random.Generator,
+    crop: Literal["multiscale", "multiscale_three", "jitter"] = "multiscale",
+    frame: tuple[int, int] | None = None,
+) -> Tensor:
+    """One random crop of all frames at the input's size: (n, H, W, C) uint8 -> (n, C, size, size) uint8.
+
+    Args:
+        frames: As decoded.
+        size: Side of the input, pixels.
+        flip: Mirror half of the clips.
+        rng: The clip's draws.
+        crop: TSN's multi-scale corner crop, the same with flow's three scales, or X3D's jitter of the shorter side.
+        frame: Height and width that the frames are resized to first; None leaves them as stored.
+    """
+    whole = reshaped(frames, frame)
+    if crop == "jitter":
+        return jittered(whole, size, flip, rng).contiguous()
+    scales = SCALES if crop == "multiscale" else SCALES[:3]
+    box = multiscale_box(whole.shape[-2], whole.shape[-1], size, flip, rng, scales)
+    return resize(cut(whole, box), size, size).contiguous()
 
 
 def scale_short_side(frames: Tensor, scale: int) -> Tensor:
@@ -145,8 +204,11 @@ def view_side(size: int, scale: int, crops: int) -> int:
     return scale if crops == 3 else size
 
 
-def eval_transform(frames: Frames, size: int, scale: int, crops: int) -> Tensor:
-    """All spatial views: (n, H, W, 3) uint8 -> (crops, n, 3, S, S) uint8, S = view_side(size, scale, crops)."""
-    scaled = scale_short_side(to_tensor(frames), scale)
+def eval_transform(frames: Frames, size: int, scale: int, crops: int, frame: tuple[int, int] | None = None) -> Tensor:
+    """All spatial views: (n, H, W, 3) uint8 -> (crops, n, 3, S, S) uint8, S = view_side(size, scale, crops).
+
+    `frame`: height and width that the frames are resized to before their shorter side is scaled.
+    """
+    scaled = scale_short_side(reshaped(frames, frame), scale)
     boxes = view_boxes(scaled.shape[-2], scaled.shape[-1], view_side(size, scale, crops), crops)
     return torch.stack([cut(scaled, box) for box in boxes])

@@ -14,18 +14,32 @@ from benchmark.spec.models import SINGLE_PATH, BqnConfig, BqnX3dConfig, ModelCon
 from benchmark.spec.representations import Modality, Strict, scaled
 
 
+Flip = Literal[True, False, "undirected"]
+
+
 class DataConfig(Strict):
-    """Which clips, and how frames are drawn from them."""
+    """Which clips, how frames are drawn from them, and how these are cut for training."""
 
     dataset: str = "something-v1"
     segments: int = Field(8, ge=1, description="N: the clip is N segments of 1 or 3 consecutive frames")
     sampling: Literal["uniform", "dense"] = "uniform"
+    window: int = Field(64, ge=1, description="of dense clips of single frames: the frames that they span (TSM)")
+    resize: tuple[int, int] | None = Field(
+        None, description="height and width of all frames before anything else, whatever their shape; null: as stored"
+    )
     size: int = scaled("spatial", 224, ge=8, description="side of the square crop that the network receives, pixels")
-    train_crop: Literal["multiscale", "centre"] = "multiscale"
+    train_crop: Literal["multiscale", "multiscale_three", "jitter", "centre"] = Field(
+        "multiscale",
+        description="TSN's corner crops; the same of flow's three scales; anywhere in a jittered frame (X3D); no draw",
+    )
     normalisation: Literal["imagenet", "kinetics", "half"] = Field(
         "imagenet", description="mean and standard deviation that are removed: what pretrained weights expect"
     )
-    flip: bool = Field(False, description="mirror training clips at random; wrong where left and right are classes")
+    flip: Flip = Field(
+        False,
+        description="mirror training clips at random; wrong where left and right are classes: `undirected` leaves the"
+        " six such classes of Something-Something alone",
+    )
 
     _known = field_validator("dataset")(known_dataset)
 
@@ -33,6 +47,14 @@ class DataConfig(Strict):
     def num_classes(self) -> int:
         """Number of classes of the data set."""
         return DATASETS[self.dataset].num_classes
+
+    @model_validator(mode="after")
+    def _possible(self) -> DataConfig:
+        if self.flip == "undirected" and not self.dataset.startswith("something-"):
+            raise ValueError(f"data.flip undirected is of Something-Something's classes, not {self.dataset}'s")
+        if self.resize is not None and min(self.resize) < 8:
+            raise ValueError(f"data.resize must be at least 8 x 8 pixels, got {self.resize[0]} x {self.resize[1]}")
+        return self
 
 
 class JointConfig(Strict):
@@ -76,9 +98,15 @@ class TrainConfig(Strict):
 class EvalConfig(Strict):
     """The views of a clip whose predictions are averaged, and the resolution that they are cropped from."""
 
-    clips: int = Field(1, ge=1, le=30, description="temporal views: 1 centred, 2 centred and shifted, or 10 dense")
-    crops: Literal[1, 3, 5, 10] = 1
+    clips: int = Field(
+        1, ge=1, le=30, description="temporal views: 1 centred, 2 uniform ones centred and shifted, or spread evenly"
+    )
+    placing: Literal["fixed", "random"] = Field("fixed", description="random draws the temporal views as in training")
+    crops: Literal[1, 3, 5, 10] = Field(1, description="3 are as large as the shorter side, the others as data.size")
     scale: int = scaled("spatial", 256, ge=8, description="shorter side before the crop, pixels")
+    unreadable: Literal["wrong", "refuse"] = Field(
+        "wrong", description="a clip that cannot be read counts as wrong, or the run fails and names it"
+    )
 
 
 class RunConfig(Strict):
@@ -130,8 +158,6 @@ class RunConfig(Strict):
             raise ValueError("train.residual_weight needs a network with a projection loss: squeezed_image or tesnet")
         if self.eval.scale < self.data.size:
             raise ValueError(f"eval.scale ({self.eval.scale}) must be at least data.size ({self.data.size})")
-        if self.data.sampling == "uniform" and self.eval.clips > 2:
-            raise ValueError(f"eval.clips is {self.eval.clips}: uniform sampling has 1 or 2 clips (centred; twice)")
         if isinstance(self.model, BqnConfig):
             quiet = self.model.quiet_segments or self.data.segments
             if quiet > self.data.segments:
