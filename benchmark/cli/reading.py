@@ -9,9 +9,20 @@ from typing import Any
 
 from benchmark.cli.text import duration, grid
 from benchmark.launch.rundir import RunDir
-from benchmark.plan import Plan, dotted, estimate_seconds, make_plan, megapixels, row_keys, science, training_key
+from benchmark.plan import (
+    Plan,
+    dotted,
+    estimate_seconds,
+    make_plan,
+    megapixels,
+    row_runs,
+    run_key,
+    science,
+    training_key,
+)
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.columns import COLUMNS
+from benchmark.spec.datasets import DATASETS
 from benchmark.spec.load import load_protocol
 from benchmark.spec.table import Claim, Row, Table
 
@@ -109,7 +120,8 @@ def _settings(row: Row, table: Table) -> str:
     if row.config == baseline:
         return "baseline"
     if row.config.model.name != baseline.model.name:
-        return f"model.name={row.config.model.name}"
+        own = science(row.config)["model"]
+        return " ".join(f"model.{key}={value}" for key, value in dotted(own).items() if key not in ("width", "dropout"))
     return " ".join(f"{key}={value}" for key, value in ours.items() if theirs.get(key) != value)
 
 
@@ -149,7 +161,8 @@ def plan(arguments: argparse.Namespace) -> int:
         return _print_json({**summary, "run_list": runs})
     rows = []
     for key, run in made.runs.items():
-        users = [f"{table}: {label}" for table, label in dict.fromkeys(run.used_by)]
+        split = _split(run.config.data.dataset)
+        users = [f"{table}: {label}{split}" for table, label in dict.fromkeys(run.used_by)]
         rows.append([key, str(run.config.seed), states[key], duration(seconds[key]), "; ".join(users)])
     print(grid(["run", "seed", "state", "estimate", "used by"], rows, right=(1, 3)))
     print(
@@ -162,6 +175,12 @@ def plan(arguments: argparse.Namespace) -> int:
         )
     print(f"Estimate: {duration(total)} of one process, {source}.")
     return 0
+
+
+def _split(dataset: str) -> str:
+    """Which official split a run is of, as added to its row's label; nothing for the first and the only one."""
+    number = DATASETS[dataset].official_split
+    return f" (split {number})" if number > 1 else ""
 
 
 def _rate(made: Plan, declared: float | None, device: str) -> tuple[float | None, str]:
@@ -188,7 +207,8 @@ def status(arguments: argparse.Namespace) -> int:
     entries: list[dict[str, Any]] = []
     for table in arguments.loaded:
         for row in table.rows:
-            for seed, key in (row_keys(row, table.seeds) if row.config else {}).items():
+            for seed, config in row_runs(row, table.seeds) if row.config else ():
+                key = run_key(config)
                 run = RunDir.of(key)
                 found = run.status
                 entries.append(
@@ -196,6 +216,7 @@ def status(arguments: argparse.Namespace) -> int:
                         "table": table.id,
                         "row": row.label,
                         "seed": seed,
+                        "dataset": config.data.dataset,
                         "key": key,
                         "state": run.state,
                         "progress": _progress(run.state, found),
@@ -209,7 +230,7 @@ def status(arguments: argparse.Namespace) -> int:
     rows = [
         [
             e["table"],
-            e["row"],
+            e["row"] + _split(e["dataset"]),
             str(e["seed"]),
             e["key"],
             e["state"],

@@ -20,7 +20,10 @@ from benchmark.launch.rundir import runs_root, write_atomic
 from benchmark.spec.config import RunConfig
 
 PACKAGE = Path(__file__).resolve().parents[1]
-COUNTING = ("cost/counters.py", "cost/tracing.py", "cost/record.py", "spec/models.py", "spec/representations.py")
+COUNTING = (
+    *("cost/counters.py", "cost/tracing.py", "cost/record.py"),
+    *("spec/models.py", "spec/modules.py", "spec/representations.py"),
+)
 
 
 @cache

@@ -48,9 +48,16 @@ from benchmark.train import checkpoint
 from benchmark.train.loop import EpochSummary, Predicted, predict, train_epoch
 from benchmark.train.optim import freeze_all_but_first_bn, make_optimizer
 
+NAMED = 5
+"""Clips that an error names."""
+
 
 class Orphaned(BaseException):
     """The process that launched this one is gone: stop, as at a Ctrl-C."""
+
+
+class UnreadableError(Exception):
+    """Evaluation clips cannot be read, and the protocol refuses to count them as wrong."""
 
 
 class Reporter:
@@ -149,6 +156,8 @@ def _train_and_evaluate(
     started = time.monotonic()
     _prepare_torch(device)
     train_split, val_split = open_split(config.data.dataset, "train"), open_split(config.data.dataset, "val")
+    if config.eval.unreadable == "refuse":
+        _refuse_unreadable(val_split, [not clip.frames for clip in val_split.clips])
     frames_per_segment, normalisation = config.model.frames_per_segment, config.data.normalisation
     train_flow = val_flow = None
     if config.modality == "flow":
@@ -170,11 +179,13 @@ def _train_and_evaluate(
     env = _begin_env(run, device, fingerprints)
     env["clips"] = {split.split: {"found": len(split), "missing": split.missing} for split in (train_split, val_split)}
     history = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
-    env.pop("trained_by", None)
+    for left in ("trained_by", "training"):
+        env.pop(left, None)
     other = run.trained_by(config)
     if not history and other is not None and other.env.get("fingerprints") == fingerprints:
         history = checkpoint.load(model, optimizer, other.path / "checkpoint.pt")
         env["trained_by"] = other.key
+        env["training"] = {name: other.env.get(name) for name in ("starts", "versions", "device", "seconds")}
         _log(f"evaluating the network that {other.path} has trained")
     _write_metrics(run, history)  # a kill may have come between the checkpoint and its line
     report = Reporter(run, config.train.epochs, parent)
@@ -197,11 +208,28 @@ def _train_and_evaluate(
     batches = make_loader(val, config.train.batch_size, range(len(val)), workers)
     classes, precision = config.data.num_classes, config.train.precision
     predicted = predict(model, batches, len(val), classes, len(batches), precision, report, normalisation)
+    if config.eval.unreadable == "refuse":
+        _refuse_unreadable(val_split, ~predicted.readable)
     result = _write_result(run, config, val_split, predicted, history)
     result |= {"missing_clips": val_split.missing, "missing_training_clips": train_split.missing}
     _write_env(run, env, started)
     write_json(run.path / "result.json", result)
     return result
+
+
+def _refuse_unreadable(split: Split, unreadable: Sequence[bool] | np.ndarray) -> None:
+    """Before training, of what the index knows to be damaged, and again after the evaluation, of what it found.
+
+    Raises:
+        UnreadableError: with the number of clips, and the first of them by id.
+    """
+    ids = [clip.id for clip, bad in zip(split.clips, unreadable, strict=True) if bad]
+    if ids:
+        named = ", ".join(ids[:NAMED]) + (", ..." if len(ids) > NAMED else "")
+        raise UnreadableError(
+            f"{len(ids)} of {len(split)} clips of {split.name}/{split.split} cannot be read ({named}), and"
+            f" eval.unreadable is refuse: copy them again and run: python -m benchmark data prepare {split.name}"
+        )
 
 
 def _write_metrics(run: RunDir, history: list[EpochSummary]) -> None:

@@ -170,12 +170,18 @@ class RunDir:
         write_atomic(path, self.key)
 
     def trained_by(self, config: RunConfig) -> RunDir | None:
-        """The run beside this one that has trained what this one's config trains, if it is still there."""
+        """The run beside this one that has trained what this one's config trains, if it is still there.
+
+        Not a run under other defaults than today's, whatever its key, and not one that is being trained anew.
+        """
         try:
             run = RunDir(self.path.parent / self._training(config).read_text())
-        except OSError:
+            same_views = config.model_copy(update={"eval": run.config.eval, "seed": run.config.seed})
+            run.check(same_views)
+            epochs = len((run.path / "metrics.jsonl").read_text().splitlines())
+        except (OSError, ValueError, StaleRunError):
             return None
-        return run if (run.path / "checkpoint.pt").is_file() else None
+        return run if epochs == config.train.epochs and (run.path / "checkpoint.pt").is_file() else None
 
     def _training(self, config: RunConfig) -> Path:
         return self.path.parent / ".trained" / training_key(config)

@@ -196,9 +196,15 @@ class InsertFields(Strict):
                 raise ValueError("insert_after is set, but insert names no module")
             return self
         known = self.places()
+        unset = self.insert_after == InsertFields.model_fields["insert_after"].default
         for place in self.insert_after:
             if place not in known:
-                raise ValueError(f"no place '{place}' in this network.{did_you_mean(place, list(known))}")
+                hint = did_you_mean("" if unset else place, list(known))
+                default = " (insert_after is not set: by default, five blocks of ResNet-50)" if unset else ""
+                raise ValueError(f"no place '{place}' in this network{default}.{hint}")
+        named = [place for name in self.insert_after for place in known[name]]
+        if len(set(named)) != len(named):
+            raise ValueError(f"insert_after names a place twice: {list(self.insert_after)}")
         return self
 
 

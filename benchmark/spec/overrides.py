@@ -91,6 +91,8 @@ def problem_text(detail: Any, dotted: str, valid: list[str]) -> str:
         expected = detail["ctx"].get("expected") or detail["ctx"]["expected_tags"]
         options = [word.strip("' ") for word in expected.replace(" or ", ", ").split(",")]
         return f"'{dotted}' cannot be {value!r}.{did_you_mean(str(value), options)}"
+    if kind == "tuple_type":
+        return f"'{dotted}' must be a list, such as [{value}]"
     message = detail["msg"][0].lower() + detail["msg"][1:]
     return f"'{dotted}': {message.replace('input', f'the value {value!r}')}"
 

@@ -11,7 +11,7 @@ import pytest
 
 from benchmark.launch.rundir import ClaimedError, RunDir, StaleRunError, check_plan, write_atomic, write_json
 from benchmark.plan import PlannedRun, run_key
-from benchmark.spec.config import RunConfig
+from benchmark.spec.config import EvalConfig, RunConfig, TrainConfig
 
 
 @pytest.fixture
@@ -110,3 +110,37 @@ def test_a_damaged_file_says_what_to_do(run: RunDir) -> None:
     (run.path / "result.json").write_text('{"metrics": ')
     with pytest.raises(StaleRunError, match=r"result.json is damaged .* remove its folder to run it again"):
         _ = run.result
+
+
+def trained(folder: Path, config: RunConfig, epochs: int) -> RunDir:
+    run = RunDir(folder / run_key(config))
+    run.prepare(config)
+    (run.path / "checkpoint.pt").write_bytes(b"weights")
+    (run.path / "metrics.jsonl").write_text("{}\n" * epochs)
+    run.record_training(config)
+    return run
+
+
+def test_a_training_serves_runs_of_other_views_alone(tmp_path: Path) -> None:
+    config = RunConfig(train=TrainConfig(epochs=10))
+    run = trained(tmp_path, config, 10)
+    views = config.model_copy(update={"eval": EvalConfig(clips=2, crops=3)})
+    assert RunDir(tmp_path / run_key(views)).trained_by(views) == run
+    for other in (RunConfig(train=TrainConfig(epochs=11)), config.model_copy(update={"seed": 1})):
+        assert RunDir(tmp_path / run_key(other)).trained_by(other) is None
+
+
+@pytest.mark.parametrize("fault", ["gone", "begun again", "of another default", "damaged"])
+def test_a_training_that_is_no_longer_that_is_not_taken_over(tmp_path: Path, fault: str) -> None:
+    config = RunConfig(train=TrainConfig(epochs=10))
+    run = trained(tmp_path, config, 9 if fault == "begun again" else 10)
+    if fault == "gone":
+        (run.path / "checkpoint.pt").unlink()
+    if fault == "of another default":
+        stored = json.loads((run.path / "config.json").read_text())
+        stored["train"]["momentum"] = 0.8
+        write_json(run.path / "config.json", stored)
+    if fault == "damaged":
+        (run.path / "config.json").write_text("{")
+    views = config.model_copy(update={"eval": EvalConfig(clips=2, crops=3)})
+    assert RunDir(tmp_path / run_key(views)).trained_by(views) is None

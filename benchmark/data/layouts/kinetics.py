@@ -170,8 +170,8 @@ def read_mini(labels: Path, whole: Listing | None, num_classes: int) -> Listing 
             if keys and keys <= known:
                 chosen = keys
                 files.append(path)
-    if set(ids) == set(SPLITS):
-        part = _of_ids(whole, ids)
+    if set(ids) == set(SPLITS):  # these say all; a list of classes beside them may be of another data set
+        part, chosen = _of_ids(whole, ids), None
     elif chosen is not None:
         part = {s: tuple(c for c in whole.splits[s] if class_key(whole.classes[c.label]) in chosen) for s in SPLITS}
     elif len(whole.classes) <= num_classes:

@@ -32,7 +32,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.backbones.x3d import to_frames, to_volumes
+from benchmark.models.backbones.volumes import Conv3d, to_frames, to_volumes
 
 STEM, STEM_OUT = 64, 192
 
@@ -62,7 +62,7 @@ class ConvBn(nn.Sequential):
     """A cubic convolution that keeps the size of the map, batch normalisation and ReLU."""
 
     def __init__(self, in_channels: int, channels: int, kernel_size: int) -> None:
-        conv = nn.Conv3d(in_channels, channels, kernel_size, padding=kernel_size // 2, bias=False)
+        conv = Conv3d(in_channels, channels, kernel_size, padding=kernel_size // 2, bias=False)
         super().__init__(conv, nn.BatchNorm3d(channels), nn.ReLU(inplace=True))
         self.kernel_size = kernel_size
 
@@ -129,7 +129,7 @@ class I3d(nn.Module):
     ) -> None:
         super().__init__()
         stem, channels = scaled_to_four(STEM, width), scaled_to_four(STEM_OUT, width)
-        self.conv1 = nn.Conv3d(in_channels, stem, (1, 7, 7), (1, 2, 2), padding=(0, 3, 3), bias=False)
+        self.conv1 = Conv3d(in_channels, stem, (1, 7, 7), (1, 2, 2), padding=(0, 3, 3), bias=False)
         self.bn1 = nn.BatchNorm3d(stem)
         self.relu = nn.ReLU(inplace=True)
         self.pool2 = nn.MaxPool3d((1, 3, 3), (1, 2, 2), padding=(0, 1, 1))

@@ -33,6 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.models.backbones.resnet import scaled_channels
+from benchmark.models.backbones.volumes import Conv3d, to_volumes
 from benchmark.models.weights import load_state, missing, weights_path, with_input_channels
 from benchmark.spec.models import STAGES, Stage
 
@@ -68,24 +69,14 @@ PYTORCHVIDEO_NAMES = (
 PYTORCHVIDEO_CLASSIFIER = "blocks.5.proj."
 
 
-def to_volumes(x: Tensor, frames: int) -> Tensor:
-    """Frames to clips: (B * frames, C, H, W) to (B, C, frames, H, W), a view."""
-    return x.unflatten(0, (-1, frames)).transpose(1, 2)
-
-
-def to_frames(x: Tensor) -> Tensor:
-    """Clips to frames: (B, C, T, H, W) to (B * T, C, H, W); a view of channels-last maps."""
-    return x.transpose(1, 2).flatten(0, 1)
-
-
 class SqueezeExcitation(nn.Module):
     """A gate per channel from the clip's mean (Hu et al., CVPR 2018): (B, C, T, H, W) to the same shape."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         narrow = 8 * math.ceil(channels / (8 * SQUEEZE))
-        self.reduce = nn.Conv3d(channels, narrow, 1)
-        self.expand = nn.Conv3d(narrow, channels, 1)
+        self.reduce = Conv3d(channels, narrow, 1)
+        self.expand = Conv3d(narrow, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """The clip times sigmoid(expand(relu(reduce(its mean))))."""
@@ -110,14 +101,14 @@ class X3dBlock(nn.Module):
         self.shortcut: nn.Module | None = None
         if first:
             norm = [nn.BatchNorm3d(channels)] if normalise else []
-            self.shortcut = nn.Sequential(nn.Conv3d(in_channels, channels, 1, strides, bias=False), *norm)
-        self.conv_a = nn.Conv3d(in_channels, inner, 1, bias=False)
+            self.shortcut = nn.Sequential(Conv3d(in_channels, channels, 1, strides, bias=False), *norm)
+        self.conv_a = Conv3d(in_channels, inner, 1, bias=False)
         self.bn_a = nn.BatchNorm3d(inner)
-        self.conv_b = nn.Conv3d(inner, inner, 3, strides, padding=1, groups=inner, bias=False)
+        self.conv_b = Conv3d(inner, inner, 3, strides, padding=1, groups=inner, bias=False)
         self.bn_b = nn.BatchNorm3d(inner)
         self.squeeze = SqueezeExcitation(inner) if squeeze else None
         self.swish = nn.SiLU()
-        self.conv_c = nn.Conv3d(inner, channels, 1, bias=False)
+        self.conv_c = Conv3d(inner, channels, 1, bias=False)
         self.bn_c = nn.BatchNorm3d(channels)
         self.relu = nn.ReLU(inplace=True)
 
@@ -159,8 +150,8 @@ class X3d(nn.Module):
         super().__init__()
         self.variant = variant
         channels_before = scaled_channels(STAGE_CHANNELS["res2"], width)
-        self.conv1 = nn.Conv3d(in_channels, channels_before, (1, 3, 3), (1, 2, 2), padding=(0, 1, 1), bias=False)
-        self.conv_t = nn.Conv3d(
+        self.conv1 = Conv3d(in_channels, channels_before, (1, 3, 3), (1, 2, 2), padding=(0, 1, 1), bias=False)
+        self.conv_t = Conv3d(
             channels_before, channels_before, (5, 1, 1), padding=(2, 0, 0), groups=channels_before, bias=False
         )
         self.bn1 = nn.BatchNorm3d(channels_before)
@@ -175,9 +166,9 @@ class X3d(nn.Module):
             self.add_module(f"layer{number}", blocks)
         inner = int(EXPANSION * channels_before)
         self.out_channels = scaled_channels(FEATURES, width)
-        self.conv5 = nn.Conv3d(channels_before, inner, 1, bias=False)
+        self.conv5 = Conv3d(channels_before, inner, 1, bias=False)
         self.bn5 = nn.BatchNorm3d(inner)
-        self.projection = nn.Conv3d(inner, self.out_channels, 1, bias=False)
+        self.projection = Conv3d(inner, self.out_channels, 1, bias=False)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
