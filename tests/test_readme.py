@@ -13,6 +13,9 @@ import pytest
 from benchmark.cli.main import build_parser
 from benchmark.data.motion_render import render, write_video
 from benchmark.data.motionpairs import SETTINGS
+from benchmark.plan import make_plan
+from benchmark.spec.files import spec_paths, table_paths
+from benchmark.spec.load import load_table
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -76,6 +79,23 @@ def test_the_example_table_is_the_committed_one() -> None:
     shown = rows(TEXT)
     assert len(shown) == 5
     assert shown == rows((ROOT / "results/bqn/3b/table.md").read_text())[:5]
+
+
+def test_what_it_says_of_all_tables_is_so() -> None:
+    names = list(spec_paths())
+    figures = [name for name in names if "-fig" in name]
+    plan = make_plan(load_table(name) for name in table_paths())
+    counts = f"{len(names) - len(figures)} tables and {len(figures)} figures ask for {plan.wanted} runs and need"
+    assert f"{counts} {len(plan.runs)}, since rows repeat" in TEXT
+    of_bqn = make_plan(load_table(name) for name in table_paths() if name.startswith("bqn-"))
+    assert f"{len(of_bqn.runs)}, since {of_bqn.shared} of {of_bqn.wanted} are shared" in TEXT
+    page = " ".join((ROOT / "docs/costs.md").read_text().split())
+    distinct = re.search(r"print (\d+) distinct costs", page)
+    reproduced = re.search(r"(\d+) are \*reproduced\*", page)
+    assert distinct is not None
+    assert reproduced is not None
+    assert f"Of {distinct[1]} distinct printed GFLOPs" in TEXT
+    assert f"{reproduced[1]} are reproduced" in TEXT
 
 
 def test_every_file_that_it_names_exists() -> None:

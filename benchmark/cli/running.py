@@ -17,7 +17,7 @@ from benchmark.cost.cache import cached, get
 from benchmark.cost.latency import row_timings, timed_columns
 from benchmark.launch.local import Outcome, last_lines, run_all, slots
 from benchmark.launch.rundir import RunDir, write_atomic
-from benchmark.plan import Plan, megapixels
+from benchmark.plan import Plan, megapixels, training_key
 from benchmark.report.cells import CountedCost, ReadCost
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.config import RunConfig
@@ -76,7 +76,14 @@ def submit(arguments: argparse.Namespace) -> int:
     os.environ.update(profile.environment(os.environ))  # its roots are where the jobs will look
     made = arguments.plan
     refresh([RunDir.of(key) for key in made.runs])
-    todo = [key for key in made.runs if RunDir.of(key).state in ("pending", "failed", "interrupted")]
+    states = {key: RunDir.of(key).state for key in made.runs}
+    training = {key: training_key(run.config) for key, run in made.runs.items()}
+    on_its_way = {training[key] for key, state in states.items() if state in ("queued", "running")}
+    todo = [key for key, state in states.items() if state in ("pending", "failed", "interrupted")]
+    waiting = [key for key in todo if training[key] in on_its_way]
+    if waiting:
+        print(f"{len(waiting)} of the runs wait for a training that is on its way: submit them again when it is done.")
+        todo = [key for key in todo if key not in waiting]
     if not todo:
         print("Nothing to submit: every run is done or on its way.")
         return 0
