@@ -52,7 +52,7 @@ def run_key(config: RunConfig) -> str:
 
 def training_key(config: RunConfig) -> str:
     """Equal for runs that train alike and differ in their views alone: one of them trains, all are evaluated."""
-    one_view = config.eval.model_copy(update={"clips": 1, "crops": 1})
+    one_view = config.eval.model_copy(update={"clips": 1, "crops": 1, "placing": "fixed", "unreadable": "wrong"})
     return run_key(config.model_copy(update={"eval": one_view}))
 
 
@@ -62,9 +62,15 @@ def seeded(row: Row, seed: int) -> RunConfig:
     return row.config.model_copy(update={"seed": seed})
 
 
-def row_keys(row: Row, seeds: Iterable[int]) -> dict[int, str]:
-    """Run key of each seed of a measured row."""
-    return {seed: run_key(seeded(row, seed)) for seed in seeds}
+def row_runs(row: Row, seeds: Iterable[int]) -> list[tuple[int, RunConfig]]:
+    """Seed and config of each run of a measured row, seed by seed; with official splits, one run for each of them."""
+    runs = []
+    for seed in seeds:
+        config = seeded(row, seed)
+        for name in row.splits or (config.data.dataset,):
+            data = config.data.model_copy(update={"dataset": name})
+            runs.append((seed, config.model_copy(update={"data": data})))
+    return runs
 
 
 def dotted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -105,7 +111,10 @@ class Plan:
 
 
 def make_plan(tables: Iterable[Table]) -> Plan:
-    """Expand tables into their distinct runs. `wanted` counts every measured row's seeds; a fused row needs none."""
+    """Expand tables into their distinct runs.
+
+    `wanted` counts every measured row's seeds, times its official splits; a fused row needs none.
+    """
     tables = tuple(tables)
     runs: dict[str, PlannedRun] = {}
     wanted = 0
@@ -113,9 +122,10 @@ def make_plan(tables: Iterable[Table]) -> Plan:
         for row in table.rows:
             if row.config is None:
                 continue
-            for seed, key in row_keys(row, table.seeds).items():
+            for _, config in row_runs(row, table.seeds):
                 wanted += 1
-                run = runs.setdefault(key, PlannedRun(key, seeded(row, seed), table.protocol))
+                key = run_key(config)
+                run = runs.setdefault(key, PlannedRun(key, config, table.protocol))
                 run.used_by.append((table.id, row.label))
     return Plan(tables, runs, wanted)
 

@@ -88,7 +88,11 @@ class ClipDataset(Dataset[Item]):
 
         Stacked fields follow each other as those of the video that has every `flow.interval`-th frame only: they are i,
         i + interval, i + 2 interval, ... A segment is sampled as long as they reach, in fields at every frame.
+
+        Raises ValueError for flips that are of another data set's classes.
         """
+        if data.flip == "undirected" and not data.dataset.startswith("something-"):
+            raise ValueError(f"data.flip undirected is of Something-Something's classes, not {data.dataset}'s")
         self.split = split
         self.flow = flow
         self.data = data

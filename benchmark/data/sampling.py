@@ -87,7 +87,10 @@ def several_uniform(frames: int, segments: int, length: int, clips: int) -> Indi
     For the twenty clips that the thesis tests (Section 3.3.1), whose places it does not give; one clip is the centred.
     """
     _check(frames, segments, length)
-    return np.stack([_spaced(frames, segments, length, (j + 0.5) / clips) for j in range(clips)])
+    spacing = max(0.0, (frames - length + 1) / segments)
+    # A product and a quotient of whole numbers each, so that a start that is whole does not fall short of it.
+    offsets = spacing * (2 * np.arange(clips) + 1) / (2 * clips)
+    return (offsets[:, None] + spacing * np.arange(segments)).astype(np.int64)
 
 
 def _dense_span(segments: int, length: int, window: int) -> tuple[int, int]:

@@ -7,18 +7,23 @@ from functools import partial
 import numpy as np
 
 from benchmark.launch.rundir import RunDir, StaleRunError
-from benchmark.plan import row_keys
+from benchmark.plan import row_runs, run_key
 from benchmark.report.cells import Predictions, SeedResult
+from benchmark.report.splits import over_splits
 from benchmark.spec.table import Table
 
 
 def collect(table: Table) -> dict[str, list[SeedResult]]:
-    """The runs of every measured row, one per seed, in the table's order of seeds."""
-    return {
-        row.label: [_seed_result(seed, RunDir.of(key)) for seed, key in row_keys(row, table.seeds).items()]
-        for row in table.rows
-        if row.config is not None
-    }
+    """The runs of every measured row, one per seed, in the table's order of seeds; a seed's splits are one result."""
+    found: dict[str, list[SeedResult]] = {}
+    for row in table.rows:
+        if row.config is None:
+            continue
+        by_seed: dict[int, list[SeedResult]] = {}
+        for seed, config in row_runs(row, table.seeds):
+            by_seed.setdefault(seed, []).append(_seed_result(seed, RunDir.of(run_key(config))))
+        found[row.label] = [over_splits(runs) if row.splits else runs[0] for runs in by_seed.values()]
+    return found
 
 
 def _seed_result(seed: int, run: RunDir) -> SeedResult:

@@ -11,12 +11,10 @@ from functools import cache
 
 import numpy as np
 
-from benchmark.report.cells import Predictions, RowRuns, SeedResult, State
+from benchmark.report.cells import Predictions, RowRuns, SeedResult
 from benchmark.report.metrics import all_metrics
+from benchmark.report.splits import LEAST_ADVANCED, over_splits
 from benchmark.spec.table import Table
-
-# A fused result is as far as its least advanced member.
-_LEAST_ADVANCED: tuple[State, ...] = ("failed", "interrupted", "pending", "queued", "running", "done")
 
 
 def average_predictions(members: Sequence[Predictions]) -> Predictions:
@@ -36,8 +34,13 @@ def average_predictions(members: Sequence[Predictions]) -> Predictions:
 
 
 def fuse_seed(members: Sequence[SeedResult]) -> SeedResult:
-    """One seed of a fused row from the same seed of its members, its metrics recomputed from averaged predictions."""
-    state = next(s for s in _LEAST_ADVANCED if any(member.state == s for member in members))
+    """One seed of a fused row from the same seed of its members, its metrics recomputed from averaged predictions.
+
+    Members that are measured on several splits are fused split by split.
+    """
+    if all(member.members for member in members):
+        return over_splits([fuse_seed(runs) for runs in zip(*(member.members for member in members), strict=True)])
+    state = next(s for s in LEAST_ADVANCED if any(member.state == s for member in members))
     key = "+".join(member.key for member in members)
     sources = [member.predictions for member in members]
     available = [source for source in sources if source is not None]

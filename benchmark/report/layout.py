@@ -85,6 +85,13 @@ def measured_dataset(table: Table) -> str:
     return configs[0].data.dataset if configs else table.dataset
 
 
+def _over_splits(dataset: str, splits: int) -> str:
+    """The data set's title, or of how many of its official splits values are the mean."""
+    if splits < 2 or not DATASETS[dataset].official_split:
+        return dataset_title(dataset)
+    return f"{DATASETS[dataset].short.partition(' split ')[0]}, mean over its {splits} official splits"
+
+
 def dataset_title(name: str) -> str:
     """The data set's full name, or the given one where it is not known here."""
     return DATASETS[name].title if name in DATASETS else name
@@ -192,8 +199,8 @@ def _caption(table: Table, cells: Sequence[Cell]) -> str:
     seeds = f"{len(table.seeds)} seed{'s' if len(table.seeds) > 1 else ''}"
     others = any(COLUMNS[key].dataset for key in table.columns)
     sentences = [
-        f"Printed: {dataset_title(table.dataset)}{' unless a heading says otherwise' if others else ''}.",
-        f"Measured: {dataset_title(measured_dataset(table))}, protocol {table.protocol}, {seeds}.",
+        f"Printed: {_over_splits(table.dataset, table.splits)}{' unless a heading says otherwise' if others else ''}.",
+        f"Measured: {_over_splits(measured_dataset(table), table.splits)}, protocol {table.protocol}, {seeds}.",
     ]
     measured = [cell for cell in cells if cell.kind == "measured"]
     if any(COLUMNS[cell.column].source == "measured" for cell in cells):

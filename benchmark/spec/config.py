@@ -13,7 +13,6 @@ from benchmark.spec.datasets import DATASETS, known_dataset
 from benchmark.spec.models import SINGLE_PATH, BqnConfig, BqnX3dConfig, ModelConfig, TesNetConfig
 from benchmark.spec.representations import Modality, Strict, scaled
 
-
 Flip = Literal[True, False, "undirected"]
 
 
@@ -50,8 +49,6 @@ class DataConfig(Strict):
 
     @model_validator(mode="after")
     def _possible(self) -> DataConfig:
-        if self.flip == "undirected" and not self.dataset.startswith("something-"):
-            raise ValueError(f"data.flip undirected is of Something-Something's classes, not {self.dataset}'s")
         if self.resize is not None and min(self.resize) < 8:
             raise ValueError(f"data.resize must be at least 8 x 8 pixels, got {self.resize[0]} x {self.resize[1]}")
         return self
@@ -156,6 +153,10 @@ class RunConfig(Strict):
             raise ValueError(f"train.joint.strategy is '{joint}': it needs model.representation dynamic_appearance")
         if self.train.residual_weight and not self.has_residual:
             raise ValueError("train.residual_weight needs a network with a projection loss: squeezed_image or tesnet")
+        pairwise = {"motion_squeeze", "sme", "correspondence"} & set(getattr(self.model, "insert", ()))
+        gated = getattr(self.model, "gate", "none") in ("mem", "pem")
+        if self.data.segments < 2 and (pairwise or gated):
+            raise ValueError("data.segments is 1: a module that compares frames needs 2 or more")
         if self.eval.scale < self.data.size:
             raise ValueError(f"eval.scale ({self.eval.scale}) must be at least data.size ({self.data.size})")
         if isinstance(self.model, BqnConfig):

@@ -83,6 +83,21 @@ DATASETS: dict[str, DatasetInfo] = {
 }
 
 
+def official_splits(name: str, count: int) -> tuple[str, ...]:
+    """The first `count` official splits of a data set, as data sets; itself alone where it has only one.
+
+    Raises:
+        ValueError: it has several, but not so many.
+    """
+    home = DATASETS[name].root_name
+    names = sorted(info.name for info in DATASETS.values() if info.root_name == home)
+    if count == 1 or len(names) == 1:
+        return (name,)
+    if count > len(names):
+        raise ValueError(f"{name} has {len(names)} official splits, not {count}")
+    return tuple(names[:count])
+
+
 def known_dataset(name: str) -> str:
     """The name itself.
 

@@ -19,6 +19,7 @@ import pydantic
 
 from benchmark.spec.columns import COLUMNS, printed_value
 from benchmark.spec.config import RunConfig
+from benchmark.spec.datasets import official_splits
 from benchmark.spec.files import parse_as, protocol_names, shown, spec_paths, tables_root
 from benchmark.spec.include import Entry, Gathered, gather, is_include
 from benchmark.spec.overrides import Layer, Setting, flatten, resolve
@@ -104,10 +105,12 @@ def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, .
             problems=problems,
         )
         measured = not (row.quoted or row.average)
+        config = resolver.at_scale(protocol, narrowed) if measured else None
         rows.append(
             Row(
                 label=row.label,
-                config=resolver.at_scale(protocol, narrowed) if measured else None,
+                config=config,
+                splits=_splits(config, gathered, problems) if config else (),
                 paper_config=resolver.at_paper_scale() if measured else None,
                 readings=dict(_readings(entry, resolver if measured else None)),
                 average=row.average,
@@ -133,6 +136,7 @@ def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, .
         claims=gathered.claims,
         protocol=protocol.name,
         seeds=protocol.seeds if seeds is None else seeds,
+        splits=spec.splits,
         note=spec.note,
     )
 
@@ -152,6 +156,19 @@ def _readings(entry: Entry, resolver: _RowResolver | None) -> Iterator[tuple[str
         if reading is not None:
             config = resolver.at_paper_scale(layer_at(entry.source, reading.set, where)) if resolver else None
             yield key, Reading(convention=reading.convention, set=reading.set, why=reading.why, config=config)
+
+
+def _splits(config: RunConfig, gathered: Gathered, problems: list[Problem]) -> tuple[str, ...]:
+    """The official splits that a row is measured on, as data sets; none where that is one."""
+    try:
+        names = official_splits(config.data.dataset, gathered.spec.splits)
+    except ValueError as error:
+        source = gathered.source
+        problem = Problem(source.file, source.line("splits"), f"splits: {error}")
+        if problem not in problems:
+            problems.append(problem)
+        return ()
+    return names if len(names) > 1 else ()
 
 
 @dataclass

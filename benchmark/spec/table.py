@@ -177,6 +177,9 @@ class TableSpec(Strict):
     columns: tuple[str, ...] = Field(min_length=1, description="the printed columns, in order")
     base: str = Field(description="a file of tables/bases/, without its ending")
     set: dict[str, Any] = Field(default_factory=dict, description="overrides for every row")
+    splits: int = Field(
+        1, ge=1, description="official splits that a measured cell is the mean over, where the data set has them"
+    )
     counted: dict[str, Any] = Field(
         default_factory=dict, description="overrides for its costs alone, where they are of other views than accuracies"
     )
@@ -209,6 +212,7 @@ class Row(Strict):
 
     label: str
     config: RunConfig | None = Field(None, description="at the protocol's scale, seed 0")
+    splits: tuple[str, ...] = Field((), description="data sets that a value is the mean over; none: the config's own")
     paper_config: RunConfig | None = Field(None, description="at paper scale: what the cost is counted on")
     readings: dict[str, Reading] = Field(default_factory=dict, description="by printed cost column")
     average: tuple[str, ...] = ()
@@ -234,6 +238,7 @@ class Table(Strict):
     curves: CurvesSpec | None = None
     protocol: str
     seeds: tuple[int, ...]
+    splits: int = Field(1, ge=1, description="official splits that printed values are the mean over")
     note: str = ""
 
     def row(self, label: str) -> Row:

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from benchmark.data.datasets import prepare
-from benchmark.launch.job import execute
+from benchmark.launch.job import UnreadableError, execute
 from benchmark.launch.rundir import RunDir, StaleRunError
-from benchmark.plan import make_plan
+from benchmark.plan import make_plan, run_key, training_key
+from benchmark.spec.config import EvalConfig
 from benchmark.spec.load import load_table
 from tests.data.trees import ucf_tree, write_video
 
@@ -72,6 +73,39 @@ def test_training_leaves_unreadable_clips_out_and_evaluation_counts_them_as_wron
         (run.path / "result.json").unlink()
         with pytest.raises(StaleRunError, match="the data changed"):
             execute(RunDir.of(key), device="cpu")
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.set_num_threads(threads)
+
+
+def test_a_protocol_may_refuse_clips_that_cannot_be_read(spec: Path) -> None:
+    """Before training where the index knows them; after it where a file has been damaged since."""
+    spec.write_text(TABLE.replace("eval: {scale: 36}", "eval: {scale: 36, unreadable: refuse}"))
+    prepare("ucf101", workers=1)
+    plan = make_plan([load_table(str(spec), "paper", None)])
+    threads = torch.get_num_threads()
+    try:
+        config = next(run.config for run in plan.runs.values() if run.config.data.dataset == "ucf101")
+        run = RunDir.of(run_key(config))
+        run.prepare(config)
+        with pytest.raises(UnreadableError, match=r"1 of 5 clips of ucf101/val cannot be read \(.*v_Class000_g01_c01"):
+            execute(run, device="cpu")
+        assert run.status["state"] == "failed"
+        assert not (run.path / "metrics.jsonl").exists()
+
+        broken = spec.parent / "ucf/Class000/v_Class000_g01_c01.avi"
+        write_video(broken)
+        prepare("ucf101", workers=1)
+        broken.write_bytes(broken.read_bytes()[:200])
+        with pytest.raises(UnreadableError, match="data prepare ucf101"):
+            execute(run, device="cpu")
+        assert (run.path / "metrics.jsonl").exists()
+        assert run.result is None
+        assert training_key(config) == training_key(config.model_copy(update={"eval": EvalConfig(scale=36)}))
+
+        write_video(broken)
+        result = execute(run, device="cpu")
+        assert (result["unreadable_clips"], result["epochs"]) == (0, 1)
     finally:
         torch.use_deterministic_algorithms(False)
         torch.set_num_threads(threads)

@@ -7,6 +7,7 @@ from benchmark.data.sampling import (
     centred_uniform,
     eval_indices,
     expand,
+    several_uniform,
     spread_dense,
     train_dense,
     train_indices,
@@ -85,9 +86,87 @@ def test_rows_with_one_and_three_frames_draw_the_same_places_within_their_segmen
     assert one.tolist() == three.tolist()  # segments of 100 in both
 
 
+def from_one(frames: int, segments: int, length: int, shift: float) -> list[int]:
+    """Starts by the rule of the released code, counted from 1: each is a whole number of steps past the shift."""
+    step, starts = (frames - length + 1) / segments, []
+    for k in range(segments):
+        start = 1
+        while start + 1 <= step * shift + step * k + 1:
+            start += 1
+        starts.append(start)
+    return starts
+
+
+@pytest.mark.parametrize("frames", [12, 20, 36, 50, 97, 250])
+@pytest.mark.parametrize(("segments", "length"), [(8, 1), (8, 3), (16, 3), (4, 8), (1, 10)])
+def test_centred_and_first_starts_restated(frames: int, segments: int, length: int) -> None:
+    first, shifted = twice_uniform(frames, segments, length) + 1
+    if frames >= length:
+        assert first.tolist() == from_one(frames, segments, length, 0.5)
+        assert shifted.tolist() == from_one(frames, segments, length, 0.0)
+    assert several_uniform(frames, segments, length, 1)[0].tolist() == (first - 1).tolist()
+
+
+def test_test_vectors_of_triples_at_all_frames() -> None:
+    starts = [4, 10, 16, 22, 28, 34, 40, 46]  # of 50 frames, counted from 1
+    expected = [start - 1 + i for start in starts for i in range(3)]
+    assert eval_indices(50, 8, 3, "uniform", 1).tolist() == [expected]
+
+
+def test_twenty_clips_of_one_frame_are_the_middles_of_twenty_parts() -> None:
+    assert eval_indices(200, 1, 1, "uniform", 20)[:, 0].tolist() == list(range(5, 200, 10))
+    views = eval_indices(120, 3, 1, "uniform", 20)  # three segments of 40: one frame of each in every view
+    assert (views // 40 == [0, 1, 2]).all()
+    assert sorted(set(views[:, 0].tolist())) == list(range(1, 40, 2))
+
+
+@pytest.mark.parametrize(("segments", "stride"), [(8, 8), (16, 4), (24, 2), (4, 16)])
+def test_a_dense_clip_of_single_frames_is_strided_over_64(segments: int, stride: int) -> None:
+    rng, firsts = np.random.default_rng(0), set()
+    for _ in range(600):
+        drawn = train_indices(100, segments, 1, "dense", rng).tolist()
+        firsts.add(drawn[0])
+        assert drawn == [drawn[0] + stride * k for k in range(segments)]
+    assert firsts == set(range(36))  # 100 - 64 + 1 places, of which the last is never drawn
+    views = eval_indices(300, segments, 1, "dense", 10)
+    assert views[:, 0].tolist() == [int(236 * j / 9) for j in range(10)]
+
+
+def test_a_dense_clip_of_several_frames_leaves_none_out() -> None:
+    for length in (3, 4, 8):
+        drawn = train_indices(300, 8, length, "dense", np.random.default_rng(length)).tolist()
+        assert drawn == list(range(drawn[0], drawn[0] + 8 * length))
+    views = eval_indices(250, 16, 3, "dense", 10)
+    assert [view.tolist() for view in views] == [list(range(start - 1, start + 47)) for start in
+                                                 (1, 23, 45, 68, 90, 113, 135, 158, 180, 203)]  # fmt: skip
+
+
+def test_a_clip_of_consecutive_frames_is_one_dense_segment() -> None:
+    views = eval_indices(100, 1, 10, "dense", 20)
+    assert views[:, 0].tolist() == [int(90 * j / 19) for j in range(20)]
+    assert (np.diff(views, axis=1) == 1).all()
+
+
+def test_the_window_of_single_frames_is_an_option() -> None:
+    x3d = eval_indices(300, 16, 1, "dense", 1, window=80)[0]
+    assert np.diff(x3d).tolist() == [5] * 15
+    assert x3d[0] == (300 - 80) // 2
+    assert train_indices(79, 16, 1, "dense", np.random.default_rng(0), 80).tolist() == [5 * k % 79 for k in range(16)]
+    triples = [eval_indices(300, 8, 3, "dense", 2, window=w).tolist() for w in (64, 80)]
+    assert triples[0] == triples[1]
+
+
+def test_drawn_views_are_training_clips() -> None:
+    views = eval_indices(100, 8, 1, "uniform", 10, rng=np.random.default_rng(5))
+    rng = np.random.default_rng(5)
+    assert views.tolist() == [train_indices(100, 8, 1, "uniform", rng).tolist() for _ in range(10)]
+    assert len({tuple(view) for view in views.tolist()}) == 10
+
+
 def test_views_and_their_limits() -> None:
     assert eval_indices(36, 8, 3, "uniform", 2).shape == (2, 24)
-    with pytest.raises(ValueError, match="uniform sampling has 1 or 2 clips"):
-        eval_indices(36, 8, 3, "uniform", 3)
+    for sampling in ("uniform", "dense"):
+        with pytest.raises(ValueError, match="clips must be at least 1"):
+            eval_indices(36, 8, 3, sampling, 0)
     with pytest.raises(ValueError, match="at least 1"):
         val_uniform(0, 8, 3)

@@ -1,0 +1,99 @@
+"""Options of sampling and views as a run sees them: through the data set, from settings of a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from benchmark.data.datasets import Clip, Split
+from benchmark.data.frame_store import FrameStore
+from benchmark.data.loader import ClipDataset, view_stream
+from benchmark.data.sampling import train_indices
+from benchmark.data.transforms import may_mirror
+from benchmark.spec.config import DataConfig, EvalConfig
+
+FRAMES, HEIGHT, WIDTH = 100, 30, 60
+
+
+class Drawn(FrameStore):
+    """Frames whose red is their number, whose green is their column and whose blue is their row."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("nowhere"), [0])
+
+    def read(self, clip: int, indices: Any) -> NDArray[np.uint8]:
+        frames = np.zeros((len(indices), HEIGHT, WIDTH, 3), np.uint8)
+        frames[..., 0] = np.asarray(indices)[:, None, None]
+        frames[..., 1] = 4 * np.arange(WIDTH)
+        frames[..., 2] = 8 * np.arange(HEIGHT)[:, None]
+        return frames
+
+
+def dataset(
+    mode: Literal["train", "eval"], labels: tuple[int, ...] = (5,), views: dict[str, Any] | None = None, **settings: Any
+) -> ClipDataset:
+    clips = [Clip(f"clip{i}", Path("a.mp4"), FRAMES, HEIGHT, WIDTH, label) for i, label in enumerate(labels)]
+    split = Split("drawn", mode, clips, 174, "0" * 64, store=Drawn())
+    data = DataConfig(segments=4, size=24, **settings)
+    return ClipDataset(split, data, EvalConfig(**{"scale": 24, **(views or {})}), 1, 0, mode)
+
+
+def is_mirrored(clip: torch.Tensor) -> bool:
+    return bool(clip[0, 1, 0, 2] > clip[0, 1, 0, -3])
+
+
+@pytest.mark.parametrize("crop", ["multiscale", "jitter", "centre"])
+def test_clips_of_the_six_classes_are_not_mirrored(crop: str) -> None:
+    labels = (86, 87, 93, 94, 166, 167, 0, 1, 85, 88, 165, 168)
+    made = dataset("train", labels, train_crop=crop, flip="undirected")
+    seen: dict[int, set[bool]] = {label: set() for label in labels}
+    for epoch in range(12):
+        made.set_epoch(epoch)
+        for index, label in enumerate(labels):
+            seen[label].add(is_mirrored(made[index].frames))
+    assert seen == {label: {False, True} if may_mirror(True, label) and label not in labels[:6] else {False}
+                    for label in labels}  # fmt: skip
+
+
+def test_undirected_flips_are_refused_on_another_data_set() -> None:
+    with pytest.raises(ValueError, match="of Something-Something's classes, not motionpairs's"):
+        dataset("train", dataset="motionpairs", flip="undirected")
+
+
+def test_a_frame_resized_first_loses_its_shape() -> None:
+    kept = dataset("eval")[0].frames[0, 0]
+    squeezed = dataset("eval", resize=(24, 32))[0].frames[0, 0]
+    assert kept.shape == squeezed.shape == (3, 24, 24)
+    across = [float(view[1].float().diff(dim=-1).mean()) for view in (kept, squeezed)]
+    assert across[0] == pytest.approx(4 * WIDTH / 48, rel=0.02)  # 60 columns over 48 pixels, and over 32
+    assert across[1] == pytest.approx(4 * WIDTH / 32, rel=0.02)
+    down = [float(view[2].float().diff(dim=-2).mean()) for view in (kept, squeezed)]
+    assert down[0] == pytest.approx(down[1], rel=0.02)
+
+
+def test_drawn_views_are_a_function_of_seed_and_clip() -> None:
+    views = {"clips": 10, "placing": "random"}
+    first, again = (dataset("eval", (5, 5), views) for _ in range(2))
+    assert torch.equal(first[0].frames, again[0].frames)
+    assert not torch.equal(first[0].frames, first[1].frames)
+    rng = view_stream(0, "clip0")
+    expected = [train_indices(FRAMES, 4, 1, "uniform", rng).tolist() for _ in range(10)]
+    assert first[0].frames[:, :, 0, 0, 0].tolist() == expected
+
+
+@pytest.mark.parametrize(("window", "stride"), [(64, 16), (80, 20)])
+def test_the_window_of_a_dense_clip_reaches_the_loader(window: int, stride: int) -> None:
+    for mode in ("train", "eval"):
+        made = dataset(mode, sampling="dense", window=window)[0].frames
+        numbers = made.reshape(-1, *made.shape[-3:])[:, 0, 0, 0].tolist()
+        assert np.diff(numbers).tolist() == [stride] * 3
+
+
+def test_a_frame_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 8 x 8 pixels"):
+        DataConfig(resize=(0, 320))

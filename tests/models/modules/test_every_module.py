@@ -1,0 +1,333 @@
+"""What every module must satisfy that a network places between its blocks, forward(x, frames) on (B * frames, C, H, W).
+
+The table says of each what is its own: which frames see which, whether places and the order of frames matter, whether
+it starts as the identity. The converse is tested too, so an entry that says too little fails like one that says too
+much.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from benchmark.models.inserts import GATES, MODULES
+from benchmark.models.modules.cbam import Cbam
+from benchmark.models.modules.channel_motion import ChannelMotion
+from benchmark.models.modules.correspondence import CorrespondenceModule
+from benchmark.models.modules.global_context import GlobalContext
+from benchmark.models.modules.motion_enhance import MotionEnhance
+from benchmark.models.modules.motion_squeeze import MotionSqueeze
+from benchmark.models.modules.nonlocal_block import Instantiation, NonLocal
+from benchmark.models.modules.progressive_enhance import ProgressiveEnhance
+from benchmark.models.modules.pyramid_attention import PyramidAttention
+from benchmark.models.modules.regional_nonlocal import RegionalNonLocal, RegionSimilarity
+from benchmark.models.modules.spatial_motion import SpatialMotion
+from benchmark.models.modules.squeeze_excitation import SqueezeExcitation
+from benchmark.models.modules.temporal_interaction import TemporalInteraction
+from tests.models.modules.trained import trained
+
+Sees = Callable[[int, int, int], bool]
+"""Whether frame t of the result depends on frame s of the clip, of T: (t, s, T)."""
+
+
+def whole_clip(t: int, s: int, frames: int) -> bool:
+    return True
+
+
+def itself(t: int, s: int, frames: int) -> bool:
+    return t == s
+
+
+def neighbours(t: int, s: int, frames: int) -> bool:
+    return abs(t - s) <= 1
+
+
+def the_next(t: int, s: int, frames: int) -> bool:
+    return s in (t, t + 1)
+
+
+def the_next_or_the_last_two(t: int, s: int, frames: int) -> bool:
+    return s in (t, t + 1) or (t == frames - 1 and s == t - 1)
+
+
+def the_past(t: int, s: int, frames: int) -> bool:
+    return s <= t
+
+
+@dataclass(frozen=True)
+class Case:
+    """A module and what is known of it.
+
+    Attributes:
+        build: From channels.
+        sees: Which frames of a clip a frame of the result depends on.
+        symmetry: Places, or frames as well, may come in any order, and the result comes in it.
+        starts: Where it starts as the identity (of maps after a ReLU), what the names of the parameters begin with that
+            have a gradient then, "" being all of them. None: it does not start so.
+        blind: Parameters without an influence on the result in training.
+        precise: Methods whose results stay in float32 where convolutions run in bfloat16.
+        gradients: The values of `training` at which gradients are compared with finite differences here. None where
+            that takes long and another case, or its own file, compares those of the same parts.
+        layout: The memory format of the result: that of the maps, of the maps if the weights have it too, or one alone.
+    """
+
+    build: Callable[[int], nn.Module]
+    sees: Sees = whole_clip
+    symmetry: Literal["none", "places", "places and frames"] = "none"
+    starts: str | None = None
+    blind: tuple[str, ...] = ()
+    precise: tuple[str, ...] = ()
+    gradients: tuple[bool, ...] = (True,)
+    layout: Literal["maps", "maps and weights", "channels_last"] = "maps"
+
+
+def motion_squeeze(**settings: Any) -> Case:
+    def build(channels: int) -> nn.Module:
+        small = {"reduced": 6, "patch": 3, "temperature": 0.5, "transformation": "1x(3,3)"}
+        return MotionSqueeze(channels, **{**small, **settings})
+
+    convolved = settings.get("fusion") in ("concat", "replace")
+    layout: Literal["maps", "maps and weights"] = "maps and weights" if convolved else "maps"
+    return Case(build, the_next_or_the_last_two, precise=("displacement",), gradients=(), layout=layout)
+
+
+BOTH = (True, False)
+
+CASES: dict[str, Case] = {
+    "cme": Case(lambda c: ChannelMotion(c, 2, 4), symmetry="places and frames", precise=("gate",)),
+    "mem": Case(lambda c: MotionEnhance(c, 2), the_next, symmetry="places", precise=("gate",)),
+    "pem": Case(lambda c: ProgressiveEnhance(c, 2), the_past, symmetry="places", precise=("gate",)),
+    "tim": Case(TemporalInteraction, neighbours, symmetry="places", layout="channels_last"),
+    "correspondence": Case(
+        lambda c: CorrespondenceModule(c, 3), starts="last_bn.", gradients=BOTH
+    ),
+    "motion_squeeze add": motion_squeeze(),
+    "motion_squeeze separable": motion_squeeze(transformation="separable"),
+    **{f"motion_squeeze {fusion}": motion_squeeze(fusion=fusion) for fusion in ("multiply", "concat", "replace")},
+    "motion_squeeze both ways": motion_squeeze(backward_displacement=True, confidence=False),
+}
+for form in ("channelwise", "dense"):
+    CASES[f"sme {form}"] = Case(
+        lambda c, form=form: SpatialMotion(c, form),
+        the_next_or_the_last_two,
+        symmetry="places",
+        starts="bn.",
+        gradients=BOTH,
+    )
+for kernel, norm in itertools.product((3, (1, 3, 3)), (True, False)):
+    CASES[f"cbam {kernel} {norm=}"] = Case(
+        lambda c, kernel=kernel, norm=norm: Cbam(c, 2, kernel, norm),
+        precise=("channel_gate", "position_gate"),
+        gradients=BOTH if norm else (True,),
+    )
+for rescale in (True, False):
+    CASES[f"cpa {rescale=}"] = Case(
+        lambda c, rescale=rescale: PyramidAttention(((1, 1, 1), (3, 3, 3), (1, 3, 5)), rescale),
+        starts="" if rescale else None,
+        precise=("attention",),
+    )
+for norm, bias in itertools.product(("batch", "layer", "none"), (True, False)):
+    CASES[f"gc {norm} {bias=}"] = Case(
+        lambda c, norm=norm, bias=bias: GlobalContext(c, 2, norm, bias),
+        symmetry="places and frames",
+        starts="mlp.expand.",
+        # A softmax, and batch normalisation, are blind to the bias in front of them.
+        blind=("mask.bias", "mlp.reduce.bias") if norm == "batch" else ("mask.bias",),
+        precise=("attention",),
+        gradients=BOTH if norm == "batch" else (True,),
+    )
+for pool, form, bias in itertools.product(("clip", "frame"), ("gate", "additive"), (True, False)):
+    CASES[f"se {pool} {form} {bias=}"] = Case(
+        lambda c, pool=pool, form=form, bias=bias: SqueezeExcitation(c, 2, pool, form, bias),
+        whole_clip if pool == "clip" else itself,
+        symmetry="places and frames",
+        starts="mlp.expand." if form == "additive" else None,
+        blind=("mlp.reduce.bias",) if form == "additive" else (),
+        gradients=BOTH if form == "additive" else (True,),
+    )
+for instantiation, sub_sample in itertools.product(get_args(Instantiation), (False, True)):
+    CASES[f"nl {instantiation} {sub_sample=}"] = Case(
+        lambda c, kind=instantiation, sub_sample=sub_sample: NonLocal(c, kind, sub_sample),
+        symmetry="none" if sub_sample else "places and frames",
+        starts="output.bn.",
+        gradients=(True,) if sub_sample else (),
+    )
+for similarity, (aggregator, form) in itertools.product(
+    get_args(RegionSimilarity),
+    (("conv", "depthwise"), ("conv", "refactorised"), ("average", "depthwise"), ("max", "depthwise")),
+):
+    CASES[f"rnl {similarity} {aggregator} {form}"] = Case(
+        lambda c, similarity=similarity, aggregator=aggregator, form=form: RegionalNonLocal(
+            c, similarity, aggregator, (3, 3, 1), form
+        ),
+        starts="output.bn.",
+        gradients=(True,) if similarity == "gaussian" or (aggregator, form) == ("conv", "depthwise") else (),
+    )
+
+every_case = pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
+every_layout = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+every_precision = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+
+
+def with_fixed_statistics(module: nn.Module) -> Iterator[nn.Module]:
+    """The module in evaluation, then in training with all normalisations left in evaluation."""
+    yield module.eval()
+    module.train()
+    for norm in module.modules():
+        if isinstance(norm, _BatchNorm):
+            norm.eval()
+    yield module
+
+
+def in_layout(module: nn.Module, layout: torch.memory_format) -> nn.Module:
+    """A copy with its 4-D weights in a memory format, as networks have them."""
+    module = copy.deepcopy(module)
+    for parameter in module.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
+    return module
+
+
+def learnable(module: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def test_the_table_has_every_module_that_a_config_can_name() -> None:
+    assert {name.split()[0] for name in CASES} == {"tim", *MODULES, *GATES}
+
+
+@every_case
+def test_a_frame_sees_the_frames_of_its_clip_that_it_should_and_no_others(case: Case) -> None:
+    x, frames = torch.randn(12, 8, 4, 4, dtype=torch.float64), 4
+    for module in with_fixed_statistics(trained(case.build(8)).double()):
+        with torch.no_grad():
+            y = module(x, frames)
+            torch.testing.assert_close(module(x[4:8], frames), y[4:8])
+            for s in range(frames):
+                changed = x.clone()
+                changed[4 + s] = 2 * torch.randn(8, 4, 4)
+                moved = (module(changed, frames) - y).flatten(1).abs().amax(1)
+                assert (moved > 1e-9).tolist() == [4 <= n < 8 and case.sees(n - 4, s, frames) for n in range(12)], s
+                assert moved[(moved <= 1e-9)].sum() < 1e-11
+
+
+@every_case
+def test_places_and_frames_matter_where_the_table_says_so(case: Case) -> None:
+    x, frames = torch.randn(4, 8, 4, 4, dtype=torch.float64), 4
+    for module in with_fixed_statistics(trained(case.build(8)).double()):
+        for order in (torch.arange(4), torch.tensor([2, 0, 3, 1])):
+            places = torch.randperm(16)
+
+            def shuffle(x: Tensor, order: Tensor = order, places: Tensor = places) -> Tensor:
+                return x[order].flatten(2)[:, :, places].view_as(x)
+
+            same = torch.allclose(module(shuffle(x), frames), shuffle(module(x, frames)))
+            in_order = torch.equal(order, torch.arange(4))
+            assert same is (case.symmetry == "places and frames" or (in_order and case.symmetry == "places"))
+
+
+@every_case
+@every_precision
+def test_starts_as_the_identity_where_the_table_says_so(case: Case, dtype: torch.dtype) -> None:
+    x = torch.randn(8, 8, 5, 5).relu().to(dtype)
+    for training in (False, True):
+        module = case.build(8).train(training)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            y = module(x, 4)
+        assert torch.equal(y, x) is (case.starts is not None)
+    if case.starts is None:
+        return
+    (y * torch.randn_like(y)).float().sum().backward()
+    for name, parameter in learnable(module).items():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.any()) is name.startswith(case.starts), name
+
+
+@every_case
+@every_layout
+def test_keeps_shape_and_memory_format(case: Case, layout: torch.memory_format) -> None:
+    x = torch.randn(8, 8, 6, 5, dtype=torch.float64)
+    expected_layout = torch.channels_last if case.layout == "channels_last" else layout
+    for module in with_fixed_statistics(trained(case.build(8)).double()):
+        expected = module(x, 4)
+        for converted in (True,) if case.layout == "maps and weights" else (False, True):
+            y = (in_layout(module, layout) if converted else module)(x.contiguous(memory_format=layout), 4)
+            assert y.shape == x.shape
+            assert y.is_contiguous(memory_format=expected_layout)
+            torch.testing.assert_close(y, expected)
+
+
+@every_case
+@every_layout
+@every_precision
+def test_keeps_precision_and_trains_every_parameter(
+    case: Case, layout: torch.memory_format, dtype: torch.dtype
+) -> None:
+    module = in_layout(trained(case.build(16)), layout)
+    x = torch.randn(8, 16, 4, 6).to(dtype, memory_format=layout).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        y = module(x, 4)
+        assert all(getattr(module, method)(x, 4).dtype == torch.float32 for method in case.precise)
+    (y * torch.randn_like(y)).float().sum().backward()
+    assert (y.shape, y.dtype) == (x.shape, dtype)
+    assert y.is_contiguous(memory_format=torch.channels_last if case.layout == "channels_last" else layout)
+    for name, tensor in (("x", x), *learnable(module).items()):
+        assert tensor.grad is not None, name
+        assert tensor.grad.isfinite().all(), name
+        assert tensor.grad.abs().max() > 0 or name in case.blind, name
+
+
+@every_case
+@every_precision
+def test_large_maps_and_maps_without_features_have_finite_gradients(case: Case, dtype: torch.dtype) -> None:
+    x = 100 * torch.randn(8, 16, 6, 6).relu()
+    x[:, :, :3] = 0
+    x[1] = 0
+    for training in (False, True):
+        module = trained(case.build(16)).train(training)
+        maps = x.to(dtype).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            y = module(maps, 4)
+        y.float().square().mean().backward()
+        assert y.isfinite().all()
+        for name, tensor in (("x", maps), *learnable(module).items()):
+            assert tensor.grad is not None, name
+            assert tensor.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize(
+    ("name", "training"), [(name, training) for name, case in CASES.items() for training in case.gradients]
+)
+def test_gradients(name: str, training: bool) -> None:
+    module = trained(CASES[name].build(4)).double().train(training)
+    x = torch.randn(4, 4, 2, 2, dtype=torch.float64, requires_grad=True)
+    weights = learnable(module)
+
+    def call(x: Tensor, *values: Tensor) -> Tensor:
+        return torch.func.functional_call(module, dict(zip(weights, values, strict=True)), (x, 2))
+
+    assert torch.autograd.gradcheck(call, (x, *weights.values()))
+
+
+@every_case
+@pytest.mark.parametrize("training", [True, False])
+def test_runs_without_storage(case: Case, training: bool) -> None:
+    with torch.device("meta"):
+        module = case.build(8).train(training)
+    y = module(torch.empty(8, 8, 6, 5, device="meta"), 4)
+    assert (y.shape, y.is_meta) == ((8, 8, 6, 5), True)
+
+
+@every_case
+@pytest.mark.parametrize("frames", [0, 3, 16])
+def test_refuses_maps_that_are_no_clips(case: Case, frames: int) -> None:
+    with pytest.raises(ValueError, match=rf"(no|not) clips of {frames} frames"):
+        case.build(8)(torch.randn(8, 8, 2, 2), frames)
