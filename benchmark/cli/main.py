@@ -202,5 +202,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"cannot go on: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted. Finished epochs are kept: the same command goes on from there.", file=sys.stderr)
+        print("\nInterrupted. What is finished is kept: the same command goes on from there.", file=sys.stderr)
         return 130

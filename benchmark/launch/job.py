@@ -224,6 +224,11 @@ def _refuse_unreadable(split: Split, unreadable: Sequence[bool] | np.ndarray) ->
         UnreadableError: with the number of clips, and the first of them by id.
     """
     ids = [clip.id for clip, bad in zip(split.clips, unreadable, strict=True) if bad]
+    if split.missing:
+        raise UnreadableError(
+            f"{split.missing} clips of {split.name}/{split.split} are not on this disk, and eval.unreadable is refuse:"
+            f" copy them there and run: python -m benchmark data prepare {split.name}"
+        )
     if ids:
         named = ", ".join(ids[:NAMED]) + (", ..." if len(ids) > NAMED else "")
         raise UnreadableError(
