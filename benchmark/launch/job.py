@@ -224,16 +224,16 @@ def _refuse_unreadable(split: Split, unreadable: Sequence[bool] | np.ndarray) ->
         UnreadableError: with the number of clips, and the first of them by id.
     """
     ids = [clip.id for clip, bad in zip(split.clips, unreadable, strict=True) if bad]
-    if split.missing:
-        raise UnreadableError(
-            f"{split.missing} clips of {split.name}/{split.split} are not on this disk, and eval.unreadable is refuse:"
-            f" copy them there and run: python -m benchmark data prepare {split.name}"
-        )
     if ids:
         named = ", ".join(ids[:NAMED]) + (", ..." if len(ids) > NAMED else "")
         raise UnreadableError(
             f"{len(ids)} of {len(split)} clips of {split.name}/{split.split} cannot be read ({named}), and"
             f" eval.unreadable is refuse: copy them again and run: python -m benchmark data prepare {split.name}"
+        )
+    if split.missing:
+        raise UnreadableError(
+            f"{split.missing} of the clips of {split.name}/{split.split} are not on this disk, and eval.unreadable is refuse:"
+            f" copy them there and run: python -m benchmark data prepare {split.name}"
         )
 
 

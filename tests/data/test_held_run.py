@@ -96,6 +96,10 @@ def test_a_protocol_may_refuse_clips_that_cannot_be_read(spec: Path) -> None:
         broken = spec.parent / "ucf/Class000/v_Class000_g01_c01.avi"
         write_video(broken)
         prepare("ucf101", workers=1)
+        with pytest.raises(UnreadableError, match="1 of the clips of ucf101/val are not on this disk"):
+            execute(run, device="cpu")
+        write_video(broken.with_name("v_Class000_g01_c02.avi"))
+        prepare("ucf101", workers=1)
         broken.write_bytes(broken.read_bytes()[:200])
         with pytest.raises(UnreadableError, match="data prepare ucf101"):
             execute(run, device="cpu")
