@@ -232,8 +232,8 @@ def _refuse_unreadable(split: Split, unreadable: Sequence[bool] | np.ndarray) ->
         )
     if split.missing:
         raise UnreadableError(
-            f"{split.missing} of the clips of {split.name}/{split.split} are not on this disk, and eval.unreadable is refuse:"
-            f" copy them there and run: python -m benchmark data prepare {split.name}"
+            f"{split.missing} of the clips of {split.name}/{split.split} are not on this disk, and eval.unreadable is"
+            f" refuse: copy them there and run: python -m benchmark data prepare {split.name}"
         )
 
 
