@@ -1,25 +1,16 @@
 """Attention of networks that were never trained: what is shown is what their modules compute."""
 
-import argparse
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from benchmark.cli import visualize
-from benchmark.data.datasets import open_split, prepare
+from benchmark.data.datasets import open_split
 from benchmark.data.errors import DataError
 from benchmark.data.loader import ClipDataset
-from benchmark.data.motionpairs import SETTINGS, Setting
-from benchmark.launch.rundir import RunDir
-from benchmark.models.build import build_model
 from benchmark.models.modules.squeeze_excitation import over_maps
-from benchmark.spec.config import RunConfig
 from benchmark.visualize.attention import ATTENTIONS, overlay, reference_points, weights_of
 from benchmark.visualize.errors import VisualizeError
 from benchmark.visualize.rows import Row
@@ -27,7 +18,6 @@ from benchmark.visualize.strip import spread, strip
 from benchmark.visualize.trained import load_trained
 from benchmark.visualize.view import Seen, View, choose, open_view
 
-SMALL = Setting("motionpairs-tiny", train_clips=8, val_clips=8, frames=12, height=40, width=48)
 NARROW = {"name": "tsm_resnet", "width": 0.125, "depth": 18}
 MODELS: dict[str, dict[str, Any]] = {
     "aa11": {**NARROW, "insert": ["rnl"], "insert_after": ["res2.0", "res2.1", "res3.0"]},
@@ -41,57 +31,7 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_run(key: str, model: dict[str, Any]) -> None:
-    config = RunConfig.model_validate(
-        {"model": model, "data": {"dataset": "motionpairs-tiny", "size": 56}, "eval": {"scale": 64}}
-    )
-    run = RunDir.of(key)
-    run.prepare(config)
-    torch.manual_seed(0)
-    state = build_model(config.model, config.data).state_dict()
-    for name, value in state.items():
-        if ".cpa.convs" in name:  # zero at first, when all weights agree
-            value.normal_(std=0.3)
-    torch.save({"model": state, "optimizer": {}, "history": [{"epoch": 0}]}, run.path / "checkpoint.pt")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("attention")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCHMARK_DATA", str(folder / "data"))
-        patch.setenv("BENCHMARK_RUNS", str(folder / "runs"))
-        patch.setitem(SETTINGS, "motionpairs-tiny", SMALL)
-        prepare(SMALL, workers=1)
-        for key, model in MODELS.items():
-            make_run(key, model)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.set_num_threads(1)
-    monkeypatch.setenv("BENCHMARK_DATA", str(folder / "data"))
-    monkeypatch.setenv("BENCHMARK_RUNS", str(folder / "runs"))
-    monkeypatch.setitem(SETTINGS, "motionpairs-tiny", SMALL)
-
-
-@pytest.fixture
-def call(tmp_path: Path) -> Callable[[str], dict[str, Path]]:
-    """Run `visualize` with some arguments and return its files by ending."""
-
-    def run(arguments: str) -> dict[str, Path]:
-        parser = argparse.ArgumentParser()
-        visualize.add_arguments(parser)
-        assert visualize.main(parser.parse_args([*arguments.split(), "--out", str(tmp_path / "out")])) == 0
-        return {path.suffix: path for path in (tmp_path / "out").iterdir()}
-
-    return run
-
-
-def texts(svg: Path) -> list[str]:
-    tree = ElementTree.parse(svg)
-    return ["".join(element.itertext()) for element in tree.iter("{http://www.w3.org/2000/svg}text")]
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def view(key: str, size: int | None = None) -> View:
@@ -228,7 +168,7 @@ def test_the_picture_of_a_run(call: Any, capsys: pytest.CaptureFixture[str]) -> 
     files = call("attention aa11 --query 4,0,55 0,28,28 --place res3 --clip motionpairs-tiny:val:2 --columns 2")
     assert sorted(capsys.readouterr().out.split()) == sorted(str(path) for path in files.values())
     assert files[".png"].stem == "attention-aa11-res3.0.rnl-motionpairs-tiny-val-2"
-    found = texts(files[".svg"])
+    found = files.texts
     assert found[0].startswith("motionpairs-tiny/val, clip 2: ")
     assert found[1] == "rnl after res3.0, 8 × 7 × 7 positions, trained, 1 of 50 epochs (run aa11)"
     assert found[2:4] == ["frame 0", "frame 4"]
@@ -241,13 +181,13 @@ def test_the_picture_of_a_run(call: Any, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_the_picture_of_one_map_for_all(call: Any) -> None:
-    found = texts(call("attention bb22 --place res3.1.gc")[".svg"])
+    found = call("attention bb22 --place res3.1.gc").texts
     assert found[-3:-1] == ["Weights of all positions", "dark to bright:"]
     assert "On what moves" not in found
 
 
 def test_pooled_keys_are_told(call: Any) -> None:
-    found = texts(call("attention bb22 --columns 4")[".svg"])
+    found = call("attention bb22 --columns 4").texts
     assert found[1].startswith("nl after res3.1, 8 × 7 × 7 positions (3 × 3 as keys)")
     assert [text for text in found if text in ("On what moves", "In the background")] == [
         "On what moves",
@@ -275,7 +215,7 @@ def test_requests_that_cannot_be_met_say_why(call: Any, capsys: pytest.CaptureFi
     assert "'1,2' is no point T,Y,X" in capsys.readouterr().err
 
 
-def test_a_checkpoint_of_another_network_is_refused(folder: Path) -> None:
+def test_a_checkpoint_of_another_network_is_refused() -> None:
     trained = load_trained("aa11")
     other = load_trained("bb22")
     with pytest.raises(VisualizeError, match="is not of its config"):

@@ -1,75 +1,23 @@
 """Displacements as MotionSqueeze computes them, in pixels; networks were never trained."""
 
-import argparse
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from benchmark.cli import visualize
-from benchmark.data.datasets import prepare
-from benchmark.data.motionpairs import SETTINGS, Setting
-from benchmark.launch.rundir import RunDir
-from benchmark.models.build import build_model
 from benchmark.models.modules.motion_squeeze import MotionSqueeze
-from benchmark.spec.config import RunConfig
 from benchmark.visualize.displacement import motion_of, normalised
 from benchmark.visualize.errors import VisualizeError
 from benchmark.visualize.view import Seen
 
-SMALL = Setting("motionpairs-tiny", train_clips=8, val_clips=8, frames=12, height=40, width=48)
 NARROW = {"name": "tsm_resnet", "width": 0.125, "depth": 18, "insert_after": ["res3"]}
 MODELS: dict[str, dict[str, Any]] = {
     "aa11": {**NARROW, "insert": ["motion_squeeze"], "motion_squeeze": {"patch": 5}},
     "bb22": {**NARROW, "insert": ["motion_squeeze"], "motion_squeeze": {"patch": 5, "confidence": False}},
     "cc33": {**NARROW, "insert": ["gc"]},
 }
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("displacement")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCHMARK_DATA", str(folder / "data"))
-        patch.setenv("BENCHMARK_RUNS", str(folder / "runs"))
-        patch.setitem(SETTINGS, "motionpairs-tiny", SMALL)
-        prepare(SMALL, workers=1)
-        for key, model in MODELS.items():
-            data = {"dataset": "motionpairs-tiny", "size": 56}
-            config = RunConfig.model_validate({"model": model, "data": data, "eval": {"scale": 64}})
-            run = RunDir.of(key)
-            run.prepare(config)
-            torch.manual_seed(0)
-            state = build_model(config.model, config.data).state_dict()
-            torch.save({"model": state, "optimizer": {}, "history": [{"epoch": 0}]}, run.path / "checkpoint.pt")
-    return folder
-
-
-@pytest.fixture
-def call(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, Path]]:
-    """Run `visualize` with some arguments and return its files by ending."""
-    torch.set_num_threads(1)
-    monkeypatch.setenv("BENCHMARK_DATA", str(folder / "data"))
-    monkeypatch.setenv("BENCHMARK_RUNS", str(folder / "runs"))
-    monkeypatch.setitem(SETTINGS, "motionpairs-tiny", SMALL)
-
-    def run(arguments: str) -> dict[str, Path]:
-        parser = argparse.ArgumentParser()
-        visualize.add_arguments(parser)
-        assert visualize.main(parser.parse_args([*arguments.split(), "--out", str(tmp_path / "out")])) == 0
-        return {path.suffix: path for path in (tmp_path / "out").iterdir()}
-
-    return run
-
-
-def texts(svg: Path) -> list[str]:
-    tree = ElementTree.parse(svg)
-    return ["".join(element.itertext()) for element in tree.iter("{http://www.w3.org/2000/svg}text")]
 
 
 def moving(dx: int, dy: int, frames: int = 3) -> torch.Tensor:
@@ -114,7 +62,7 @@ def test_the_picture_of_a_run(call: Any, capsys: pytest.CaptureFixture[str]) -> 
     files = call("displacement aa11 --clip motionpairs-tiny:val:1 --columns 3 --size 112")
     assert sorted(capsys.readouterr().out.split()) == sorted(str(path) for path in files.values())
     assert files[".png"].stem == "displacement-aa11-res3.1-motionpairs-tiny-val-1"
-    found = texts(files[".svg"])
+    found = files.texts
     assert found[1] == "motion_squeeze after res3.1, 14 × 14 positions, patch 5, trained, 1 of 50 epochs (run aa11)"
     assert found[2:5] == ["frame 0", "frame 3", "frame 6"]  # the last has no next one
     assert [text for text in found if text in ("Frames", "Displacement", "Confidence")] == [
@@ -127,7 +75,7 @@ def test_the_picture_of_a_run(call: Any, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_module_without_confidence_has_no_such_row(call: Any) -> None:
-    found = texts(call("displacement bb22")[".svg"])
+    found = call("displacement bb22").texts
     assert "Displacement" in found
     assert "Confidence" not in found
 

@@ -1,21 +1,15 @@
 """Every picture end to end on runs that were never trained: their weights are known without any training."""
 
-import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from benchmark.cli import visualize
-from benchmark.data.datasets import prepare
 from benchmark.data.errors import DataError
-from benchmark.data.motionpairs import SETTINGS, Setting
 from benchmark.launch.rundir import RunDir
 from benchmark.models.build import build_model
 from benchmark.spec.config import RunConfig
@@ -62,48 +56,10 @@ def make_run(key: str, model: dict[str, Any]) -> None:
     (run.path / "metrics.jsonl").write_text(text)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of MODELS in runs/ and a few short clips in data/."""
-    folder = tmp_path_factory.mktemp("visualize")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCHMARK_DATA", str(folder / "data"))
-        patch.setenv("BENCHMARK_RUNS", str(folder / "runs"))
-        patch.setitem(SETTINGS, "motionpairs-tiny", SMALL)
-        prepare(SMALL, workers=1)
-        for key, model in MODELS.items():
-            make_run(key, model)
-    return folder
-
-
-SMALL = Setting("motionpairs-tiny", train_clips=8, val_clips=8, frames=12, height=40, width=48)
-
-
-@pytest.fixture
-def call(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, Path]]:
-    """Run `visualize` with some arguments and return its files by ending."""
-    monkeypatch.setenv("BENCHMARK_DATA", str(folder / "data"))
-    monkeypatch.setenv("BENCHMARK_RUNS", str(folder / "runs"))
-    monkeypatch.setitem(SETTINGS, "motionpairs-tiny", SMALL)
-
-    def run(arguments: str) -> dict[str, Path]:
-        parser = argparse.ArgumentParser()
-        visualize.add_arguments(parser)
-        assert visualize.main(parser.parse_args([*arguments.split(), "--out", str(tmp_path / "out")])) == 0
-        return {path.suffix: path for path in (tmp_path / "out").iterdir()}
-
-    return run
-
-
-def texts(svg: Path) -> list[str]:
-    tree = ElementTree.parse(svg)
-    return ["".join(element.itertext()) for element in tree.iter("{http://www.w3.org/2000/svg}text")]
-
-
 def test_clip_tells_trained_rows_from_initial_ones(call: Any, capsys: pytest.CaptureFixture[str]) -> None:
     files = call("clip motionpairs-tiny:val:1 --columns 2 --run aa11 --run ee55 bb22")
     assert sorted(capsys.readouterr().out.split()) == sorted(str(path) for path in files.values())
-    found = texts(files[".svg"])
+    found = files.texts
     titles = ["RGB", "RGB difference", "TV-L1 flow", "TVNet", "PA", "MBPM, T = 3", "Dynamic appearance, T = 8"]
     titles += ["Dynamic image, T = 6", *(f"Squeezed image {i} of 3, T = 10" for i in (1, 2, 3))]
     assert [text for text in found if text in titles] == titles
@@ -120,7 +76,7 @@ def test_pictures_are_the_same_bytes_again(call: Any) -> None:
     assert b"frame 3" in first[".svg"]
 
 
-def test_weights_of_a_run_change_its_rows(call: Any, folder: Path) -> None:
+def test_weights_of_a_run_change_its_rows(call: Any) -> None:
     still = np.random.default_rng(0).integers(0, 255, (1, 1, 32, 40, 3), dtype=np.uint8)
     moving = np.concatenate([np.roll(still, step, axis=3) for step in range(10)], axis=1)
     mbpm = trained_representation(load_trained("aa11"))
@@ -132,7 +88,7 @@ def test_weights_of_a_run_change_its_rows(call: Any, folder: Path) -> None:
     assert scales[0] == pytest.approx(2 * scales[1], rel=0.01)
 
 
-def test_what_does_not_move_is_mid_grey_black_or_white(folder: Path) -> None:
+def test_what_does_not_move_is_mid_grey_black_or_white() -> None:
     still = np.random.default_rng(0).integers(0, 255, (2, 1, 32, 40, 3), dtype=np.uint8).repeat(10, axis=1)
     rows = {row.title: row for row in build_rows(still, representations([]))}
     assert (rows["RGB difference"].images == 128).all()
@@ -141,7 +97,7 @@ def test_what_does_not_move_is_mid_grey_black_or_white(folder: Path) -> None:
     assert (rows["RGB"].images == still[:, 0]).all()
 
 
-def test_the_flow_of_a_clip_to_the_right_is_red(folder: Path) -> None:
+def test_the_flow_of_a_clip_to_the_right_is_red() -> None:
     y, x = np.mgrid[:48, :64]
     place = [127 + 60 * np.sin((x - step) / 5) + 60 * np.sin(y / 4 + (x - step) / 9) for step in range(2)]
     frames = np.repeat(np.stack(place)[None, ..., None], 3, axis=-1).astype(np.uint8)
@@ -152,7 +108,7 @@ def test_the_flow_of_a_clip_to_the_right_is_red(folder: Path) -> None:
 
 
 def test_kernels_before_and_after(call: Any) -> None:
-    found = texts(call("kernels --run aa11")[".svg"])
+    found = call("kernels --run aa11").texts
     assert [f"trained, {colour}" in found for colour in ("red", "green", "blue")] == [True] * 3
     assert found.count("change by training") == 3
     assert found.count("557") == 4  # twice 278.4, at the ends of the colour bars
@@ -160,15 +116,15 @@ def test_kernels_before_and_after(call: Any) -> None:
 
 
 def test_kernels_without_a_run(call: Any) -> None:
-    found = texts(call("kernels --kernel-size 5 --sigma 0.7")[".svg"])
+    found = call("kernels --kernel-size 5 --sigma 0.7").texts
     assert "MBPM, 5 x 5, σ 0.7" in found
     assert "change by training" not in found
     with pytest.raises(VisualizeError, match="odd side"):
         call("kernels --kernel-size 4")
 
 
-def test_filters_of_both_pathways_and_of_another_run(call: Any, folder: Path) -> None:
-    found = texts(call("filters --run aa11 --run dd44 cc33")[".svg"])
+def test_filters_of_both_pathways_and_of_another_run(call: Any) -> None:
+    found = call("filters --run aa11 --run dd44 cc33").texts
     assert [text.split(":")[0].partition(", ")[2] for text in found] == [
         "Busy of bqn, 3 of 4 epochs",
         "Quiet of bqn, 3 of 4 epochs",
@@ -191,7 +147,7 @@ def test_a_filters_colours_are_its_weights() -> None:
 
 
 def test_enopr_against_the_loss(call: Any) -> None:
-    found = texts(call("enopr --run bb22")[".svg"])
+    found = call("enopr --run bb22").texts
     assert "run bb22, scheduler: r = 1.00, n = 3" in found
     with pytest.raises(VisualizeError, match="recorded no ENoPR"):
         call("enopr --run dd44")
@@ -210,7 +166,7 @@ def test_correlation_is_pearsons_and_undefined_where_it_means_nothing() -> None:
 
 
 def test_scheduler_with_a_runs_own_weights(call: Any) -> None:
-    found = texts(call("scheduler --run bb22 --total 500")[".svg"])
+    found = call("scheduler --run bb22 --total 500").texts
     assert [t for t in found if t.startswith("γ")] == ["γ 0.1, λ 0.1", "γ 0.2, λ 0.1", "γ 0.2, λ 0.3", "γ 0.5, λ 0.3"]
     assert "run bb22, scheduler γ 0.2, λ 0.3, M = 24 (epoch means)" in found
     with pytest.raises(VisualizeError, match="needs one of each"):
@@ -227,7 +183,7 @@ def test_scheduler_curve_passes_lambda_at_gamma_and_ends_at_zero() -> None:
     assert (np.diff(alpha) <= 1e-12).all()
 
 
-def test_requests_that_cannot_be_met_say_why(call: Any, folder: Path, tmp_path: Path) -> None:
+def test_requests_that_cannot_be_met_say_why(call: Any) -> None:
     for arguments, message in (
         ("clip motionpairs-tiny --run zz", "no run 'zz'"),
         ("clip motionpairs-tiny --run dd44", "tsm_resnet on rgb has no representation with weights"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,30 +22,30 @@ RNL_PARAMS, RNL_THOP = 35.4831e6, 41.1490e9
 
 
 class OnOneClip(nn.Module):
-    def __init__(self, block: nn.Module, frames: int) -> None:
+    def __init__(self, block: nn.Module) -> None:
         super().__init__()
-        self.block, self.frames = block, frames
+        self.block = block
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.block(x, self.frames)
+        return self.block(x, x.shape[0])
 
 
-def record_of(build: Callable[[], nn.Module], channels: int, side: int, frames: int = 8) -> CostRecord:
-    """Costs of a module on one clip of square maps, counted without storage; its paths begin with `block`."""
+def record_of(build: Callable[..., nn.Module], channels: int, side: int, **settings: Any) -> CostRecord:
+    """Costs of a module for one clip of eight square maps, counted without storage; its paths begin with `block`."""
     with torch.device("meta"):
-        network = OnOneClip(build(), frames)
-    record = count_network(network, (frames, channels, side, side))
+        network = OnOneClip(build(channels, **settings))
+    record = count_network(network, (8, channels, side, side))
     unknown = {operator.operator for operator in record.uncounted if operator.kind == "unknown"}
     assert unknown <= {"linalg_vector_norm"}
     assert all(parameter.is_meta for parameter in network.parameters())
     return record
 
 
-def of_five_blocks(build: Callable[[int], nn.Module]) -> dict[str, int]:
-    """What two blocks in res3 and three in res4 add to ResNet-50, from a constructor that takes channels."""
+def of_five_blocks(build: Callable[..., nn.Module], **settings: Any) -> dict[str, int]:
+    """What two blocks in res3 and three in res4 add to ResNet-50."""
     added = {"params": 0, "fvcore": 0, "fvcore_core": 0, "thop_2001": 0}
     for blocks, channels, side in ((2, 512, 28), (3, 1024, 14)):
-        record = record_of(lambda channels=channels: build(channels), channels, side)
+        record = record_of(build, channels, side, **settings)
         added["params"] += blocks * CONVENTIONS["fvcore"].params(record)
         for name in ("fvcore", "fvcore_core", "thop_2001"):
             added[name] += blocks * CONVENTIONS[name].macs(record)

@@ -7,27 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.cost.conventions import CONVENTIONS
-from benchmark.cost.counters import count_network
 from benchmark.models.modules.channel_motion import ChannelMotion
+from tests.models.modules.costs import R50_INPUTS, record_of
 
-R50_INPUTS = {(64, 56): 1, (256, 56): 3, (512, 28): 4, (1024, 14): 6, (2048, 7): 2}
-"""Channels and side of the inputs of ResNet-50's blocks at 224 x 224, and how many blocks have them."""
 R50_TIM = 33_013_440_512
 """MACs of ResNet-50 with TIM, 8 frames of 224 x 224, 174 classes, by fvcore."""
-
-
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
-class AtEightFrames(nn.Module):
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.module(x, 8)
 
 
 def by_loops(module: ChannelMotion, x: Tensor, frames: int) -> Tensor:
@@ -55,35 +39,6 @@ def test_equals_eq1_to_6_by_loops(frames: int, reductions: tuple[int, int]) -> N
         torch.testing.assert_close(module(x, frames), by_loops(module, x, frames))
 
 
-def test_gradients() -> None:
-    module = ChannelMotion(8, 2, 4).double()
-    x = torch.randn(6, 8, 2, 2, dtype=torch.float64, requires_grad=True)
-    names = [name for name, _ in module.named_parameters()]
-
-    def call(x: Tensor, *weights: Tensor) -> Tensor:
-        return torch.func.functional_call(module, dict(zip(names, weights, strict=True)), (x, 3))
-
-    assert torch.autograd.gradcheck(call, (x, *module.parameters()))
-
-
-def test_every_frame_sees_every_other() -> None:
-    module, x = ChannelMotion(16, 2, 2).double(), torch.rand(5, 16, 3, 3, dtype=torch.float64)
-    changed = x.clone()
-    changed[4] += 1
-    assert ((module.gate(x, 5) - module.gate(changed, 5)).abs().amax(1) > 1e-6).all()
-
-
-def test_the_order_of_the_frames_does_not_matter() -> None:
-    module, x = ChannelMotion(16, 2, 2), torch.rand(6, 16, 3, 3)
-    order = torch.tensor([4, 0, 5, 2, 1, 3])
-    torch.testing.assert_close(module(x[order], 6), module(x, 6)[order])
-
-
-def test_the_place_of_a_feature_does_not_matter() -> None:
-    module, x = ChannelMotion(16, 2, 2), torch.rand(6, 16, 3, 3)
-    torch.testing.assert_close(module(x.roll(1, -1), 3), module(x, 3).roll(1, -1))
-
-
 def test_frames_that_differ_weigh_most() -> None:
     """Equal frames share the weight equally, so zhat is 2 z; an opposite frame takes all of it when keys are long."""
     module = ChannelMotion(4, 1, 1)
@@ -103,45 +58,11 @@ def test_batch_normalisation_hides_a_gate_of_one_half() -> None:
     assert (ChannelMotion(256).gate(torch.rand(8, 256, 7, 7), 8) - 0.5).abs().max() < 0.2
 
 
-def test_clips_of_a_batch_do_not_mix() -> None:
-    module, x = ChannelMotion(8, 1, 1), torch.rand(12, 8, 3, 3)
-    changed = x.clone()
-    changed[4:] = torch.rand(8, 8, 3, 3)
-    torch.testing.assert_close(module(x, 4)[:4], module(changed, 4)[:4], atol=1e-6, rtol=1e-6)
-    torch.testing.assert_close(module(x, 4)[4:8], module(x[4:8], 4), atol=1e-6, rtol=1e-6)
-
-
-@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-def test_keeps_shape_and_memory_format(layout: torch.memory_format) -> None:
-    x = torch.rand(8, 16, 6, 5).contiguous(memory_format=layout)
-    y = ChannelMotion(16)(x, 4)
-    assert y.shape == x.shape
-    assert y.is_contiguous(memory_format=layout)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_gradients_are_finite_in_reduced_precision(dtype: torch.dtype) -> None:
-    module = ChannelMotion(64)
-    maps = (100 * torch.rand(8, 64, 6, 6)).to(dtype).requires_grad_()
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-        y = module(maps, 4)
-        gate = module.gate(maps, 4)
-    y.float().square().mean().backward()
-    assert y.dtype == dtype
-    assert gate.dtype == torch.float32
-    for tensor in (maps, *module.parameters()):
-        assert tensor.grad is not None
-        assert torch.isfinite(tensor.grad).all()
-
-
 @pytest.mark.parametrize(("r", "total"), [(1, 33.397), (4, 33.109), (8, 33.061), (16, 33.037)])
 def test_costs_of_resnet50(r: int, total: float) -> None:
     macs = params = 0
     for (channels, side), blocks in R50_INPUTS.items():
-        with torch.device("meta"):
-            network = AtEightFrames(ChannelMotion(channels, r, r))
-        record = count_network(network, (8, channels, side, side))
-        assert all(operator.kind != "unknown" for operator in record.uncounted)
+        record = record_of(ChannelMotion, channels, side, value_reduction=r, key_reduction=r)
         counted, width = CONVENTIONS["fvcore"].macs(record), channels // r
         assert counted == 8 * 3 * channels * width + 8**2 * 2 * width == sum(record.torch_macs.values())
         assert CONVENTIONS["fvcore"].params(record) == 3 * channels * width

@@ -21,11 +21,6 @@ SHAPES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
 def maps(shape: tuple[int, ...], **settings: Any) -> tuple[Tensor, Tensor]:
     a, b = (torch.randn(shape, dtype=settings.get("dtype", torch.float64)) for _ in range(2))
     return a.requires_grad_(), b.requires_grad_()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmark.models.inserts import GATES, MODULES
+from benchmark.models.modules import spatial_motion, squeeze_excitation
 from benchmark.models.modules.cbam import Cbam
 from benchmark.models.modules.channel_motion import ChannelMotion
 from benchmark.models.modules.correspondence import CorrespondenceModule
@@ -88,74 +89,74 @@ class Case:
     gradients: tuple[bool, ...] = (True,)
     layout: Literal["maps", "maps and weights", "channels_last"] = "maps"
 
+    def layout_of_result(self, layout: torch.memory_format) -> torch.memory_format:
+        return torch.channels_last if self.layout == "channels_last" else layout
+
+
+def of(module: Callable[..., nn.Module], *args: Any, **settings: Any) -> Callable[[int], nn.Module]:
+    """A module's constructor from channels alone."""
+    return lambda channels: module(channels, *args, **settings)
+
 
 def motion_squeeze(**settings: Any) -> Case:
-    def build(channels: int) -> nn.Module:
-        small = {"reduced": 6, "patch": 3, "temperature": 0.5, "transformation": "1x(3,3)"}
-        return MotionSqueeze(channels, **{**small, **settings})
-
+    small = {"reduced": 6, "patch": 3, "temperature": 0.5, "transformation": "1x(3,3)", **settings}
     convolved = settings.get("fusion") in ("concat", "replace")
     layout: Literal["maps", "maps and weights"] = "maps and weights" if convolved else "maps"
+    build = of(MotionSqueeze, **small)
     return Case(build, the_next_or_the_last_two, precise=("displacement",), gradients=(), layout=layout)
+
+
+def pyramid(channels: int, rescale: bool) -> nn.Module:
+    return PyramidAttention(((1, 1, 1), (3, 3, 3), (1, 3, 5)), rescale)
 
 
 BOTH = (True, False)
 
 CASES: dict[str, Case] = {
-    "cme": Case(lambda c: ChannelMotion(c, 2, 4), symmetry="places and frames", precise=("gate",)),
-    "mem": Case(lambda c: MotionEnhance(c, 2), the_next, symmetry="places", precise=("gate",)),
-    "pem": Case(lambda c: ProgressiveEnhance(c, 2), the_past, symmetry="places", precise=("gate",)),
+    "cme": Case(of(ChannelMotion, 2, 4), symmetry="places and frames", precise=("gate",)),
+    "mem": Case(of(MotionEnhance, 2), the_next, symmetry="places", precise=("gate",)),
+    "pem": Case(of(ProgressiveEnhance, 2), the_past, symmetry="places", precise=("gate",)),
     "tim": Case(TemporalInteraction, neighbours, symmetry="places", layout="channels_last"),
-    "correspondence": Case(
-        lambda c: CorrespondenceModule(c, 3), starts="last_bn.", gradients=BOTH
-    ),
+    "correspondence": Case(of(CorrespondenceModule, 3), starts="last_bn.", gradients=BOTH),
     "motion_squeeze add": motion_squeeze(),
-    "motion_squeeze separable": motion_squeeze(transformation="separable"),
+    "motion_squeeze separable": motion_squeeze(transformation="separable", temperature=0.01),
     **{f"motion_squeeze {fusion}": motion_squeeze(fusion=fusion) for fusion in ("multiply", "concat", "replace")},
     "motion_squeeze both ways": motion_squeeze(backward_displacement=True, confidence=False),
+    "cpa": Case(of(pyramid, rescale=True), starts="", precise=("attention",)),
+    "cpa to the letter": Case(of(pyramid, rescale=False), precise=("attention",)),
 }
-for form in ("channelwise", "dense"):
+for form in get_args(spatial_motion.Form):
     CASES[f"sme {form}"] = Case(
-        lambda c, form=form: SpatialMotion(c, form),
-        the_next_or_the_last_two,
-        symmetry="places",
-        starts="bn.",
-        gradients=BOTH,
+        of(SpatialMotion, form), the_next_or_the_last_two, symmetry="places", starts="bn.", gradients=BOTH
     )
-for kernel, norm in itertools.product((3, (1, 3, 3)), (True, False)):
-    CASES[f"cbam {kernel} {norm=}"] = Case(
-        lambda c, kernel=kernel, norm=norm: Cbam(c, 2, kernel, norm),
+for kernel, normalised in itertools.product((3, (1, 3, 3)), (True, False)):
+    CASES[f"cbam {kernel} {normalised=}"] = Case(
+        of(Cbam, 2, kernel, normalised),
         precise=("channel_gate", "position_gate"),
-        gradients=BOTH if norm else (True,),
+        gradients=() if kernel != 3 else BOTH if normalised else (True,),
     )
-for rescale in (True, False):
-    CASES[f"cpa {rescale=}"] = Case(
-        lambda c, rescale=rescale: PyramidAttention(((1, 1, 1), (3, 3, 3), (1, 3, 5)), rescale),
-        starts="" if rescale else None,
-        precise=("attention",),
-    )
-for norm, bias in itertools.product(("batch", "layer", "none"), (True, False)):
+for norm, bias in itertools.product(get_args(squeeze_excitation.Norm), (True, False)):
     CASES[f"gc {norm} {bias=}"] = Case(
-        lambda c, norm=norm, bias=bias: GlobalContext(c, 2, norm, bias),
+        of(GlobalContext, 2, norm, bias),
         symmetry="places and frames",
         starts="mlp.expand.",
         # A softmax, and batch normalisation, are blind to the bias in front of them.
         blind=("mask.bias", "mlp.reduce.bias") if norm == "batch" else ("mask.bias",),
         precise=("attention",),
-        gradients=BOTH if norm == "batch" else (True,),
+        gradients=() if not bias else BOTH if norm == "batch" else (True,),
     )
 for pool, form, bias in itertools.product(("clip", "frame"), ("gate", "additive"), (True, False)):
     CASES[f"se {pool} {form} {bias=}"] = Case(
-        lambda c, pool=pool, form=form, bias=bias: SqueezeExcitation(c, 2, pool, form, bias),
+        of(SqueezeExcitation, 2, pool, form, bias),
         whole_clip if pool == "clip" else itself,
         symmetry="places and frames",
         starts="mlp.expand." if form == "additive" else None,
         blind=("mlp.reduce.bias",) if form == "additive" else (),
-        gradients=BOTH if form == "additive" else (True,),
+        gradients=() if not bias else BOTH if form == "additive" else (True,),
     )
 for instantiation, sub_sample in itertools.product(get_args(Instantiation), (False, True)):
     CASES[f"nl {instantiation} {sub_sample=}"] = Case(
-        lambda c, kind=instantiation, sub_sample=sub_sample: NonLocal(c, kind, sub_sample),
+        of(NonLocal, instantiation, sub_sample),
         symmetry="none" if sub_sample else "places and frames",
         starts="output.bn.",
         gradients=(True,) if sub_sample else (),
@@ -165,16 +166,18 @@ for similarity, (aggregator, form) in itertools.product(
     (("conv", "depthwise"), ("conv", "refactorised"), ("average", "depthwise"), ("max", "depthwise")),
 ):
     CASES[f"rnl {similarity} {aggregator} {form}"] = Case(
-        lambda c, similarity=similarity, aggregator=aggregator, form=form: RegionalNonLocal(
-            c, similarity, aggregator, (3, 3, 1), form
-        ),
+        of(RegionalNonLocal, similarity, aggregator, (3, 3, 1), form),
         starts="output.bn.",
         gradients=(True,) if similarity == "gaussian" or (aggregator, form) == ("conv", "depthwise") else (),
     )
 
 every_case = pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
-every_layout = pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-every_precision = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
+PRECISIONS = (torch.float32, torch.bfloat16)
+
+
+def in_precision(dtype: torch.dtype) -> torch.autocast:
+    return torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16)
 
 
 def with_fixed_statistics(module: nn.Module) -> Iterator[nn.Module]:
@@ -235,66 +238,59 @@ def test_places_and_frames_matter_where_the_table_says_so(case: Case) -> None:
 
 
 @every_case
-@every_precision
-def test_starts_as_the_identity_where_the_table_says_so(case: Case, dtype: torch.dtype) -> None:
-    x = torch.randn(8, 8, 5, 5).relu().to(dtype)
-    for training in (False, True):
-        module = case.build(8).train(training)
-        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+def test_starts_as_the_identity_where_the_table_says_so(case: Case) -> None:
+    for dtype, training in itertools.product(PRECISIONS, (False, True)):
+        module, x = case.build(32).train(training), torch.randn(16, 32, 5, 5).relu().to(dtype)
+        with in_precision(dtype):
             y = module(x, 4)
         assert torch.equal(y, x) is (case.starts is not None)
-    if case.starts is None:
-        return
-    (y * torch.randn_like(y)).float().sum().backward()
-    for name, parameter in learnable(module).items():
-        assert parameter.grad is not None, name
-        assert bool(parameter.grad.any()) is name.startswith(case.starts), name
+        if case.starts is None:
+            continue
+        (y * torch.randn_like(y)).float().sum().backward()
+        for name, parameter in learnable(module).items():
+            assert parameter.grad is not None, name
+            assert bool(parameter.grad.any()) is name.startswith(case.starts), name
 
 
 @every_case
-@every_layout
-def test_keeps_shape_and_memory_format(case: Case, layout: torch.memory_format) -> None:
+def test_keeps_shape_and_memory_format(case: Case) -> None:
     x = torch.randn(8, 8, 6, 5, dtype=torch.float64)
-    expected_layout = torch.channels_last if case.layout == "channels_last" else layout
     for module in with_fixed_statistics(trained(case.build(8)).double()):
         expected = module(x, 4)
-        for converted in (True,) if case.layout == "maps and weights" else (False, True):
-            y = (in_layout(module, layout) if converted else module)(x.contiguous(memory_format=layout), 4)
-            assert y.shape == x.shape
-            assert y.is_contiguous(memory_format=expected_layout)
-            torch.testing.assert_close(y, expected)
+        for layout in LAYOUTS:
+            for converted in (True,) if case.layout == "maps and weights" else (False, True):
+                y = (in_layout(module, layout) if converted else module)(x.contiguous(memory_format=layout), 4)
+                assert y.shape == x.shape
+                assert y.is_contiguous(memory_format=case.layout_of_result(layout))
+                torch.testing.assert_close(y, expected)
 
 
 @every_case
-@every_layout
-@every_precision
-def test_keeps_precision_and_trains_every_parameter(
-    case: Case, layout: torch.memory_format, dtype: torch.dtype
-) -> None:
-    module = in_layout(trained(case.build(16)), layout)
-    x = torch.randn(8, 16, 4, 6).to(dtype, memory_format=layout).requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-        y = module(x, 4)
-        assert all(getattr(module, method)(x, 4).dtype == torch.float32 for method in case.precise)
-    (y * torch.randn_like(y)).float().sum().backward()
-    assert (y.shape, y.dtype) == (x.shape, dtype)
-    assert y.is_contiguous(memory_format=torch.channels_last if case.layout == "channels_last" else layout)
-    for name, tensor in (("x", x), *learnable(module).items()):
-        assert tensor.grad is not None, name
-        assert tensor.grad.isfinite().all(), name
-        assert tensor.grad.abs().max() > 0 or name in case.blind, name
+@pytest.mark.parametrize("dtype", PRECISIONS)
+def test_keeps_precision_and_trains_every_parameter(case: Case, dtype: torch.dtype) -> None:
+    for layout in LAYOUTS:
+        module = in_layout(trained(case.build(32)), layout)
+        x = torch.randn(8, 32, 4, 6).to(dtype, memory_format=layout).requires_grad_()
+        with in_precision(dtype):
+            y = module(x, 4)
+            assert all(getattr(module, method)(x, 4).dtype == torch.float32 for method in case.precise)
+        (y * torch.randn_like(y)).float().sum().backward()
+        assert (y.shape, y.dtype) == (x.shape, dtype)
+        assert y.is_contiguous(memory_format=case.layout_of_result(layout))
+        for name, tensor in (("x", x), *learnable(module).items()):
+            assert tensor.grad is not None, name
+            assert tensor.grad.isfinite().all(), name
+            assert tensor.grad.abs().max() > 0 or name in case.blind, name
 
 
 @every_case
-@every_precision
-def test_large_maps_and_maps_without_features_have_finite_gradients(case: Case, dtype: torch.dtype) -> None:
+def test_large_maps_and_maps_without_features_have_finite_gradients(case: Case) -> None:
     x = 100 * torch.randn(8, 16, 6, 6).relu()
     x[:, :, :3] = 0
     x[1] = 0
-    for training in (False, True):
-        module = trained(case.build(16)).train(training)
-        maps = x.to(dtype).requires_grad_()
-        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+    for dtype, training in itertools.product(PRECISIONS, (False, True)):
+        module, maps = trained(case.build(16)).train(training), x.to(dtype, copy=True).requires_grad_()
+        with in_precision(dtype):
             y = module(maps, 4)
         y.float().square().mean().backward()
         assert y.isfinite().all()
@@ -318,16 +314,16 @@ def test_gradients(name: str, training: bool) -> None:
 
 
 @every_case
-@pytest.mark.parametrize("training", [True, False])
-def test_runs_without_storage(case: Case, training: bool) -> None:
+def test_runs_without_storage(case: Case) -> None:
     with torch.device("meta"):
-        module = case.build(8).train(training)
-    y = module(torch.empty(8, 8, 6, 5, device="meta"), 4)
-    assert (y.shape, y.is_meta) == ((8, 8, 6, 5), True)
+        module = case.build(8)
+    for training in (False, True):
+        y = module.train(training)(torch.empty(8, 8, 6, 5, device="meta"), 4)
+        assert (y.shape, y.is_meta) == ((8, 8, 6, 5), True)
 
 
 @every_case
-@pytest.mark.parametrize("frames", [0, 3, 16])
-def test_refuses_maps_that_are_no_clips(case: Case, frames: int) -> None:
-    with pytest.raises(ValueError, match=rf"(no|not) clips of {frames} frames"):
-        case.build(8)(torch.randn(8, 8, 2, 2), frames)
+def test_refuses_maps_that_are_no_clips(case: Case) -> None:
+    for frames in (0, 3, 16):
+        with pytest.raises(ValueError, match=rf"(no|not) clips of {frames} frames"):
+            case.build(8)(torch.randn(8, 8, 2, 2), frames)

@@ -16,11 +16,6 @@ SIZE = 28
 FRAMES = 8
 
 
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
 def build(channels: int = 8, **settings: Any) -> MotionSqueeze:
     return MotionSqueeze(channels, **{"reduced": 6, "patch": 5, **settings})
 
@@ -153,44 +148,6 @@ def test_gradients(fusion: Any) -> None:
     assert torch.autograd.gradcheck(lambda x: module(x, 3), (x,))
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_every_parameter_gets_a_finite_gradient(precision: str) -> None:
-    module = build(16, reduced=8, patch=7)
-    x = torch.randn(6, 16, 9, 9).contiguous(memory_format=torch.channels_last).requires_grad_()
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"):
-        out = module(x, 3)
-        out.square().mean().backward()
-        assert module.displacement(x, 3).dtype == torch.float32
-    assert out.shape == x.shape
-    assert out.is_contiguous(memory_format=torch.channels_last)
-    for tensor in (x, *module.parameters()):
-        assert tensor.grad is not None
-        assert torch.isfinite(tensor.grad).all()
-        assert tensor.grad.abs().max() > 0
-
-
-@torch.no_grad()
-def test_clips_of_a_batch_do_not_see_each_other() -> None:
-    module = build().eval()
-    x = torch.randn(8, 8, 6, 6)
-    changed = x.clone()
-    changed[4:] = torch.randn(4, 8, 6, 6)
-    torch.testing.assert_close(module(changed, 4)[:4], module(x, 4)[:4], rtol=0, atol=0)
-    assert (module(changed, 4)[4:] - module(x, 4)[4:]).abs().max() > 0.1
-
-
-@torch.no_grad()
-def test_motion_of_a_frame_depends_on_it_and_the_next_one_alone() -> None:
-    module = build(fusion="replace").eval()
-    x = torch.randn(5, 8, 6, 6)
-    for frame in range(5):
-        changed = x.clone()
-        changed[frame] = torch.randn(8, 6, 6)
-        moved = (module(changed, 5) - module(x, 5)).flatten(1).abs().amax(1) > 1e-6
-        # The last frame repeats the motion of the one before.
-        assert moved.tolist() == [t in (frame - 1, frame) or (t == 4 and frame >= 3) for t in range(5)]
-
-
 @torch.no_grad()
 def test_a_mirrored_clip_moves_the_other_way() -> None:
     module = build(patch=7).double().eval()
@@ -280,6 +237,6 @@ def test_impossible_arguments_are_refused() -> None:
     for name, value in (("estimator", "argmax"), ("transformation", "2x(3,3)"), ("fusion", "sum")):
         with pytest.raises(ValueError, match="unknown"):
             MotionSqueeze(8, **cast(dict[str, Any], {name: value}))
-    for shape, frames in (((6, 8, 5, 5), 4), ((6, 8, 5, 5), 1), ((6, 7, 5, 5), 3)):
+    for shape, frames in (((6, 8, 5, 5), 1), ((6, 7, 5, 5), 3)):
         with pytest.raises(ValueError, match="not clips"):
             build()(torch.zeros(shape), frames)

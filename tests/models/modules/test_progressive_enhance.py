@@ -2,28 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark.cost.conventions import CONVENTIONS
-from benchmark.cost.counters import count_network
 from benchmark.models.modules.progressive_enhance import ProgressiveEnhance
-
-R50_INPUTS = {(64, 56): 1, (256, 56): 3, (512, 28): 4, (1024, 14): 6, (2048, 7): 2}
-"""Channels and side of the inputs of ResNet-50's blocks at 224 x 224, and how many blocks have them."""
-
-
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
-class AtEightFrames(nn.Module):
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.module(x, 8)
+from tests.models.modules.costs import R50_INPUTS, record_of
 
 
 def by_loops(module: ProgressiveEnhance, x: Tensor, frames: int) -> Tensor:
@@ -47,25 +30,6 @@ def test_equals_the_recursion_by_loops(frames: int, reduction: int) -> None:
         torch.testing.assert_close(module(x, frames), by_loops(module, x, frames))
 
 
-def test_gradients() -> None:
-    module = ProgressiveEnhance(8, 2).double()
-    x = torch.randn(6, 8, 2, 2, dtype=torch.float64, requires_grad=True)
-    names = [name for name, _ in module.named_parameters()]
-
-    def call(x: Tensor, *weights: Tensor) -> Tensor:
-        return torch.func.functional_call(module, dict(zip(names, weights, strict=True)), (x, 3))
-
-    assert torch.autograd.gradcheck(call, (x, *module.parameters()))
-
-
-def test_a_frame_sees_those_before_it_and_none_after() -> None:
-    module, x = ProgressiveEnhance(16, 2).double(), torch.rand(6, 16, 3, 3, dtype=torch.float64)
-    changed = x.clone()
-    changed[2] += 1
-    moved = (module.gate(x, 6) - module.gate(changed, 6)).abs().amax(1) > 1e-12
-    assert moved.tolist() == [False, False, True, True, True, True]
-
-
 def test_what_is_shown_again_becomes_less_new() -> None:
     """Of a static clip every frame leaves less behind, so that gates come ever nearer to one half."""
     module = ProgressiveEnhance(16, 1).double()
@@ -75,48 +39,11 @@ def test_what_is_shown_again_becomes_less_new() -> None:
     assert distance[5] < 0.1 * distance[0]
 
 
-def test_the_place_of_a_feature_does_not_matter() -> None:
-    module, x = ProgressiveEnhance(16, 2), torch.rand(6, 16, 3, 3)
-    torch.testing.assert_close(module(x.roll(1, -1), 3), module(x, 3).roll(1, -1))
-
-
-def test_clips_of_a_batch_do_not_mix() -> None:
-    module, x = ProgressiveEnhance(8, 1), torch.rand(12, 8, 3, 3)
-    changed = x.clone()
-    changed[4:] = torch.rand(8, 8, 3, 3)
-    torch.testing.assert_close(module(x, 4)[:4], module(changed, 4)[:4], atol=1e-6, rtol=1e-6)
-    torch.testing.assert_close(module(x, 4)[4:8], module(x[4:8], 4), atol=1e-6, rtol=1e-6)
-
-
-@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-def test_keeps_shape_and_memory_format(layout: torch.memory_format) -> None:
-    x = torch.rand(8, 16, 6, 5).contiguous(memory_format=layout)
-    y = ProgressiveEnhance(16)(x, 4)
-    assert y.shape == x.shape
-    assert y.is_contiguous(memory_format=layout)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_gradients_are_finite_in_reduced_precision(dtype: torch.dtype) -> None:
-    module = ProgressiveEnhance(64)
-    maps = (100 * torch.rand(16, 64, 6, 6)).to(dtype).requires_grad_()
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-        y = module(maps, 8)
-    y.float().square().mean().backward()
-    assert y.dtype == dtype
-    for tensor in (maps, *module.parameters()):
-        assert tensor.grad is not None
-        assert torch.isfinite(tensor.grad).all()
-
-
 def test_costs_of_resnet50() -> None:
     """4.23 M parameters and 0.034 GMACs more on ResNet-50: what the last frame would write is not computed."""
     macs = params = 0
     for (channels, side), blocks in R50_INPUTS.items():
-        with torch.device("meta"):
-            network = AtEightFrames(ProgressiveEnhance(channels))
-        record = count_network(network, (8, channels, side, side))
-        assert all(operator.kind != "unknown" for operator in record.uncounted)
+        record = record_of(ProgressiveEnhance, channels, side)
         counted, width = CONVENTIONS["fvcore"].macs(record), channels // 8
         assert counted == 8 * 2 * channels * width + 7 * width**2 == sum(record.torch_macs.values())
         assert CONVENTIONS["fvcore"].params(record) == 2 * channels * width + width**2

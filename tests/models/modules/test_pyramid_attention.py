@@ -5,35 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.cost.conventions import CONVENTIONS
-from benchmark.cost.counters import count_network
 from benchmark.models.modules.pyramid_attention import PYRAMID, PyramidAttention
+from tests.models.modules.costs import of_five_blocks
+from tests.models.modules.trained import trained
 
 SMALL = ((1, 1, 1), (3, 3, 3), (1, 3, 5))
-
-
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
-class AtEightFrames(nn.Module):
-    def __init__(self, block: nn.Module) -> None:
-        super().__init__()
-        self.block = block
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.block(x, 8)
-
-
-def trained(block: PyramidAttention, std: float = 0.3) -> PyramidAttention:
-    """Kernels at random."""
-    for parameter in block.parameters():
-        nn.init.normal_(parameter, std=std)
-    return block
 
 
 def by_loops(block: PyramidAttention, x: Tensor, frames: int) -> Tensor:
@@ -133,16 +112,6 @@ def test_a_constant_added_to_all_logits_changes_nothing() -> None:
     torch.testing.assert_close(block.attention(x, 4), block.attention(x + 7, 4))
 
 
-@pytest.mark.parametrize("rescale", [True, False])
-def test_clips_do_not_mix(rescale: bool) -> None:
-    block = trained(PyramidAttention(rescale=rescale))
-    x = torch.randn(6, 8, 4, 4)
-    changed = x.clone()
-    changed[5] = 3 * torch.randn(8, 4, 4)
-    same = [torch.equal(a, b) for a, b in zip(block(x, 3), block(changed, 3), strict=True)]
-    assert same == [True, True, True, False, False, False]
-
-
 def test_channels_are_weighed_alike_in_any_order() -> None:
     block = trained(PyramidAttention()).double()
     x, order = torch.randn(8, 6, 5, 5, dtype=torch.float64), torch.randperm(6)
@@ -160,44 +129,9 @@ def test_a_shift_of_the_content_shifts_the_result() -> None:
     torch.testing.assert_close(block(shift(x), 8), shift(block(x, 8)))
 
 
-@pytest.mark.parametrize("rescale", [True, False])
-def test_gradients(rescale: bool) -> None:
-    block = trained(PyramidAttention(SMALL, rescale)).double()
-    names, parameters = zip(*block.named_parameters(), strict=True)
-    x = torch.randn(4, 3, 3, 2, dtype=torch.float64, requires_grad=True)
-
-    def call(x: Tensor, *values: Tensor) -> Tensor:
-        return torch.func.functional_call(block, dict(zip(names, values, strict=True)), (x, 2))
-
-    assert torch.autograd.gradcheck(call, (x, *parameters))
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_keeps_shape_layout_and_precision(layout: torch.memory_format, dtype: torch.dtype) -> None:
-    block = trained(PyramidAttention())
-    x = torch.randn(8, 8, 4, 6).to(dtype, memory_format=layout).requires_grad_()
-    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-        y = block(x, 4)
-        assert block.attention(x, 4).dtype == torch.float32
-    y.float().square().sum().backward()
-    assert (y.shape, y.dtype, y.is_contiguous(memory_format=layout)) == (x.shape, dtype, True)
-    for name, tensor in (("x", x), *block.named_parameters()):
-        assert tensor.grad is not None, name
-        assert tensor.grad.isfinite().all(), name
-        assert tensor.grad.abs().sum() > 0, name
-
-
 def test_cost() -> None:
-    total = params = 0
-    for blocks, channels, side in ((2, 512, 28), (3, 1024, 14)):
-        with torch.device("meta"):
-            network = AtEightFrames(PyramidAttention())
-        record = count_network(network, (8, channels, side, side))
-        assert all(operator.kind != "unknown" for operator in record.uncounted)
-        params += blocks * CONVENTIONS["fvcore"].params(record)
-        total += blocks * CONVENTIONS["fvcore"].macs(record)
-    assert (params, total) == (5 * 418, 418 * (2 * 6272 + 3 * 1568))
+    added = of_five_blocks(lambda channels: PyramidAttention())
+    assert (added["params"], added["fvcore"]) == (5 * 418, 418 * (2 * 6272 + 3 * 1568))
 
 
 @pytest.mark.parametrize(
@@ -212,9 +146,3 @@ def test_cost() -> None:
 def test_refuses_what_it_cannot_be(kernels: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PyramidAttention(kernels)
-
-
-@pytest.mark.parametrize("frames", [0, 3, 16])
-def test_refuses_maps_that_are_no_clips(frames: int) -> None:
-    with pytest.raises(ValueError, match=f"8 maps are no clips of {frames} frames"):
-        PyramidAttention()(torch.randn(8, 8, 2, 2), frames)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import get_args
 
 import pytest
@@ -8,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.profiler import profile
 
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.cost.counters import count_network
@@ -23,6 +21,8 @@ from benchmark.models.modules.regional_nonlocal import (
     RegionSimilarity,
     build_region,
 )
+from tests.models.modules.costs import peak_bytes, record_of
+from tests.models.modules.trained import trained
 
 SIMILARITIES = get_args(RegionSimilarity)
 REGIONS: list[tuple[Aggregator, Form]] = [
@@ -31,35 +31,6 @@ REGIONS: list[tuple[Aggregator, Form]] = [
     ("average", "depthwise"),
     ("max", "depthwise"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
-class OnClips(nn.Module):
-    """A block as the counters take it: one clip (1, T, C, H, W)."""
-
-    def __init__(self, block: nn.Module) -> None:
-        super().__init__()
-        self.block = block
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.block(x.flatten(0, 1), x.shape[1])
-
-
-def trained(block: RegionalNonLocal) -> RegionalNonLocal:
-    """The block in double precision and evaluation mode, with normalisation and regions drawn at random."""
-    bn = block.output.bn
-    assert bn.running_mean is not None
-    assert bn.running_var is not None
-    for tensor in (bn.weight, bn.bias, bn.running_mean):
-        nn.init.normal_(tensor)
-    nn.init.uniform_(bn.running_var, 0.5, 2)
-    if isinstance(block.region, DepthwiseRegion | RefactorisedRegion):
-        nn.init.normal_(block.region.weight)
-    return block.double().eval()
 
 
 def region_by_loops(aggregator: Aggregator, weight: Tensor | None, clip: Tensor, kernel: Kernel) -> Tensor:
@@ -128,7 +99,7 @@ def block_by_loops(block: RegionalNonLocal, clip: Tensor) -> Tensor:
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 @pytest.mark.parametrize(("aggregator", "form"), REGIONS)
 def test_equals_the_equations_by_loops(similarity: RegionSimilarity, aggregator: Aggregator, form: Form) -> None:
-    block = trained(RegionalNonLocal(6, similarity, aggregator, (3, 3, 5), form))
+    block = trained(RegionalNonLocal(6, similarity, aggregator, (3, 3, 5), form)).double().eval()
     x = torch.randn(4, 6, 3, 4, dtype=torch.float64)
     with torch.no_grad():
         expected = torch.cat([block_by_loops(block, clip) for clip in x.split(2)])
@@ -175,7 +146,7 @@ def test_regions_start_uniform(
 
 
 def test_regions_of_one_position_are_a_non_local_block_of_shared_embeddings() -> None:
-    block = trained(RegionalNonLocal(6, kernel_size=(1, 1, 1)))
+    block = trained(RegionalNonLocal(6, kernel_size=(1, 1, 1))).double().eval()
     assert isinstance(block.region, DepthwiseRegion)
     nn.init.ones_(block.region.weight)
     plain = NonLocal(6).double().eval()
@@ -193,66 +164,13 @@ def test_regions_of_one_position_are_a_non_local_block_of_shared_embeddings() ->
 def test_what_moves_in_the_clip_moves_in_the_result(
     similarity: RegionSimilarity, aggregator: Aggregator, form: Form
 ) -> None:
-    block = trained(RegionalNonLocal(6, similarity, aggregator, (3, 3, 3), form))
+    block = trained(RegionalNonLocal(6, similarity, aggregator, (3, 3, 3), form)).double().eval()
     assert block.theta.bias is not None
     nn.init.zeros_(block.theta.bias)
     x = torch.zeros(5, 6, 9, 9, dtype=torch.float64)
     x[2:3, :, 3:5, 3:6] = torch.randn(1, 6, 2, 3)
     moved = x.roll((1, 2, -1), (0, 2, 3))
     torch.testing.assert_close(block(moved, 5), block(x, 5).roll((1, 2, -1), (0, 2, 3)))
-
-
-@pytest.mark.parametrize(
-    ("similarity", "aggregator", "form"),
-    [("gaussian", *region) for region in REGIONS] + [("dot", *REGIONS[0]), ("cosine", *REGIONS[0])],
-)
-def test_gradients(similarity: RegionSimilarity, aggregator: Aggregator, form: Form) -> None:
-    block = trained(RegionalNonLocal(4, similarity, aggregator, (3, 3, 1), form)).train()
-    names = [name for name, p in block.named_parameters() if p.requires_grad]
-    x = torch.randn(4, 4, 2, 2, dtype=torch.float64, requires_grad=True)
-
-    def call(x: Tensor, *parameters: Tensor) -> Tensor:
-        return torch.func.functional_call(block, dict(zip(names, parameters, strict=True)), (x, 2))
-
-    assert torch.autograd.gradcheck(call, (x, *(p for p in block.parameters() if p.requires_grad)))
-
-
-@pytest.mark.parametrize("similarity", SIMILARITIES)
-def test_identity_until_gamma_moves(similarity: RegionSimilarity) -> None:
-    block = RegionalNonLocal(6, similarity)
-    x = torch.randn(4, 6, 4, 4)
-    y = block(x, 2)
-    assert torch.equal(y, x)
-    y.square().sum().backward()
-    for name, parameter in block.named_parameters():
-        assert parameter.grad is not None
-        assert bool(parameter.grad.any()) == name.startswith("output.bn.")
-
-
-@pytest.mark.parametrize("similarity", SIMILARITIES)
-@pytest.mark.parametrize(("aggregator", "form"), REGIONS)
-def test_clips_of_a_batch_do_not_mix_and_frames_of_a_clip_do(
-    similarity: RegionSimilarity, aggregator: Aggregator, form: Form
-) -> None:
-    block = trained(RegionalNonLocal(8, similarity, aggregator, (3, 3, 3), form))
-    x = torch.randn(6, 8, 4, 4, dtype=torch.float64)
-    changed = x.clone()
-    changed[3:] = torch.randn(3, 8, 4, 4)
-    torch.testing.assert_close(block(changed, 3)[:3], block(x, 3)[:3], rtol=0, atol=1e-12)
-    changed[3:] = x[3:]
-    changed[2] += 3
-    assert not torch.allclose(block(changed, 3)[0], block(x, 3)[0])
-
-
-@pytest.mark.parametrize(("aggregator", "form"), REGIONS)
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_keeps_shape_and_memory_format(aggregator: Aggregator, form: Form, layout: torch.memory_format) -> None:
-    block = trained(RegionalNonLocal(6, "cosine", aggregator, (3, 3, 3), form)).float()
-    x = torch.randn(4, 6, 5, 7)
-    y = block(x.contiguous(memory_format=layout), 2)
-    assert y.shape == x.shape
-    assert y.is_contiguous(memory_format=layout)
-    torch.testing.assert_close(y, block(x, 2))
 
 
 @pytest.mark.parametrize("channels", [2, 6, 64])
@@ -269,19 +187,6 @@ def test_gaussian_runs_in_the_fused_kernel(
             block(x, 2).sum().backward()
 
 
-def peak_bytes(call: Callable[[], object]) -> int:
-    """Most bytes on the CPU that were allocated during the call and not yet freed."""
-    with profile(profile_memory=True) as records:
-        call()
-    assert records.profiler is not None
-    events = [event for event in records.profiler.kineto_results.events() if event.name() == "[memory]"]
-    held = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        peak = max(peak, held)
-    return peak
-
-
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 def test_memory_is_linear_in_positions(similarity: RegionSimilarity) -> None:
     block = RegionalNonLocal(8, similarity, kernel_size=(3, 3, 3))
@@ -295,22 +200,13 @@ def test_memory_is_linear_in_positions(similarity: RegionSimilarity) -> None:
 
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 @pytest.mark.parametrize(("aggregator", "form"), REGIONS)
-@pytest.mark.parametrize("scale", [1, 50])
-def test_bfloat16_is_finite_and_close(
-    similarity: RegionSimilarity, aggregator: Aggregator, form: Form, scale: float
-) -> None:
+def test_bfloat16_is_close(similarity: RegionSimilarity, aggregator: Aggregator, form: Form) -> None:
     block = RegionalNonLocal(16, similarity, aggregator, (3, 3, 3), form).eval()
     nn.init.ones_(block.output.bn.weight)
-    x = scale * torch.randn(8, 16, 6, 6)
-    inputs = x.clone().requires_grad_()
+    x = torch.randn(8, 16, 6, 6)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = block(inputs, 4)
-    y.float().square().mean().backward()
-    for tensor in (y, inputs.grad, *(p.grad for p in block.parameters() if p.requires_grad)):
-        assert tensor is not None
-        assert torch.isfinite(tensor).all()
-    if scale == 1:
-        torch.testing.assert_close(y.float(), block(x, 4), rtol=0.02, atol=0.02)
+        y = block(x, 4)
+    torch.testing.assert_close(y.float(), block(x, 4), rtol=0.02, atol=0.02)
 
 
 def test_cosine_of_vectors_without_length_has_small_gradients() -> None:
@@ -331,7 +227,7 @@ def test_cosine_of_vectors_without_length_has_small_gradients() -> None:
 def test_attention_map_holds_the_weights_of_forward(
     similarity: RegionSimilarity, aggregator: Aggregator, form: Form
 ) -> None:
-    block = trained(RegionalNonLocal(6, similarity, aggregator, (1, 3, 3), form))
+    block = trained(RegionalNonLocal(6, similarity, aggregator, (1, 3, 3), form)).double().eval()
     x = torch.randn(4, 6, 4, 5, dtype=torch.float64)
     queries = [(1, 2, 3), (0, 0, 4), (0, 3, 0)]
     weights = block.attention_map(x, 2, queries)
@@ -355,9 +251,7 @@ def test_attention_map_holds_the_weights_of_forward(
 def test_parameters_and_convolutions(
     channels: int, side: int, kernel: Kernel, aggregator: Aggregator, form: Form
 ) -> None:
-    with torch.device("meta"):
-        block = RegionalNonLocal(channels, aggregator=aggregator, kernel_size=kernel, form=form)
-    record = count_network(OnClips(block), (1, 8, channels, side, side))
+    record = record_of(RegionalNonLocal, channels, side, aggregator=aggregator, kernel_size=kernel, form=form)
     n, inner, volume = 8 * side * side, channels // 2, kernel[0] * kernel[1] * kernel[2]
     times = 0 if aggregator != "conv" else 32 if form == "refactorised" else 1
     stored = 64 if form == "refactorised" else times
@@ -370,9 +264,7 @@ def test_parameters_and_convolutions(
 
 def test_costs_of_the_fact_sheet() -> None:
     def cost(channels: int, side: int, kernel: Kernel, form: Form) -> tuple[float, float]:
-        with torch.device("meta"):
-            block = RegionalNonLocal(channels, kernel_size=kernel, form=form)
-        record = count_network(OnClips(block), (1, 8, channels, side, side))
+        record = record_of(RegionalNonLocal, channels, side, kernel_size=kernel, form=form)
         macs = {entry.path: entry.macs / 1e9 for entry in record.operators if entry.operator == "conv"}
         return macs["block.theta"] + macs["block.output.conv"], macs["block.region"]
 
@@ -399,9 +291,7 @@ def test_products_of_the_explicit_form(positions: int, inner: int, gmacs: float)
 
 def test_blocks_cost_what_the_thesis_prints() -> None:
     def cost(channels: int, side: int, kernel: Kernel, aggregator: Aggregator, form: Form) -> tuple[float, float]:
-        with torch.device("meta"):
-            block = RegionalNonLocal(channels, aggregator=aggregator, kernel_size=kernel, form=form)
-        record = count_network(OnClips(block), (1, 8, channels, side, side))
+        record = record_of(RegionalNonLocal, channels, side, aggregator=aggregator, kernel_size=kernel, form=form)
         return CONVENTIONS["thop_2001"].macs(record) / 1e9, record.params / 1e6
 
     # Table 4.3, one block in res3: 1.65 GFLOPs for each, being the difference of totals rounded to 34.54 and 32.89.

@@ -2,41 +2,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark.cost.conventions import CONVENTIONS
-from benchmark.cost.counters import count_network
 from benchmark.models.modules.spatial_motion import Form, SpatialMotion, change
+from tests.models.modules.costs import record_of
+from tests.models.modules.trained import normalised, trained
 
 R50_OUTPUTS = {256: 56, 512: 28, 1024: 14, 2048: 7}
 """Channels and side of the output of the first block of every stage of ResNet-50 at 224 x 224."""
 R50_TIM = 33_013_440_512
 """MACs of ResNet-50 with TIM, 8 frames of 224 x 224, 174 classes, by fvcore."""
 FORMS: tuple[Form, ...] = ("channelwise", "dense")
-
-
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(0)
-
-
-class AtEightFrames(nn.Module):
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.module(x, 8)
-
-
-def trained(channels: int, form: Form) -> SpatialMotion:
-    """Every parameter and statistic at random, as after some training."""
-    module = SpatialMotion(channels, form)
-    nn.init.normal_(module.conv.weight)
-    for tensor in (module.bn.weight, module.bn.bias, module.bn.running_mean, module.bn.running_var):
-        assert isinstance(tensor, Tensor)
-        nn.init.uniform_(tensor, 0.5, 1.5)
-    return module
 
 
 def cosines_by_loops(x: Tensor, frames: int) -> Tensor:
@@ -55,44 +32,19 @@ def cosines_by_loops(x: Tensor, frames: int) -> Tensor:
 @pytest.mark.parametrize("frames", [2, 3, 5])
 @pytest.mark.parametrize("form", FORMS)
 def test_equals_eq7_and_8_by_loops(frames: int, form: Form) -> None:
-    module = trained(6, form).double().eval()
+    module = trained(SpatialMotion(6, form)).double().eval()
     x = torch.randn(2 * frames, 6, 3, 4, dtype=torch.float64)
     s = cosines_by_loops(x, frames)
     weight = module.conv.weight.flatten(1)
     matrix = torch.diag(weight.flatten()) if form == "channelwise" else weight
-    bn = module.bn
-    assert bn.running_mean is not None
-    assert bn.running_var is not None
     expected = x.clone()
     for n in range(x.shape[0]):
         for i in range(3):
             for j in range(4):
                 moved = matrix @ (x[n, :, i, j] * (1 - s[n, i, j]))
-                expected[n, :, i, j] += (moved - bn.running_mean) / (
-                    bn.running_var + bn.eps
-                ).sqrt() * bn.weight + bn.bias
+                expected[n, :, i, j] += normalised(module.bn, moved)
     with torch.no_grad():
         torch.testing.assert_close(module(x, frames), expected)
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("training", [True, False])
-def test_gradients(form: Form, training: bool) -> None:
-    module = trained(3, form).double().train(training)
-    x = torch.randn(6, 3, 2, 2, dtype=torch.float64, requires_grad=True)
-    names = [name for name, _ in module.named_parameters()]
-
-    def call(x: Tensor, *weights: Tensor) -> Tensor:
-        return torch.func.functional_call(module, dict(zip(names, weights, strict=True)), (x, 3))
-
-    assert torch.autograd.gradcheck(call, (x, *module.parameters()))
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("training", [True, False])
-def test_starts_as_the_identity(form: Form, training: bool) -> None:
-    x = torch.randn(8, 16, 5, 5)
-    assert torch.equal(SpatialMotion(16, form).train(training)(x, 4), x)
 
 
 def test_change_has_the_known_values() -> None:
@@ -116,45 +68,6 @@ def test_the_last_two_frames_share_their_similarity() -> None:
     assert not torch.allclose(changes[1::4], changes[2::4])
 
 
-def test_commutes_with_translation() -> None:
-    module, x = trained(8, "dense").eval(), torch.randn(8, 8, 4, 6)
-    torch.testing.assert_close(module(x.roll(2, -1), 4), module(x, 4).roll(2, -1))
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_clips_of_a_batch_do_not_mix(form: Form) -> None:
-    module, x = trained(8, form).eval(), torch.randn(12, 8, 3, 3)
-    changed = x.clone()
-    changed[4:] = torch.randn(8, 8, 3, 3)
-    torch.testing.assert_close(module(x, 4)[:4], module(changed, 4)[:4])
-    torch.testing.assert_close(module(x, 4)[4:8], module(x[4:8], 4))
-
-
-@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-@pytest.mark.parametrize("form", FORMS)
-def test_keeps_shape_and_memory_format(form: Form, layout: torch.memory_format) -> None:
-    x = torch.randn(8, 16, 6, 5).contiguous(memory_format=layout)
-    y = SpatialMotion(16, form).to(memory_format=layout)(x, 4)
-    assert y.shape == x.shape
-    assert y.is_contiguous(memory_format=layout)
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_gradients_are_finite_also_where_there_are_no_features(form: Form, dtype: torch.dtype) -> None:
-    module = trained(16, form)
-    maps = 100 * torch.randn(8, 16, 6, 6).relu()
-    maps[:, :, :3] = 0
-    maps[1] = 0
-    maps = maps.to(dtype).requires_grad_()
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-        y = module(maps, 4)
-    y.float().square().mean().backward()
-    for tensor in (maps, *module.parameters()):
-        assert tensor.grad is not None
-        assert torch.isfinite(tensor.grad).all()
-
-
 @pytest.mark.parametrize(
     ("form", "total", "params_total"), [("channelwise", 33.050, 11_520), ("dense", 39.614, 5_578_240)]
 )
@@ -162,10 +75,7 @@ def test_costs_of_resnet50(form: Form, total: float, params_total: int) -> None:
     """A printed 33 G is met channel-wise and missed by 6.577 G otherwise."""
     macs = params = convolutions = 0
     for channels, side in R50_OUTPUTS.items():
-        with torch.device("meta"):
-            network = AtEightFrames(SpatialMotion(channels, form))
-        record = count_network(network, (8, channels, side, side))
-        assert all(operator.kind != "unknown" for operator in record.uncounted)
+        record = record_of(SpatialMotion, channels, side, form=form)
         macs += CONVENTIONS["fvcore"].macs(record)
         params += CONVENTIONS["fvcore"].params(record)
         convolutions += record.torch_macs["convolution"]
