@@ -335,7 +335,5 @@ def test_refuses_the_impossible() -> None:
             RegionalNonLocal(8, kernel_size=kernel)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="groups of 32 channels do not divide 48"):
         RegionalNonLocal(96, form="refactorised")
-    with pytest.raises(ValueError, match="not clips of 3 frames"):
-        RegionalNonLocal(4)(torch.zeros(4, 4, 2, 2), 3)
     with pytest.raises(ValueError, match="outside maps of 2 x 3 x 3"):
         RegionalNonLocal(4).attention_map(torch.zeros(4, 4, 3, 3), 2, [(-1, 0, 0)])
