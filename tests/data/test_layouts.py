@@ -238,6 +238,14 @@ def test_of_several_places_the_fitting_one_is_taken(tmp_path: Path) -> None:
     assert placed["val"][0].disagreement == "aaaaaaaaaa3_000000_000010: in the folder of 'a', labelled 1"
 
 
+def test_a_picture_beside_videos_hides_none_of_them(tmp_path: Path) -> None:
+    clips = [f"Class001/v_Class001_g01_c{i:02d}.avi" for i in range(1, 7)]
+    ucf_labels(tmp_path / "ucfTrainTestlist", UCF, {1: (clips[1:], clips[:1])})
+    touch(tmp_path, "Class001/0_preview.jpg", "Class001/cover.png", *clips, "Class001/zz.jpeg")
+    found = where(tmp_path, listed("ucf101", tmp_path), "train")
+    assert found == {Path(clip).stem: clip for clip in clips[1:]}
+
+
 def test_links_are_followed_once_and_cycles_end(tmp_path: Path) -> None:
     something_v1_labels(tmp_path / "labels", {"1": "A"}, {"2": "A"}, ["A"])
     touch(tmp_path, "elsewhere/1/00001.jpg", "elsewhere/2.webm")

@@ -16,6 +16,7 @@ Choice: more than one place is no damage, but it is counted, and the census says
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from benchmark.data.errors import DataError
 from benchmark.data.layouts.listing import VIDEO_SUFFIXES, Listed, Listing, bare, class_key, same, split_in
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png"))
+FRAME_NAME = re.compile(r"(img_|image_|frame_?)?\d{3,}\.\w+", re.IGNORECASE)
+"""What frames of a clip are called; other pictures may lie beside videos."""
 DEPTH = 6
 """Folders below the root into which the walk goes."""
 
@@ -95,7 +98,7 @@ def _walk(
                             key = same(name) if same(name) in wanted else bare(name)
                         elif suffix in VIDEO_SUFFIXES:
                             key = bare(name)
-                        elif suffix in IMAGE_SUFFIXES and depth:
+                        elif suffix in IMAGE_SUFFIXES and depth and FRAME_NAME.fullmatch(name):
                             break  # frames of a clip that is not wanted
                         else:
                             continue
