@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ class OnOneClip(nn.Module):
         return self.block(x, x.shape[0])
 
 
+@cache
 def record_of(build: Callable[..., nn.Module], channels: int, side: int, **settings: Any) -> CostRecord:
     """Costs of a module for one clip of eight square maps, counted without storage; its paths begin with `block`."""
     with torch.device("meta"):

@@ -266,9 +266,8 @@ def test_keeps_shape_and_memory_format(case: Case) -> None:
 
 
 @every_case
-@pytest.mark.parametrize("dtype", PRECISIONS)
-def test_keeps_precision_and_trains_every_parameter(case: Case, dtype: torch.dtype) -> None:
-    for layout in LAYOUTS:
+def test_keeps_precision_and_trains_every_parameter(case: Case) -> None:
+    for dtype, layout in itertools.product(PRECISIONS, LAYOUTS):
         module = in_layout(trained(case.build(32)), layout)
         x = torch.randn(8, 32, 4, 6).to(dtype, memory_format=layout).requires_grad_()
         with in_precision(dtype):
