@@ -7,7 +7,8 @@ prepare`; afterwards it also says where the index is no longer true.
 
 Decoding every file takes hours for Kinetics: it is spread over processes and recorded in
 `<data root>/<home>/decoded.jsonl` with each file's size and modification time, so an interrupted census goes on and a
-later one decodes only what has changed. Frames come out at 16 x 16 pixels, which decodes all and holds little.
+later one decodes only what has changed. A run that refuses unreadable clips looks there before it trains. Frames come
+out at 16 x 16 pixels, which decodes all and holds little.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from benchmark.data.datasets import Split
 from benchmark.data.decode import probe, read_frames
 from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.index import (
@@ -37,8 +39,10 @@ from benchmark.data.index import (
     without_path,
 )
 from benchmark.data.layouts.listing import SPLITS
+from benchmark.data.roots import root_of
 from benchmark.spec.datasets import DATASETS
 
+DECODED = "decoded.jsonl"
 SIDE = 16
 CHUNK = 2048
 """Frames that are decoded into memory at once: more than a clip has, but a wrong file may be a film."""
@@ -149,7 +153,7 @@ def _against_index(found: Survey, split: str) -> list[str]:
 def _decoded(found: Survey, splits: Sequence[str], workers: int | None, progress: Progress | None) -> Survey:
     """The survey with what decoding every readable file has shown."""
     readable = {e.path for split in splits for e in found.splits[split].of_state("ok")}
-    log = FileLog(data_root() / DATASETS[found.name].root_name / "decoded.jsonl")
+    log = FileLog(data_root() / DATASETS[found.name].root_name / DECODED)
     told = partial(progress, f"decode {found.name}") if progress else None
     results = examine(found.root.path, sorted(readable), log, decode_file, workers, told)
     return replace(
@@ -169,6 +173,31 @@ def _with_results(of_split: SplitSurvey, results: Mapping[str, Probed]) -> Split
         for entry in of_split.entries
     )
     return replace(of_split, entries=entries)
+
+
+def known_damage(split: Split) -> set[str]:
+    """Ids of a split's clips that a full census could not decode and that are what they were then."""
+    info = DATASETS[split.name]
+    if info.generated:
+        return set()
+    root = root_of(split.name).path
+    broken = {
+        root / path: record
+        for path, record in FileLog(data_root() / info.root_name / DECODED).read().items()
+        if record.state != "ok"
+    }
+    return {
+        clip.id
+        for clip in split.clips
+        if (record := broken.get(clip.path)) is not None and not _replaced(clip.path, record)
+    }
+
+
+def _replaced(path: Path, record: Probed) -> bool:
+    try:
+        return _stamp(path) != (record.size, record.mtime)
+    except OSError:
+        return False
 
 
 def decode_file(root: Path, relative: str, known: Probed | None) -> Probed | None:
@@ -195,6 +224,7 @@ def decode_file(root: Path, relative: str, known: Probed | None) -> Probed | Non
 
 
 def _stamp(path: Path) -> tuple[int, int]:
+    """What tells a file, or the files of a folder, from others: their size and when they were last changed."""
     status = path.stat()
     if not path.is_dir():
         return status.st_size, status.st_mtime_ns

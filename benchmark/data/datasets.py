@@ -25,8 +25,8 @@ from benchmark.data.frame_store import ARRAY, FrameStore, build_store, open_stor
 from benchmark.data.index import SAMPLED_CLIPS as SAMPLED_CLIPS
 from benchmark.data.index import Clip as Clip
 from benchmark.data.index import Progress as Progress
-from benchmark.data.index import data_root as data_root
 from benchmark.data.index import (
+    check_index,
     fingerprint_of,
     index_folder,
     open_index,
@@ -35,6 +35,7 @@ from benchmark.data.index import (
     survey,
     write_index,
 )
+from benchmark.data.index import data_root as data_root
 from benchmark.data.layouts.find import find_listing
 from benchmark.data.motion_render import render, write_video
 from benchmark.data.motionpairs import GENERATOR, SETTINGS, SPLITS, Setting, SplitName
@@ -269,7 +270,8 @@ def check(name: str | Setting) -> list[str]:
 def describe() -> list[dict[str, object]]:
     """One record per known data set: name, title, classes, sizes, state and, if prepared, path and what is there.
 
-    `state` is "prepared", "not prepared", "no root" or "root unusable"; the last comes with the `error`.
+    `state` is "prepared", "not prepared", "prepare again" (the index is not of what is there), "no root" or "root
+    unusable"; an `error` says what is wrong.
     """
     records: list[dict[str, object]] = []
     for info in DATASETS.values():
@@ -308,6 +310,11 @@ def _describe_held(info: DatasetInfo) -> dict[str, object]:
         record["layout"] = known["train"]["layout"]
         for key in ("listed", "found", "readable"):
             record[key] = {split: manifest[key] for split, manifest in known.items()}
+        try:
+            for manifest in known.values():
+                check_index(info.name, root, manifest)
+        except DataError as error:
+            record |= {"state": "prepare again", "error": str(error)}
         return record
     try:
         listing = find_listing(info.name, root)

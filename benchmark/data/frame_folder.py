@@ -101,17 +101,17 @@ def read_folder(folder: Path, indices: Sequence[int], height: int | None = None,
             f"{folder}: frame {max(indices)} asked for (counting from 0), the folder has {len(names)} frames"
         )
     found: dict[int, Frames] = {}
+    stored: tuple[int, int] | None = None
     for index in sorted(set(indices)):
         path = folder / names[index]
         try:
-            found[index] = _read_image(path, height, width)
+            found[index], size = _read_image(path, height, width)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, cv2.error) as error:
             raise _damaged(path, error) from error
-        first = next(iter(found.values())).shape
-        if found[index].shape != first:
-            height_here, width_here = found[index].shape[:2]
+        stored = stored or size
+        if size != stored:
             raise DecodeError(
-                f"{path}: {width_here}x{height_here} pixels, other frames of the folder {first[1]}x{first[0]};"
+                f"{path}: {size[1]}x{size[0]} pixels, other frames of the folder {stored[1]}x{stored[0]};"
                 " extract the video again"
             )
     return np.stack([found[index] for index in indices])
@@ -121,34 +121,40 @@ def _damaged(path: Path, error: Exception) -> DecodeError:
     return DecodeError(f"{path}: this frame cannot be decoded ({error}); extract the video again")
 
 
-def _read_image(path: Path, height: int | None, width: int | None) -> Frames:
+def _read_image(path: Path, height: int | None, width: int | None) -> tuple[Frames, tuple[int, int]]:
+    """Pixels, scaled where a size is given, and the height and width in which they are stored."""
     data = path.read_bytes()
     if not data:
         raise ValueError("the file is empty")
-    pixels, box = None, None
+    pixels, box, stored = None, None, None
     # Markers cannot occur inside of the compressed data: without an end after the last scan's start it was cut short.
     if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda"):
         flags = _WHOLE
         if height is not None and width is not None:
-            flags, box = _reduced(path, height, width)
+            flags, box, stored = _reduced(path, height, width)
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None:
         box = None
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"))
+    if box is None or stored is None:
+        stored = pixels.shape[0], pixels.shape[1]
     if height is not None and width is not None and pixels.shape[:2] != (height, width):
         scaled = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, box)
         pixels = np.asarray(scaled)
-    return np.asarray(pixels, np.uint8)
+    return np.asarray(pixels, np.uint8), stored
 
 
-def _reduced(path: Path, height: int, width: int) -> tuple[int, tuple[float, float, float, float] | None]:
+def _reduced(
+    path: Path, height: int, width: int
+) -> tuple[int, tuple[float, float, float, float] | None, tuple[int, int]]:
     """How OpenCV is to decode a JPEG: as small as it can without being smaller than what is wanted.
 
-    With it the part of the result that is picture: a size that is no multiple of the factor is padded.
+    With it the part of the result that is picture, since a size that is no multiple of the factor is padded, and the
+    height and width of the whole.
     """
     with Image.open(path) as image:
         for factor, flags in _REDUCED.items():
             if image.height >= factor * height and image.width >= factor * width:
-                return flags, (0.0, 0.0, image.width / factor, image.height / factor)
-    return _WHOLE, None
+                return flags, (0.0, 0.0, image.width / factor, image.height / factor), (image.height, image.width)
+        return _WHOLE, None, (image.height, image.width)

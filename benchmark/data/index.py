@@ -46,7 +46,7 @@ State = Literal["ok", "missing", "empty", "corrupt"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-INDEX = "index-1"
+INDEX = "index-2"
 FIELDS = ("id", "path", "frames", "height", "width", "duration", "label")
 SAMPLED_CLIPS = 16
 BATCH = 16
@@ -400,6 +400,7 @@ def _identity(found: Survey, clips: Sequence[Clip]) -> dict[str, object]:
         "num_classes": DATASETS[found.name].num_classes,
         "ids": hashlib.sha256("".join(f"{clip.id}\n" for clip in clips).encode(errors="surrogateescape")).hexdigest(),
         "fingerprint": fingerprint_of(clips, INDEX, strict=False),
+        "sample": [os.path.relpath(clips[i].path, found.root.path) for i in _spread(len(clips))],
     }
 
 
@@ -447,7 +448,7 @@ def fingerprint_of(clips: Sequence[Clip], salt: str, strict: bool = True) -> str
     digest = hashlib.sha256(salt.encode())
     for clip in clips:
         digest.update(f"{clip.id} {clip.frames} {clip.label}\n".encode(errors="surrogateescape"))
-    for i in sorted({i * len(clips) // SAMPLED_CLIPS for i in range(SAMPLED_CLIPS)}):
+    for i in _spread(len(clips)):
         clip = clips[i]
         try:
             if not clip.frames:
@@ -458,6 +459,11 @@ def fingerprint_of(clips: Sequence[Clip], salt: str, strict: bool = True) -> str
                 raise
             digest.update(b"unreadable")
     return digest.hexdigest()
+
+
+def _spread(clips: int) -> list[int]:
+    """The places of at most SAMPLED_CLIPS of so many clips, spread over them."""
+    return sorted({i * clips // SAMPLED_CLIPS for i in range(SAMPLED_CLIPS)})
 
 
 def open_index(name: str, split: str) -> tuple[list[Clip], dict[str, object]]:
@@ -471,15 +477,26 @@ def open_index(name: str, split: str) -> tuple[list[Clip], dict[str, object]]:
     manifest = read_manifest(folder)
     if manifest is None or any(read_manifest(index_folder(name, other)) is None for other in SPLITS):
         raise DataError(f"{name} is not prepared in {data_root()}; {again}")
-    if manifest.get("index") != INDEX:
-        raise DataError(f"the index of {name} in {folder} is of another version; {again}")
+    check_index(name, root, manifest)
     clips = read_index(folder, root.path)
     if len(clips) != manifest["clips"]:
         raise DataError(f"{folder}/index.csv has {len(clips)} clips, not {manifest['clips']}; {again}")
-    sample = [clips[i * len(clips) // SAMPLED_CLIPS] for i in range(SAMPLED_CLIPS)]
-    if not any(clip.path.exists() for clip in sample):
-        raise DataError(
-            f"{name} was prepared from {manifest['root']}; none of {SAMPLED_CLIPS} of its clips that were looked for is"
-            f" below {root.path}, which {root.said_in} names: say where they are now, or {again}"
-        )
     return clips, manifest
+
+
+def check_index(name: str, root: Root, manifest: Mapping[str, object]) -> None:
+    """Whether the index of a split is of the present form, and of what is below the root: some clips are looked for.
+
+    Raises:
+        DataError: It is not; the message says what to do.
+    """
+    again = f"run: python -m benchmark data prepare {name}"
+    if manifest.get("index") != INDEX:
+        raise DataError(f"the index of {name} is of another version; {again}")
+    sample = manifest["sample"]
+    assert isinstance(sample, list)
+    if not any((root.path / path).exists() for path in sample):
+        raise DataError(
+            f"{name} was prepared from {manifest['root']}; none of {len(sample)} of its clips that were looked for is"
+            f" below {root.path}, which {root.said_in} names: say where they are now (is the disk mounted?), or {again}"
+        )

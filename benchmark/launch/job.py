@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmark.data.census import known_damage
 from benchmark.data.datasets import Split, open_split
 from benchmark.data.flow import interval_of, open_flow
 from benchmark.data.loader import ClipDataset, epoch_order, make_loader
@@ -157,7 +158,8 @@ def _train_and_evaluate(
     _prepare_torch(device)
     train_split, val_split = open_split(config.data.dataset, "train"), open_split(config.data.dataset, "val")
     if config.eval.unreadable == "refuse":
-        _refuse_unreadable(val_split, [not clip.frames for clip in val_split.clips])
+        damaged = known_damage(val_split)
+        _refuse_unreadable(val_split, [not clip.frames or clip.id in damaged for clip in val_split.clips])
     frames_per_segment, normalisation = config.model.frames_per_segment, config.data.normalisation
     train_flow = val_flow = None
     if config.modality == "flow":
@@ -218,7 +220,7 @@ def _train_and_evaluate(
 
 
 def _refuse_unreadable(split: Split, unreadable: Sequence[bool] | np.ndarray) -> None:
-    """Before training, of what the index knows to be damaged, and again after the evaluation, of what it found.
+    """Before training, of what index and census know to be damaged, and again after the evaluation, of what it found.
 
     Raises:
         UnreadableError: with the number of clips, and the first of them by id.

@@ -139,12 +139,14 @@ def test_orientation_in_exif_is_ignored(tmp_path: Path) -> None:
     assert np.array_equal(read_frames(turned, [0], 20, 27), read_frames(plain, [0], 20, 27))
 
 
-def test_frames_of_different_sizes_are_refused_unless_scaled(tmp_path: Path) -> None:
-    folder = fill(tmp_path / "clip", ["00001.jpg", "00002.jpg"])
-    Image.fromarray(picture(1, 40, 50)).save(folder / "00002.jpg")
-    with pytest.raises(DecodeError, match=r"00002\.jpg: 50x40 pixels, other frames of the folder 82x60"):
-        read_frames(folder, [0, 1])
-    assert read_frames(folder, [0, 1], 30, 41).shape == (2, 30, 41, 3)
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+@pytest.mark.parametrize("size", [(), (16, 16), (30, 41), (120, 164)])
+def test_frames_of_different_sizes_are_refused(size: tuple[int, ...], ending: str, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "clip", [f"0000{i}.{ending}" for i in (1, 2, 3)])
+    Image.fromarray(picture(1, 40, 50)).save(folder / f"00002.{ending}")
+    with pytest.raises(DecodeError, match=rf"00002\.{ending}: 50x40 pixels, other frames of the folder 82x60"):
+        read_frames(folder, [0, 1], *size)
+    assert len(read_frames(folder, [0, 2], *size)) == 2
 
 
 @pytest.mark.parametrize(("height", "width"), [(60, 82), (45, 62), (30, 41), (22, 30), (7, 10), (120, 164), (30, 82)])

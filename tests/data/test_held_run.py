@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmark.data.census import take
 from benchmark.data.datasets import prepare
 from benchmark.launch.job import UnreadableError, execute
 from benchmark.launch.rundir import RunDir, StaleRunError
@@ -110,6 +111,32 @@ def test_a_protocol_may_refuse_clips_that_cannot_be_read(spec: Path) -> None:
         write_video(broken)
         result = execute(run, device="cpu")
         assert (result["unreadable_clips"], result["epochs"]) == (0, 1)
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.set_num_threads(threads)
+
+
+def test_a_run_that_refuses_reads_the_full_census_before_it_trains(spec: Path) -> None:
+    spec.write_text(TABLE.replace("eval: {scale: 36}", "eval: {scale: 36, unreadable: refuse}"))
+    root = spec.parent / "ucf"
+    for name in ("c01", "c02"):
+        write_video(root / f"Class000/v_Class000_g01_{name}.avi")
+    prepare("ucf101", workers=1)
+    broken = root / "Class001/v_Class001_g01_c02.avi"
+    data = bytearray(broken.read_bytes())
+    data[-600:] = bytes(600)  # the index at the end is gone, and with it the last frame
+    broken.write_bytes(data)
+    config = next(iter(make_plan([load_table(str(spec), "paper", None)]).runs.values())).config
+    run = RunDir.of(run_key(config))
+    run.prepare(config)
+    assert broken.stem in str(take("ucf101", full=True, workers=1).splits["val"]["corrupt"])
+    threads = torch.get_num_threads()
+    try:
+        with pytest.raises(UnreadableError, match=rf"1 of 6 clips of ucf101/val cannot be read \({broken.stem}\)"):
+            execute(run, device="cpu")
+        assert not (run.path / "metrics.jsonl").exists()
+        write_video(broken)  # copied again: as good as any other
+        assert execute(run, device="cpu")["unreadable_clips"] == 0
     finally:
         torch.use_deterministic_algorithms(False)
         torch.set_num_threads(threads)

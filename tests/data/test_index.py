@@ -234,7 +234,7 @@ def test_the_index_serves_a_root_that_has_moved(ucf: Path, monkeypatch: pytest.M
     assert split.read(0, [0]).shape == (1, HEIGHT, WIDTH, 3)
     (ucf.parent / "empty").mkdir()
     monkeypatch.setenv("BENCHMARK_UCF101", str(ucf.parent / "empty"))
-    with pytest.raises(DataError, match="none of 16 of its clips"):
+    with pytest.raises(DataError, match="none of 6 of its clips"):
         open_split("ucf101", "val")
 
 
@@ -269,6 +269,12 @@ def test_list_says_of_every_data_set_what_is_known(ucf: Path, monkeypatch: pytes
     assert (records["kinetics400"]["state"], records["kinetics400"]["variable"]) == ("no root", "BENCHMARK_KINETICS400")
     assert records["hmdb51"]["state"] == "root unusable"
     assert "does not exist" in str(records["hmdb51"]["error"])
+
+    (ucf.parent / "empty").mkdir()
+    monkeypatch.setenv("BENCHMARK_UCF101", str(ucf.parent / "empty"))
+    elsewhere = next(record for record in describe() if record["name"] == "ucf101")
+    assert elsewhere["state"] == "prepare again"
+    assert "none of 6 of its clips" in str(elsewhere["error"])
 
 
 def test_the_log_keeps_the_last_record_and_any_name(tmp_path: Path) -> None:
