@@ -274,7 +274,7 @@ def test_list_says_of_every_data_set_what_is_known(ucf: Path, monkeypatch: pytes
     monkeypatch.setenv("BENCHMARK_UCF101", str(ucf.parent / "empty"))
     elsewhere = next(record for record in describe() if record["name"] == "ucf101")
     assert elsewhere["state"] == "prepare again"
-    assert "none of 6 of its clips" in str(elsewhere["error"])
+    assert "none of 12 of its clips" in str(elsewhere["error"])
 
 
 def test_the_log_keeps_the_last_record_and_any_name(tmp_path: Path) -> None:
