@@ -123,7 +123,7 @@ class ClipDataset(Dataset[Item]):
             with reading(index):
                 frames = self._train(index) if self.mode == "train" else self._eval(index)
         except DecodeError:
-            frames, readable = torch.zeros(self._shape(), dtype=torch.uint8), False
+            frames, readable = torch.zeros(self.shape, dtype=torch.uint8), False
         except Exception as error:
             error.add_note(f"while reading {self.describe(index)}")
             raise
@@ -134,7 +134,9 @@ class ClipDataset(Dataset[Item]):
         clip = self.split.clips[index]
         return f"clip {clip.id} ({clip.path})"
 
-    def _shape(self) -> tuple[int, ...]:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a clip's frames: (T, C, S, S) in training, (V, T, C, S, S) in evaluation."""
         time, size = self.data.segments * self.frames_per_segment, self.data.size
         channels = 3 if self.flow is None else 2
         if self.mode == "train":

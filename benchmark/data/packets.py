@@ -14,7 +14,6 @@ Choices:
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from pathlib import Path
 import av
 
 from benchmark.data.errors import DecodeError
+from benchmark.data.limits import positive_seconds
 
 DECODE_SECONDS = "BENCHMARK_DECODE_SECONDS"
 DEFAULT_SECONDS = 60.0
@@ -61,7 +61,7 @@ class Patience:
 
     def __init__(self, path: Path, seconds: float | None) -> None:
         self.path = path
-        self.seconds = _limit() if seconds is None else seconds
+        self.seconds = positive_seconds(DECODE_SECONDS, DEFAULT_SECONDS) if seconds is None else seconds
         if not self.seconds > 0:
             raise ValueError(f"the time limit must be positive, got {self.seconds} s")
         self._since = time.monotonic()
@@ -82,14 +82,6 @@ class Patience:
             f"{self.path}: nothing could be decoded for {self.seconds:g} s; replace the file, or, if the disk is that"
             f" slow, raise {DECODE_SECONDS}"
         )
-
-
-def _limit() -> float:
-    text = os.environ.get(DECODE_SECONDS) or str(DEFAULT_SECONDS)
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{DECODE_SECONDS}={text} is not a number of seconds") from None
 
 
 def scan_packets(

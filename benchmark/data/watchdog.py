@@ -29,6 +29,8 @@ from typing import Any, Generic, TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
+from benchmark.data.limits import positive_seconds
+
 STALL_SECONDS = "BENCHMARK_STALL_SECONDS"
 DEFAULT_SECONDS = 600.0
 GRACE_SECONDS = 30.0
@@ -64,18 +66,6 @@ def reading(place: int) -> Iterator[None]:
         board[first + _PLACE] = -1
 
 
-def stall_seconds() -> float:
-    """The limit of BENCHMARK_STALL_SECONDS. Raises ValueError if it is no positive number."""
-    text = os.environ.get(STALL_SECONDS) or str(DEFAULT_SECONDS)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not seconds > 0:
-        raise ValueError(f"{STALL_SECONDS}={text} is not a positive number of seconds")
-    return seconds
-
-
 class WatchedLoader(Generic[Batch]):
     """A torch DataLoader under watch; iterate over it as over that one, as often as you like."""
 
@@ -93,7 +83,7 @@ class WatchedLoader(Generic[Batch]):
         """
         self._describe = describe
         self._workers = workers
-        self._seconds = stall_seconds() if seconds is None else seconds
+        self._seconds = positive_seconds(STALL_SECONDS, DEFAULT_SECONDS) if seconds is None else seconds
         # Written by loader processes and read by this one, without a lock: a process may die while it holds one.
         self._board = RawArray("d", [0.0, -1.0, 0.0] * max(workers, 1))
         if workers:

@@ -2,9 +2,9 @@
 
 On the CPU a run uses one thread: runs are small there, several go side by side, and the result does not depend on how
 many cores the machine has. A run that is stopped at any moment and started again gives the same result.json, bit for
-bit on the same kind of CPU, because each epoch draws its random numbers from the seed and the epoch alone and epochs
-are never resumed in the middle. For the same reason a run that differs from another in its views alone evaluates what
-that one has trained, with the result that it would have come to by itself.
+bit on the same kind of CPU, because each epoch draws its random numbers from the seed and the epoch alone, and a
+checkpoint within a long epoch has the generators' states. For the same reason a run that differs from another in its
+views alone evaluates what that one has trained, with the result that it would have come to by itself.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import os
 import signal
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ import torch
 from benchmark.data.census import known_damage
 from benchmark.data.datasets import Split, open_split
 from benchmark.data.flow import interval_of, open_flow
+from benchmark.data.limits import positive_seconds
 from benchmark.data.loader import ClipDataset, epoch_order, make_loader
 from benchmark.launch.provenance import code_state, processor, versions
 from benchmark.launch.rundir import (
@@ -46,9 +49,12 @@ from benchmark.models.build import build_model
 from benchmark.report.metrics import all_metrics
 from benchmark.spec.config import RunConfig
 from benchmark.train import checkpoint
-from benchmark.train.loop import EpochSummary, Predicted, predict, train_epoch
+from benchmark.train.loop import EpochState, EpochSummary, Predicted, generators, predict, train_epoch
 from benchmark.train.optim import freeze_all_but_first_bn, make_optimizer
 
+CHECKPOINT_SECONDS = "BENCHMARK_CHECKPOINT_SECONDS"
+EVALUATION_BYTES = 2**28
+"""Pixels of the views that go through the network at once, and of each batch that a loader process prepares."""
 NAMED = 5
 """Clips that an error names."""
 
@@ -90,6 +96,23 @@ class Reporter:
             steps=steps,
             beat=time.time(),
         )
+
+
+class _Keeper:
+    """Called after every step: reports it, and saves a checkpoint when the last one is old.
+
+    BENCHMARK_CHECKPOINT_SECONDS is how old: 600 unless set.
+    """
+
+    def __init__(self, report: Reporter, save: Callable[..., None], state: EpochState, device: torch.device) -> None:
+        self._report, self._save, self._state, self._device = report, save, state, device
+        self._seconds, self._last = positive_seconds(CHECKPOINT_SECONDS, 600.0), time.monotonic()
+
+    def __call__(self, step: int, steps: int) -> None:
+        self._report(step, steps)
+        if step < steps and time.monotonic() - self._last >= self._seconds:
+            self._save(within=replace(self._state, generators=generators(self._device)))
+            self._last = time.monotonic()
 
 
 def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: int | None = None) -> dict[str, Any]:
@@ -151,6 +174,11 @@ def _order(config: RunConfig, clips: int, epoch: int) -> Sequence[int]:
     return order[:whole] if whole else order
 
 
+def _clips_at_once(val: ClipDataset, batch_size: int) -> int:
+    """Clips of an evaluation batch: those of a training batch, fewer where their views take too much memory."""
+    return min(batch_size, max(1, EVALUATION_BYTES // math.prod(val.shape)))
+
+
 def _train_and_evaluate(
     run: RunDir, config: RunConfig, device: torch.device, workers: int, parent: int | None
 ) -> dict[str, Any]:
@@ -180,35 +208,44 @@ def _train_and_evaluate(
         fingerprints["flownet"] = starts_from
     env = _begin_env(run, device, fingerprints)
     env["clips"] = {split.split: {"found": len(split), "missing": split.missing} for split in (train_split, val_split)}
-    history = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
+    history, within = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
     for left in ("trained_by", "training"):
         env.pop(left, None)
     other = run.trained_by(config)
-    if not history and other is not None and other.env.get("fingerprints") == fingerprints:
-        history = checkpoint.load(model, optimizer, other.path / "checkpoint.pt")
+    if not history and within is None and other is not None and other.env.get("fingerprints") == fingerprints:
+        history, _ = checkpoint.load(model, optimizer, other.path / "checkpoint.pt")
         env["trained_by"] = other.key
         env["training"] = {name: other.env.get(name) for name in ("starts", "versions", "device", "seconds")}
         _log(f"evaluating the network that {other.path} has trained")
     _write_metrics(run, history)  # a kill may have come between the checkpoint and its line
     report = Reporter(run, config.train.epochs, parent)
     dataset = ClipDataset(train_split, config.data, config.eval, frames_per_segment, config.seed, "train", train_flow)
-    for epoch in range(len(history), config.train.epochs):
+    save = partial(checkpoint.save, model, optimizer, history, write_atomic, run.path / "checkpoint.pt")
+    recipe = config.train
+    for epoch in range(len(history), recipe.epochs):
         report.start("train", epoch)
         torch.manual_seed(_epoch_seed(config, epoch))
         dataset.set_epoch(epoch)
-        batches = make_loader(dataset, config.train.batch_size, _order(config, len(dataset), epoch), workers)
-        summary = train_epoch(model, optimizer, batches, len(batches), epoch, config.train, report, normalisation)
+        order = _order(config, len(dataset), epoch)
+        state, steps = within or EpochState(), math.ceil(len(order) / recipe.batch_size)
+        if within is not None:
+            _log(f"epoch {epoch + 1}/{recipe.epochs} goes on after step {state.step} of {steps}")
+        within = None
+        to_come = order[state.step * recipe.batch_size :]
+        batches = make_loader(dataset, recipe.device_batch or recipe.batch_size, to_come, workers)
+        on_step = _Keeper(report, save, state, device)
+        summary = train_epoch(model, optimizer, batches, steps, epoch, recipe, on_step, normalisation, state)
         history.append(summary)
-        checkpoint.save(model, optimizer, history, write_atomic, run.path / "checkpoint.pt")
+        save()
         _write_metrics(run, history)
         _write_env(run, env, started)
-        _log(f"epoch {epoch + 1}/{config.train.epochs}: loss {summary.loss:.3f}, training top-1 {summary.top1:.1f}")
+        _log(f"epoch {epoch + 1}/{recipe.epochs}: loss {summary.loss:.3f}, training top-1 {summary.top1:.1f}")
     if "trained_by" not in env:
         run.record_training(config)
-    report.start("evaluate", config.train.epochs)
+    report.start("evaluate", recipe.epochs)
     val = ClipDataset(val_split, config.data, config.eval, frames_per_segment, config.seed, "eval", val_flow)
-    batches = make_loader(val, config.train.batch_size, range(len(val)), workers)
-    classes, precision = config.data.num_classes, config.train.precision
+    batches = make_loader(val, _clips_at_once(val, recipe.batch_size), range(len(val)), workers)
+    classes, precision = config.data.num_classes, recipe.precision
     predicted = predict(model, batches, len(val), classes, len(batches), precision, report, normalisation)
     if config.eval.unreadable == "refuse":
         _refuse_unreadable(val_split, ~predicted.readable)

@@ -67,7 +67,13 @@ class TrainConfig(Strict):
     """The recipe. Defaults are the BQN paper's for Something-Something V1 (Appendix A)."""
 
     epochs: int = Field(50, ge=1)
-    batch_size: int = Field(256, ge=1, description="over all devices")
+    batch_size: int = Field(256, ge=1, description="clips of one step of the optimiser")
+    device_batch: int | None = Field(
+        None,
+        ge=1,
+        description="clips that the network, and so its batch normalisation, sees at a time, as on one of the paper's"
+        " GPUs; the gradient is the mean over the batch in any case; null: the whole batch",
+    )
     lr: float = Field(0.12, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     nesterov: bool = False
@@ -84,6 +90,17 @@ class TrainConfig(Strict):
     precision: Literal["fp32", "bf16"] = "fp32"
     joint: JointConfig = JointConfig()
     residual_weight: float = Field(0.0, ge=0, description="of TSP's projection loss beside the recognition loss")
+
+    @property
+    def parts(self) -> int:
+        """Parts of `device_batch` clips in which a batch goes through the network."""
+        return self.batch_size // (self.device_batch or self.batch_size)
+
+    @model_validator(mode="after")
+    def _whole_parts(self) -> TrainConfig:
+        if self.batch_size % (self.device_batch or 1):
+            raise ValueError(f"device_batch ({self.device_batch}) must divide batch_size ({self.batch_size})")
+        return self
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> TrainConfig:

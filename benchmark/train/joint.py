@@ -74,74 +74,91 @@ def mgda_alpha(g1: Sequence[Tensor], g2: Sequence[Tensor]) -> float:
     return min(max(along / squared, 0.0), 1.0)
 
 
-def backward(
-    residual_loss: Tensor,
-    recognition_loss: Tensor,
-    representation_parameters: Iterable[Tensor],
-    other_parameters: Iterable[Tensor],
-    strategy: str,
-    *,
-    alpha: float = 0.5,
-    gamma: float = 0.2,
-    lam: float = 0.1,
-    step: int = 1,
-    total: int = 1,
-) -> float:
-    """Add the gradient of a strategy to `.grad` of every parameter, in place of `loss.backward()`.
+class JointGradient:
+    """The gradient of a strategy over a batch, which may come in parts.
 
-    Gradients are added as `backward` does, so they are to be cleared before. A parameter that neither loss depends on
-    keeps its `.grad`. Parameters that do not require a gradient are left out. `separate` and `mgda` go through the
-    representation once and twice, and ask `torch.autograd.grad`, past hooks of DistributedDataParallel.
-
-    Args:
-        residual_loss: L1, scalar.
-        recognition_loss: L2, scalar.
-        representation_parameters: Theta1.
-        other_parameters: Theta2.
-        strategy: One of `Strategy`.
-        alpha: For `constant`, from 0 to 1.
-        gamma: For `scheduler`.
-        lam: For `scheduler`.
-        step: For `scheduler`, the iteration, from 1.
-        total: For `scheduler`, iterations of the training.
-
-    Returns:
-        The weight of L1 in the gradient of Theta1: 1 for `separate`.
-
-    Raises:
-        ValueError: The strategy is unknown, or a value is out of its range.
+    Gradients are added to `.grad` of every parameter as `loss.backward()` does, so they are to be cleared before. A
+    parameter that neither loss depends on keeps its `.grad`. Parameters that do not require a gradient are left out.
+    MGDA's alpha is that of the whole batch, from both gradients summed over its parts. `separate` and `mgda` go through
+    the representation once and twice, and ask `torch.autograd.grad`, past hooks of DistributedDataParallel.
     """
-    if strategy not in get_args(Strategy):
-        raise ValueError(f"strategy {strategy!r} is none of {', '.join(get_args(Strategy))}")
-    theta1 = [p for p in representation_parameters if p.requires_grad]
-    theta2 = [p for p in other_parameters if p.requires_grad]
-    if strategy in ("constant", "scheduler"):
-        weight = alpha if strategy == "constant" else scheduler_alpha(step, total, gamma, lam)
-        if not 0 <= weight <= 1:
-            raise ValueError(f"alpha must be from 0 to 1, got {weight}")
-        (weight * residual_loss + (1 - weight) * recognition_loss).backward()
+
+    def __init__(
+        self,
+        representation_parameters: Iterable[Tensor],
+        other_parameters: Iterable[Tensor],
+        strategy: str,
+        *,
+        alpha: float = 0.5,
+        gamma: float = 0.2,
+        lam: float = 0.1,
+        step: int = 1,
+        total: int = 1,
+    ) -> None:
+        """Theta1, Theta2, and one of `Strategy` with its settings.
+
+        Args:
+            representation_parameters: Theta1.
+            other_parameters: Theta2.
+            strategy: One of `Strategy`.
+            alpha: For `constant`, from 0 to 1.
+            gamma: For `scheduler`.
+            lam: For `scheduler`.
+            step: For `scheduler`, the iteration, from 1.
+            total: For `scheduler`, iterations of the training.
+
+        Raises:
+            ValueError: The strategy is unknown, or a value is out of its range.
+        """
+        if strategy not in get_args(Strategy):
+            raise ValueError(f"strategy {strategy!r} is none of {', '.join(get_args(Strategy))}")
+        if not 0 <= alpha <= 1:
+            raise ValueError(f"alpha must be from 0 to 1, got {alpha}")
+        self._theta1 = [p for p in representation_parameters if p.requires_grad]
+        self._theta2 = [p for p in other_parameters if p.requires_grad]
+        self._strategy = strategy
+        self._alpha = scheduler_alpha(step, total, gamma, lam) if strategy == "scheduler" else alpha
+        self._g1: list[Tensor | None] = [None] * len(self._theta1)
+        self._g2 = list(self._g1)
+
+    def add(self, residual_loss: Tensor, recognition_loss: Tensor) -> None:
+        """A part of the batch: L1 and L2, scalars, each already multiplied by the part's share of the batch."""
+        if self._strategy in ("constant", "scheduler"):
+            (self._alpha * residual_loss + (1 - self._alpha) * recognition_loss).backward()
+        elif self._strategy == "separate":
+            # The residual loss first: its part of the graph is kept for the other loss, which may share it.
+            _add(self._theta1, _gradients(residual_loss, self._theta1, keep=True))
+            _add(self._theta2, _gradients(recognition_loss, self._theta2))
+        else:
+            g1 = _gradients(residual_loss, self._theta1, keep=True)
+            g2 = _gradients(recognition_loss, [*self._theta1, *self._theta2])
+            self._g1 = [_sum(a, b) for a, b in zip(self._g1, g1, strict=True)]
+            self._g2 = [_sum(a, b) for a, b in zip(self._g2, g2, strict=False)]
+            _add(self._theta2, g2[len(self._theta1) :])
+
+    def finish(self) -> float:
+        """After the last part. Returns the weight of L1 in the gradient of Theta1: 1 for `separate`."""
+        if self._strategy != "mgda":
+            return 1.0 if self._strategy == "separate" else self._alpha
+        shared = list(zip(self._theta1, self._g1, self._g2, strict=True))
+        weight = mgda_alpha(
+            [torch.zeros_like(p) if a is None else a for p, a, _ in shared],
+            [torch.zeros_like(p) if b is None else b for p, _, b in shared],
+        )
+        _add(self._theta1, [_combined(a, b, weight) for _, a, b in shared])
         return weight
-    if strategy == "separate":
-        # The residual loss first: its part of the graph is kept for the other loss, which may share it.
-        _add(theta1, _gradients(residual_loss, theta1, keep=True))
-        _add(theta2, _gradients(recognition_loss, theta2))
-        return 1.0
-    g1 = _gradients(residual_loss, theta1, keep=True)
-    g2 = _gradients(recognition_loss, [*theta1, *theta2])
-    shared = list(zip(theta1, g1, g2, strict=False))
-    weight = mgda_alpha(
-        [torch.zeros_like(p) if a is None else a for p, a, _ in shared],
-        [torch.zeros_like(p) if b is None else b for p, _, b in shared],
-    )
-    _add(theta1, [_combined(a, b, weight) for _, a, b in shared])
-    _add(theta2, g2[len(theta1) :])
-    return weight
 
 
 def _gradients(loss: Tensor, parameters: list[Tensor], keep: bool = False) -> list[Tensor | None]:
     if not parameters:
         return []
     return list(torch.autograd.grad(loss, parameters, retain_graph=keep, allow_unused=True))
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b
 
 
 def _combined(a: Tensor | None, b: Tensor | None, alpha: float) -> Tensor | None:
@@ -155,4 +172,4 @@ def _combined(a: Tensor | None, b: Tensor | None, alpha: float) -> Tensor | None
 def _add(parameters: list[Tensor], gradients: list[Tensor | None]) -> None:
     for parameter, gradient in zip(parameters, gradients, strict=True):
         if gradient is not None:
-            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+            parameter.grad = _sum(parameter.grad, gradient)

@@ -26,10 +26,10 @@ CONFIG = RunConfig(
 )
 
 
-def start(run: RunDir) -> subprocess.Popen[bytes]:
+def start(run: RunDir, **variables: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "benchmark.launch.job", str(run.path), "cpu"]
     with (run.path / "log.txt").open("ab") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log)
+        return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **variables})
 
 
 def prepared(folder: Path, config: RunConfig = CONFIG) -> RunDir:
@@ -92,6 +92,23 @@ def test_killed_right_after_a_checkpoint(undisturbed: RunDir, tmp_path: Path) ->
     assert start(run).wait() == 0
     assert run.env["resumes"] == 1
     assert len((run.path / "metrics.jsonl").read_text().splitlines()) == 3
+    same_result(run, undisturbed)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_killed_within_an_epoch(undisturbed: RunDir, tmp_path: Path, workers: str) -> None:
+    """With a checkpoint after every step, the run goes on from one of them, in the midst of an epoch."""
+    run = prepared(tmp_path)
+    variables = {"BENCHMARK_CHECKPOINT_SECONDS": "1e-9", "BENCHMARK_WORKERS": workers}
+    for step in (2, 4):
+        process = start(run, **variables)
+        while run.status.get("step", 0) < step or not (run.path / "checkpoint.pt").exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+    assert start(run, **variables).wait() == 0
+    assert "goes on after step" in (run.path / "log.txt").read_text()
     same_result(run, undisturbed)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
-from benchmark.train.joint import backward, mgda_alpha, scheduler_alpha
+from benchmark.train.joint import JointGradient, mgda_alpha, scheduler_alpha
 
 
 class TwoPart(nn.Module):
@@ -27,6 +28,15 @@ class TwoPart(nn.Module):
 
     def parts(self) -> tuple[list[Tensor], list[Tensor]]:
         return list(self.representation.parameters()), list(self.fc.parameters())
+
+
+def backward(
+    l1: Tensor, l2: Tensor, theta1: list[Tensor], theta2: list[Tensor], strategy: str, **settings: Any
+) -> float:
+    """A batch in one part."""
+    gradient = JointGradient(theta1, theta2, strategy, **settings)
+    gradient.add(l1, l2)
+    return gradient.finish()
 
 
 def explicit(model: TwoPart) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
@@ -48,8 +58,8 @@ def test_constant_and_scheduler_minimise_the_weighted_sum_over_everything() -> N
         model = TwoPart()
         g1, g2, rest = explicit(model)
         theta1, theta2 = model.parts()
-        schedule = {"gamma": 0.2, "lam": 0.4, "step": 30, "total": 100}
-        alpha = backward(*model.losses(), theta1, theta2, strategy, alpha=0.9, **schedule)  # type: ignore[arg-type]
+        schedule: dict[str, Any] = {"gamma": 0.2, "lam": 0.4, "step": 30, "total": 100}
+        alpha = backward(*model.losses(), theta1, theta2, strategy, alpha=0.9, **schedule)
         assert alpha == weight
         expected = [weight * a + (1 - weight) * b for a, b in zip(g1, g2, strict=True)]
         torch.testing.assert_close(gradients(theta1), expected)
@@ -190,3 +200,20 @@ def test_refusals() -> None:
     for step, gamma, lam in ((0, 0.5, 0.5), (11, 0.5, 0.5), (1, 1.0, 0.5), (1, 0.5, 1.1)):
         with pytest.raises(ValueError, match="must be"):
             scheduler_alpha(step, 10, gamma, lam)
+
+
+@pytest.mark.parametrize("strategy", ["constant", "scheduler", "separate", "mgda"])
+def test_a_batch_in_parts_has_the_gradient_of_the_batch(strategy: str) -> None:
+    """Parts of 3 and 5 clips of 8, each with its share; alpha is the whole batch's, not a mean of the parts'."""
+    settings: dict[str, Any] = {"alpha": 0.7, "gamma": 0.2, "lam": 0.4, "step": 30, "total": 100}
+    whole, parted = TwoPart(), TwoPart()
+    weight = backward(*whole.losses(), *whole.parts(), strategy, **settings)
+    gradient = JointGradient(*parted.parts(), strategy, **settings)
+    x, labels = parted.x, parted.labels
+    for part in (slice(0, 3), slice(3, 8)):
+        parted.x, parted.labels = x[part], labels[part]
+        l1, l2 = parted.losses()
+        gradient.add(l1 * len(parted.x) / 8, l2 * len(parted.x) / 8)
+    assert gradient.finish() == pytest.approx(weight, rel=1e-5)
+    for ours, theirs in zip(parted.parts(), whole.parts(), strict=True):
+        torch.testing.assert_close(gradients(ours), gradients(theirs))
