@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument("tables", nargs="*", metavar="TABLE", help="table id, paper key or YAML file")
             command.add_argument("--all", action="store_true", help="every table there is")
             command.add_argument("--protocol", default="embedded", help=f"one of {', '.join(protocol_names())}")
+            command.add_argument("--dataset", metavar="NAME", help="another data set that the table prints: hmdb51")
             command.add_argument("--seeds", type=_seeds, metavar="N or A,B,..", help="how many seeds, or which")
         if json:
             command.add_argument("--json", action="store_true", help="print JSON")
@@ -146,7 +147,7 @@ def _load(arguments: argparse.Namespace) -> list[Table | Architecture]:
             if target in printed or is_architecture(Path(target)):
                 tables.append(load_architecture(target))
             else:
-                tables.append(load_table(target, arguments.protocol, arguments.seeds))
+                tables.append(load_table(target, arguments.protocol, arguments.seeds, arguments.dataset))
         except SpecError as error:
             problems += error.problems
     if problems:

@@ -66,6 +66,8 @@ def show(arguments: argparse.Namespace) -> int:
         print(
             f"printed values: {table.dataset}; measured on: {table.protocol}, seeds {', '.join(map(str, table.seeds))}"
         )
+        if table.others and not table.other:
+            print(f"with --protocol paper --dataset NAME, measured on: {', '.join(table.others)}")
         print()
         header = [
             table.label_header,

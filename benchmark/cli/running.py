@@ -111,9 +111,13 @@ def render(arguments: argparse.Namespace) -> int:
 
 
 def results_folder(table: Table) -> Path:
-    """Where a table is rendered: results/<paper>/<number>, and a folder below it for any protocol but `embedded`."""
+    """Where a table is rendered: results/<paper>/<number>, and below it for any protocol but `embedded`.
+
+    There it has a folder for the protocol, and in it one for another data set than the table's own.
+    """
     folder = _folder(table.paper, table.number)
-    return folder if table.protocol == "embedded" else folder / table.protocol
+    folder = folder if table.protocol == "embedded" else folder / table.protocol
+    return folder / table.dataset if table.other else folder
 
 
 def render_tables(tables: list[Table], show: bool) -> dict[str, list[Path]]:

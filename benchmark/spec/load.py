@@ -1,7 +1,8 @@
 """Load tables, bases and protocols from `tables/`, and resolve every row for a protocol.
 
-Precedence of settings, weakest first: the class defaults, the base (and the base that it builds on), the table's `set`,
-the protocol's `set` and what it has for the row's network, the row's `set`. The protocol's scale factors then apply to
+Precedence of settings, weakest first: the class defaults, the base (and the base that it builds on), the table's `set`
+and, on another data set, its `also`, the protocol's `set` and what it has for the row's network, the row's `set` and
+`also`. The protocol's scale factors then apply to
 every spatial size and channel width that the protocol itself does not set.
 
 Settings of `model.` belong to one network: a base that names another one does not inherit them, and those in a table's
@@ -65,13 +66,22 @@ def load_protocol(name: str) -> tuple[Protocol, Layer, dict[str, Layer]]:
     return protocol, layer_at(source, protocol.set, ("set",)), by_model
 
 
-def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, ...] | None = None) -> Table:
+def load_table(
+    target: str,
+    protocol_name: str = "embedded",
+    seeds: tuple[int, ...] | None = None,
+    dataset: str | None = None,
+) -> Table:
     """A table by id or path, every row resolved for the protocol.
+
+    Measured on another data set that it prints, `top1@hmdb51` is its `top1`, and its own is `top1@ucf101`. Costs stay
+    those of its own data set, as they are printed.
 
     Args:
         target: `bqn-3b`, or the path of a table file.
         protocol_name: a file of tables/protocols/, without its ending.
         seeds: instead of the protocol's.
+        dataset: another data set of its columns, for which it has settings (`also`); default: its own.
 
     Raises:
         SpecError: with every problem of the table, its bases and the protocol.
@@ -84,6 +94,12 @@ def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, .
         raise SpecError(problems)
     spec = gathered.spec
     problems += _cross_checks(gathered, path)
+    if dataset == spec.dataset:
+        dataset = None
+    if dataset is not None:
+        refused = list(_without_settings(gathered, dataset, protocol, protocol_layer))
+        if refused:
+            raise SpecError(problems + refused)
     rows: list[Row] = []
     for entry in gathered.entries:
         row, home = entry.row, entry.source
@@ -94,13 +110,15 @@ def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, .
         shared = layer_at(home, entry.spec.set, ("set",))
         if row.base and _network(below) != _network(base_layer(entry.spec.base, home, ("base",), problems) or {}):
             shared = {key: value for key, value in shared.items() if not key.startswith("model.")}
-        below = below | shared
         own = layer_at(home, row.set, ("rows", entry.index, "set"))
+        there = below if dataset is None else _base_on(entry, dataset, below, problems)
+        there = there | shared | _settings_on(entry, dataset)
+        below = below | shared
         narrowed = protocol_layer | for_model.get(_network(below | own), {})
         resolver = _RowResolver(
             paper=below | own,
             counted=layer_at(home, entry.spec.counted, ("counted",)),
-            scaled=below | narrowed | own,
+            scaled=there | narrowed | own | _own_settings_on(entry, dataset),
             where=(home.file, home.line("rows", entry.index)),
             problems=problems,
         )
@@ -122,7 +140,7 @@ def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, .
         )
     if problems:
         raise SpecError(problems)
-    return Table(
+    table = Table(
         id=f"{spec.paper}-{spec.table}",
         paper=spec.paper,
         number=spec.table,
@@ -137,8 +155,80 @@ def load_table(target: str, protocol_name: str = "embedded", seeds: tuple[int, .
         protocol=protocol.name,
         seeds=protocol.seeds if seeds is None else seeds,
         splits=spec.splits,
+        others=tuple(_other_datasets(gathered)),
         note=spec.note,
     )
+    return table if dataset is None else _seen_from(table, dataset)
+
+
+def _other_datasets(gathered: Gathered) -> list[str]:
+    """The data sets of a table's columns, besides its own, that all of its measured rows have settings for."""
+    named = dict.fromkeys(COLUMNS[key].dataset for key in gathered.spec.columns if COLUMNS[key].dataset)
+    measured = [entry for entry in gathered.entries if not (entry.row.quoted or entry.row.average)]
+    return [name for name in named if measured and all(_has_settings(entry, name) for entry in measured)]
+
+
+def _has_settings(entry: Entry, dataset: str) -> bool:
+    return dataset in entry.spec.also or dataset in entry.row.also
+
+
+def _base_on(entry: Entry, dataset: str, below: Layer, problems: list[Problem]) -> Layer:
+    """The base of a row on another data set: one of its own there, the table's there, or the same as ever (`below`)."""
+    for also, at in ((entry.row.also, ("rows", entry.index, "also", dataset)), (entry.spec.also, ("also", dataset))):
+        name = also.get(dataset)
+        if isinstance(name, str):
+            return base_layer(name, entry.source, at, problems) or {}
+    return below
+
+
+def _settings_on(entry: Entry, dataset: str | None) -> Layer:
+    """What a row's table sets on another data set."""
+    values = entry.spec.also.get(dataset or "")
+    settings = layer_at(entry.source, values, ("also", str(dataset))) if isinstance(values, dict) else {}
+    if dataset is None:
+        return settings
+    return {"data.dataset": Setting(dataset, entry.source.file, entry.source.line("also", dataset))} | settings
+
+
+def _own_settings_on(entry: Entry, dataset: str | None) -> Layer:
+    """What a row sets on another data set."""
+    values, at = entry.row.also.get(dataset or ""), ("rows", entry.index, "also", str(dataset))
+    return layer_at(entry.source, values, at) if isinstance(values, dict) else {}
+
+
+def _without_settings(gathered: Gathered, dataset: str, protocol: Protocol, protocol_layer: Layer) -> Iterator[Problem]:
+    """Why a table cannot be measured on another data set, if so."""
+    spec, source = gathered.spec, gathered.source
+    name, there = f"{spec.paper}-{spec.table}", _other_datasets(gathered)
+    if dataset not in there:
+        others = f"; others that it is: {', '.join(there)}" if there else ""
+        yield Problem(source.file, source.line("columns"), f"{name} is not measured on '{dataset}'{others}")
+    elif "data.dataset" in protocol_layer:
+        on = protocol_layer["data.dataset"].value
+        text = f"the protocol {protocol.name} measures every table on {on}: --dataset is for --protocol paper"
+        yield Problem(source.file, source.line("columns"), text)
+
+
+def _seen_from(table: Table, dataset: str) -> Table:
+    """The table with another data set's columns as those that are measured, and its own under their data set's name."""
+
+    def key_there(key: str) -> str:
+        column = COLUMNS[key]
+        if column.source != "measured":
+            return key
+        return column.base if column.dataset == dataset else f"{key}@{table.dataset}" if not column.dataset else key
+
+    def there(values: dict[str, Any]) -> dict[str, Any]:
+        return {key_there(key): value for key, value in values.items()}
+
+    rows = tuple(
+        row.model_copy(update={"printed": there(row.printed), "printed_text": there(row.printed_text)})
+        for row in table.rows
+    )
+    claims = tuple(claim.model_copy(update={"metric": key_there(claim.metric)}) for claim in table.claims)
+    columns = tuple(key_there(key) for key in table.columns)
+    changes = {"dataset": dataset, "other": True, "rows": rows, "claims": claims, "columns": columns}
+    return table.model_copy(update=changes)
 
 
 def _readings(entry: Entry, resolver: _RowResolver | None) -> Iterator[tuple[str, Reading]]:
@@ -317,6 +407,11 @@ def _cross_checks(gathered: Gathered, path: Path) -> Iterator[Problem]:
                 yield problem(f"no row '{name}' to average.{did_you_mean(name, labels)}", *at, "average")
             elif (other := entries[labels.index(name)].row).average or other.quoted:
                 yield problem(f"'{name}' is not a measured row; average needs measured rows", *at, "average")
+    printed_on = [name for key in spec.columns if (name := COLUMNS[key].dataset)]
+    for name in spec.also:
+        if name not in printed_on:
+            text = f"no column is of '{name}'.{did_you_mean(name, printed_on)}"
+            yield problem(text, "also", name)
     if spec.baseline is not None and spec.baseline not in labels:
         yield problem(f"no row '{spec.baseline}'.{did_you_mean(spec.baseline, labels)}", "baseline")
     for i, claim in enumerate(spec.claims):

@@ -96,6 +96,9 @@ class RowSpec(Strict):
     label: str
     base: str | None = Field(None, description="a file of tables/bases/, instead of the table's base")
     set: dict[str, Any] = Field(default_factory=dict)
+    also: dict[str, str | dict[str, Any]] = Field(
+        default_factory=dict, description="by another data set: this row's own base or overrides there"
+    )
     average: tuple[str, ...] = Field((), description="labels of the rows whose predictions this row averages")
     quoted: bool = Field(False, description="another paper's number, printed for comparison; never measured here")
     printed: dict[str, float | str] = Field(default_factory=dict, description='costs may carry a multiple: "7.13K"')
@@ -177,6 +180,11 @@ class TableSpec(Strict):
     columns: tuple[str, ...] = Field(min_length=1, description="the printed columns, in order")
     base: str = Field(description="a file of tables/bases/, without its ending")
     set: dict[str, Any] = Field(default_factory=dict, description="overrides for every row")
+    also: dict[str, str | dict[str, Any]] = Field(
+        default_factory=dict,
+        description="by another data set of its columns: the recipe there, a base or overrides that follow `set`;"
+        " `--dataset` measures the table on it",
+    )
     splits: int = Field(
         1, ge=1, description="official splits that a measured cell is the mean over, where the data set has them"
     )
@@ -229,7 +237,9 @@ class Table(Strict):
     paper: str
     number: str
     caption: str
-    dataset: str = Field(description="the data set of the printed values")
+    dataset: str = Field(description="the data set of the printed values of columns that name none")
+    other: bool = Field(False, description="whether that is another data set than the file's, by `--dataset`")
+    others: tuple[str, ...] = Field((), description="further data sets of its columns that it can be measured on")
     label_header: str = Field(description="title of the label column; ' | ' splits it, and every label, into several")
     columns: tuple[str, ...] = Field(min_length=1, description="the printed columns, in order")
     baseline: str = Field(description="label of the row that contrasts are taken against")

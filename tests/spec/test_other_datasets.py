@@ -1,0 +1,107 @@
+"""A table that prints several data sets is measured on each of them, with that data set's recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli.main import main
+from benchmark.cli.running import results_folder
+from benchmark.plan import run_key
+from benchmark.spec.columns import COLUMNS
+from benchmark.spec.config import RunConfig
+from benchmark.spec.files import table_paths
+from benchmark.spec.load import base_layer, load_table
+from benchmark.spec.overrides import resolve
+from benchmark.spec.source import SpecError, read_yaml
+
+TABLES = table_paths()
+PRINTED = [
+    (name, dataset)
+    for name in TABLES
+    for dataset in sorted({COLUMNS[key].dataset for key in load_table(name).columns if COLUMNS[key].dataset})
+]
+
+
+def base(name: str) -> RunConfig:
+    source = read_yaml(TABLES["bqn-6"], "6.yaml")
+    layer = base_layer(name, source, ("base",), [])
+    assert layer is not None
+    config, problems = resolve(layer, ("6.yaml", 1))
+    assert config is not None, problems
+    return config
+
+
+@pytest.mark.parametrize(("name", "dataset"), PRINTED)
+def test_every_data_set_that_a_table_prints_is_measured(name: str, dataset: str) -> None:
+    own, there = load_table(name, "paper"), load_table(name, "paper", dataset=dataset)
+    assert dataset in own.others
+    assert (there.dataset, there.other, own.other) == (dataset, True, False)
+    for before, row in zip(own.rows, there.rows, strict=True):
+        assert row.label == before.label
+        assert row.paper_config == before.paper_config  # costs are those of the table's own data set, as printed
+        assert sorted(row.printed.values()) == sorted(before.printed.values())
+        for key, value in before.printed.items():
+            column = COLUMNS[key]
+            if column.source == "measured":
+                moved = column.base if column.dataset == dataset else key if column.dataset else f"{key}@{own.dataset}"
+                assert row.printed[moved] == value
+        if row.config is not None and before.config is not None:
+            assert row.config.data.dataset == dataset
+            assert (row.config.model.name, row.config.seed) == (before.config.model.name, before.config.seed)
+            assert run_key(row.config) != run_key(before.config)
+    metrics = [(a.metric, b.metric) for a, b in zip(own.claims, there.claims, strict=True)]
+    assert all(COLUMNS[a].base == COLUMNS[b].base and b in there.columns for a, b in metrics)
+
+
+@pytest.mark.parametrize(
+    ("table", "dataset", "row", "recipe"),
+    [
+        ("bqn-1", "ucf101", "MBPM", "ucf_busy_r50"),
+        ("thesis-5.1", "ucf101", "MBPM", "ucf_busy_r50"),
+        ("bqn-6", "hmdb51", "BQN", "hmdb_bqn_r50"),
+        ("thesis-5.11", "hmdb51", "BQN", "hmdb_bqn_r50"),
+        ("da-4b", "minikinetics", "T=8,D=1", "mini_da_x3d_xs"),
+        ("thesis-3.10", "minikinetics", "T=8,D=1", "mini_da_x3d_xs"),
+        ("msnet-2", "hmdb51", "MSNet-R50 (ours) | 8x10", "msnet_hmdb_r50"),
+    ],
+)
+def test_the_recipe_there_is_the_papers(table: str, dataset: str, row: str, recipe: str) -> None:
+    config = load_table(table, "paper", dataset=dataset).row(row).config
+    assert config == base(recipe)
+
+
+def test_official_splits_are_those_of_the_other_data_set() -> None:
+    row = load_table("bqn-6", "paper", dataset="hmdb51").row("BQN")
+    assert row.splits == ("hmdb51", "hmdb51-2", "hmdb51-3")
+
+
+def test_results_of_another_data_set_have_their_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCHMARK_RESULTS", str(tmp_path))
+    assert results_folder(load_table("bqn-6", "paper")) == tmp_path / "bqn/6/paper"
+    assert results_folder(load_table("bqn-6", "paper", dataset="ucf101")) == tmp_path / "bqn/6/paper"
+    assert results_folder(load_table("bqn-6", "paper", dataset="hmdb51")) == tmp_path / "bqn/6/paper/hmdb51"
+
+
+def test_what_cannot_be_measured_is_refused_with_what_can(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "bqn-6", "--protocol", "paper", "--dataset", "hmdb5"]) == 2
+    assert "bqn-6 is not measured on 'hmdb5'; others that it is: hmdb51" in capsys.readouterr().err
+    assert main(["plan", "bqn-6", "--dataset", "hmdb51"]) == 2
+    assert "the protocol embedded measures every table on motionpairs" in capsys.readouterr().err
+    assert main(["show", "bqn-6", "--protocol", "paper"]) == 0
+    assert "--dataset NAME, measured on: hmdb51" in capsys.readouterr().out
+
+
+def test_settings_for_a_data_set_without_a_column_are_an_error(tmp_path: Path) -> None:
+    text = TABLES["bqn-6"].read_text().replace("also: {hmdb51: {}}", "also: {hmdb5: {}, hmdb51: {data.siez: 3}}")
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        text.replace("paper: bqn", "paper: own").replace('table: "6"', "table: mine").replace("bqn-6.", "own-mine.")
+    )
+    with pytest.raises(SpecError, match=r"mine.yaml:8: no column is of 'hmdb5'. Did you mean 'hmdb51'\?"):
+        load_table(str(path), "paper")
+    path.write_text(path.read_text().replace("hmdb5: {}, ", ""))
+    with pytest.raises(SpecError, match=r"mine.yaml:8: unknown key 'data.siez'. Did you mean 'data.size'\?"):
+        load_table(str(path), "paper", dataset="hmdb51")
+    load_table(str(path), "paper")
