@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,15 +31,26 @@ HEADINGS = {
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """The arguments of `data`."""
-    command.add_argument("action", choices=("list", "prepare", "check", "flow"))
-    command.add_argument("names", nargs="*", metavar="DATASET")
-    command.add_argument(
-        "--interval", type=_from_one, default=1, metavar="N", help="of flow: from each frame to the N-th after it"
-    )
-    command.add_argument("--full", action="store_true", help="of check: decode every file; goes on where it stopped")
-    command.add_argument("--split", choices=("train", "val"), action="append", help="of check: this split only")
-    command.add_argument("--workers", type=_from_one, metavar="N", help="of prepare and check: processes")
+    """The actions of `data`, each with its arguments."""
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def add(name: str, text: str, call: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        action.add_argument("names", nargs="*", metavar="DATASET", help="such as ucf101; `data list` shows all")
+        action.set_defaults(act=call)
+        return action
+
+    listing = add("list", "what is known of each data set, and what was found of it", _list)
+    prepare = add("prepare", "render or find and index data sets, so that runs can read them", _prepare)
+    check = add("check", "census: what should be there, what is, and what is wrong with it", _check)
+    flow = add("flow", "extract TV-L1 optical flow to disk", _flow)
+    for action in (listing, check):
+        action.add_argument("--json", action="store_true", help="print JSON")
+    for action in (prepare, check):
+        action.add_argument("--workers", type=_from_one, metavar="N", help="processes (default: the usable cores)")
+    check.add_argument("--full", action="store_true", help="decode every file; goes on where it stopped")
+    check.add_argument("--split", choices=("train", "val"), action="append", help="this split only")
+    flow.add_argument("--interval", type=_from_one, default=1, metavar="N", help="from each frame to the N-th after it")
 
 
 def _from_one(text: str) -> int:
@@ -52,16 +64,26 @@ def main(arguments: argparse.Namespace) -> int:
     for name in arguments.names:
         if name not in DATASETS:
             raise DataError(f"no data set '{name}'.{did_you_mean(name, list(DATASETS))}")
-    if arguments.action != "flow" and arguments.interval != 1:
-        raise DataError(f"--interval is of `data flow`, not of `data {arguments.action}`")
-    for option in ("full", "split"):
-        if getattr(arguments, option, None) and arguments.action != "check":
-            raise DataError(f"--{option} is of `data check`, not of `data {arguments.action}`")
-    if arguments.action == "list":
-        return _list(arguments)
-    if not arguments.names:
+    if not arguments.names and arguments.action != "list":
         raise DataError(f"name a data set to {arguments.action}: {', '.join(DATASETS)}")
-    return {"prepare": _prepare, "check": _check, "flow": _flow}[arguments.action](arguments)
+    return int(arguments.act(arguments))
+
+
+def _each(names: Sequence[str], work: Callable[[str], bool]) -> int:
+    """Does the work for every data set, whatever becomes of the others, and returns the exit status.
+
+    0: all is well. 1: the work said for one that it is not. 2: one could not be worked on, and the message said why.
+    """
+    status = 0
+    for name in names:
+        try:
+            status = max(status, 0 if work(name) else 1)
+        except DataError as error:
+            if len(names) == 1:
+                raise
+            print(error, file=sys.stderr)
+            status = 2
+    return status
 
 
 def prepare_with_progress(name: str, workers: int | None = None) -> None:
@@ -90,15 +112,17 @@ def extract_flow_with_progress(name: str, interval: int = 1) -> dict[str, str]:
 
 
 def _flow(arguments: argparse.Namespace) -> int:
-    status, interval = 0, arguments.interval
+    interval = arguments.interval
     over = "" if interval == 1 else f" over {interval} frames"
-    for name in arguments.names:
+
+    def extract(name: str) -> bool:
         unreadable = extract_flow_with_progress(name, interval)
         print(f"{name}: flow{over} extracted{f', but for {len(unreadable)} unreadable clips:' if unreadable else ''}")
         for clip, reason in unreadable.items():
             print(f"  {clip}: {reason}")
-        status = 1 if unreadable else status
-    return status
+        return not unreadable
+
+    return _each(arguments.names, extract)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -152,11 +176,11 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from benchmark.data.datasets import data_root
     from benchmark.data.index import index_folder, read_manifest
 
-    for name in arguments.names:
-        prepare_with_progress(name, getattr(arguments, "workers", None))
+    def prepare(name: str) -> bool:
+        prepare_with_progress(name, arguments.workers)
         print(f"{name}: prepared")
         if DATASETS[name].generated:
-            continue
+            return True
         incomplete, problems = False, list[str]()
         for split in ("train", "val"):
             manifest = read_manifest(index_folder(name, split)) or {}
@@ -167,7 +191,9 @@ def _prepare(arguments: argparse.Namespace) -> int:
         print(f"  the index is in {data_root() / name}/, from {manifest['layout']}")
         if incomplete:
             print(f"  what is wrong, by name: python -m benchmark data check {name}")
-    return 0
+        return True
+
+    return _each(arguments.names, prepare)
 
 
 def _counts(record: Mapping[str, object]) -> str:
@@ -180,29 +206,31 @@ def _check(arguments: argparse.Namespace) -> int:
     from benchmark.data.datasets import check, data_root
     from benchmark.data.replacing import replacing
 
-    splits = tuple(dict.fromkeys(getattr(arguments, "split", None) or ("train", "val")))
-    full, workers = getattr(arguments, "full", False), getattr(arguments, "workers", None)
+    splits = tuple(dict.fromkeys(arguments.split or ("train", "val")))
     results: dict[str, object] = {}
-    damaged = False
-    for name in arguments.names:
+
+    def check_one(name: str) -> bool:
         if DATASETS[name].generated:
             problems = check(name)
-            results[name], damaged = problems, damaged or bool(problems)
+            results[name] = problems
             if not arguments.json:
                 print("\n".join(problems) if problems else f"{name}: every clip is there and readable")
-            continue
+            return not problems
         with several_steps() as report:
-            census = take(name, full, splits, workers, report)
-        results[name], damaged = census.as_dict(), damaged or census.damaged
+            census = take(name, arguments.full, splits, arguments.workers, report)
+        results[name] = census.as_dict()
         file = data_root() / name / "census.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as path:
             path.write_text(json.dumps(census.as_dict(), indent=1))
         if not arguments.json:
             print("\n".join(_census_lines(census, file)))
+        return not census.damaged
+
+    status = _each(arguments.names, check_one)
     if arguments.json:
         print(json.dumps(results, indent=1))
-    return 1 if damaged else 0
+    return status
 
 
 def _census_lines(census: Census, file: Path) -> list[str]:
@@ -210,9 +238,14 @@ def _census_lines(census: Census, file: Path) -> list[str]:
     cut = False
     for split, record in census.splits.items():
         lines.append(f"{split}: {_counts(record)}")
-        copies = record["copies"]
+        copies, folders = record["copies"], record["folders"]
+        assert isinstance(folders, dict)
         if copies:
-            lines.append(f"  {copies:,} clips lie in more than one place; one place is used")
+            example = "; ".join(_named(record["copied"])[:1])
+            lines.append(f"  {copies:,} clips lie in more than one place, of which one is used: {example}")
+        if len(folders) > 1:
+            shown = [f"{folder or '.'} ({count:,})" for folder, count in list(folders.items())[:SHOWN]]
+            lines.append(f"  they come from {len(folders)} folders: {', '.join(shown)}")
         for kind, heading in HEADINGS.items():
             named = _named(record[kind])
             if named:

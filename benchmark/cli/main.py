@@ -93,7 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("render", "write results/ from the runs as they are now, and print the tables", json=True).set_defaults(
         call=running.render
     )
-    sets = add("data", "data sets: list, prepare, check, extract optical flow", json=True, tables=False)
+    sets = add("data", "data sets: list, prepare, check, extract optical flow", tables=False)
     data.add_arguments(sets)
     sets.set_defaults(call=data.main)
     readers = add("decode", "reading clips against other decoders: clips/s, CPU, pixels", json=True, tables=False)

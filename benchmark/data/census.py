@@ -36,6 +36,7 @@ from benchmark.data.index import (
     read_manifest,
     summary,
     survey,
+    unforeseen,
     without_path,
 )
 from benchmark.data.layouts.listing import SPLITS
@@ -220,6 +221,8 @@ def decode_file(root: Path, relative: str, known: Probed | None) -> Probed | Non
         return Probed(relative, size, mtime, "corrupt", reason=f"cannot be opened ({error.strerror})")
     except DecodeError as error:
         return Probed(relative, size, mtime, "corrupt", reason=without_path(error, path))
+    except Exception as error:  # one file must not keep all others from being examined
+        return Probed(relative, size, mtime, "corrupt", reason=unforeseen(error))
     return Probed(relative, size, mtime, "ok", info.frames, info.height, info.width)
 
 
@@ -229,5 +232,5 @@ def _stamp(path: Path) -> tuple[int, int]:
     if not path.is_dir():
         return status.st_size, status.st_mtime_ns
     with os.scandir(path) as entries:
-        inside = [entry.stat() for entry in entries]
+        inside = [entry.stat() for entry in entries if entry.is_file()]  # not a link to nothing
     return sum(one.st_size for one in inside), max((one.st_mtime_ns for one in inside), default=status.st_mtime_ns)

@@ -21,6 +21,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -48,9 +49,13 @@ Result = TypeVar("Result")
 
 INDEX = "index-2"
 FIELDS = ("id", "path", "frames", "height", "width", "duration", "label")
+NAMED = 20
+"""Clips in several places that a record names: there may be as many as clips."""
 SAMPLED_CLIPS = 16
 BATCH = 16
 """Files that a worker process probes at a time."""
+FEW = 0.8
+"""Of the published clips: with fewer, where the published number is a round one, something is said."""
 SHORTEST = 3
 """Frames that a segment needs: MBPM reads triples. Shorter clips repeat their last frame, and are listed as short."""
 
@@ -99,14 +104,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class SplitSurvey:
-    """One split as listed and as found; `copies` clips were found in more than one place."""
+    """One split as listed and as found.
+
+    `copies` names the clips that were found in more than one place, `folders` counts the clips by the folder that holds
+    them (above their class folders).
+    """
 
     split: str
     published: int
     entries: tuple[Entry, ...]
     duplicates: tuple[str, ...]
     disagreements: tuple[str, ...]
-    copies: int
+    copies: tuple[str, ...]
+    folders: Mapping[str, int]
 
     def of_state(self, state: State) -> list[Entry]:
         """The entries that are in a state."""
@@ -190,7 +200,7 @@ def survey(name: str, workers: int | None = None, progress: Progress | None = No
     root, info = root_of(name), DATASETS[name]
     listing = find_listing(name, root)
     placed, denied = place(root.path, listing, partial(progress, f"find {name}") if progress else None)
-    paths = sorted({one.path for clips in placed.values() for one in clips if one.path is not None})
+    paths = sorted({one.places[0] for clips in placed.values() for one in clips if one.places})
     if not paths:
         example = next(iter(listing.splits["train"]))
         raise DataError(
@@ -201,6 +211,14 @@ def survey(name: str, workers: int | None = None, progress: Progress | None = No
     told = partial(progress, f"probe {name}") if progress else None
     log = FileLog(data_root() / info.root_name / "probed.jsonl")
     found = examine(root.path, paths, log, probe_file, workers, told)
+    others = {
+        path
+        for clips in placed.values()
+        for one in clips
+        if len(one.places) > 1 and found[one.places[0]].state != "ok"
+        for path in one.places[1:]
+    }
+    found |= examine(root.path, sorted(others - found.keys()), log, probe_file, workers, None)
     splits = {split: _split_survey(name, split, listing, placed[split], found) for split in SPLITS}
     problems = [f"cannot be listed: {line}" for line in denied]
     if len(listing.classes) < info.num_classes and listing.layout != "frame lists":
@@ -208,6 +226,10 @@ def survey(name: str, workers: int | None = None, progress: Progress | None = No
             f"the label files name {len(listing.classes)} classes, {info.title} has {info.num_classes}: labels may be"
             " others than elsewhere"
         )
+    for split, clips in listing.splits.items():
+        if not info.exact and len(clips) < FEW * info.published(split):
+            listed, published = f"{len(clips):,}", f"{info.published(split):,}"
+            problems.append(f"{split}: the label files list {listed} clips, of the {published} of {info.title}")
     return Survey(name, root, listing, splits, tuple(problems))
 
 
@@ -217,16 +239,24 @@ def _split_survey(
     entries: list[Entry] = []
     disagreements = list(listing.disagreements.get(split, ()))
     for one in sorted(placed, key=lambda one: one.clip.id):
-        probed = found[one.path] if one.path is not None else Probed("", 0, 0, "missing", reason="no such file")
-        entries.append(Entry(one.clip.id, one.clip.label, one.path or "", probed))
+        readable = [path for path in one.places if path in found and found[path].state == "ok"]
+        path = next(iter(readable or one.places), "")
+        probed = found[path] if path else Probed("", 0, 0, "missing", reason="no such file")
+        entries.append(Entry(one.clip.id, one.clip.label, path, probed))
         if one.disagreement:
             disagreements.append(one.disagreement)
         # Of a video, decoders give a frame more or less than the list's author had extracted.
         if one.clip.frames and probed.size < 0 and probed.frames and one.clip.frames != probed.frames:
             disagreements.append(f"{one.clip.id}: {one.clip.frames} frames listed, the folder has {probed.frames}")
-    copies = sum(one.places > 1 for one in placed)
-    duplicates = tuple(listing.duplicates.get(split, ()))
-    return SplitSurvey(split, DATASETS[name].published(split), tuple(entries), duplicates, tuple(disagreements), copies)
+    return SplitSurvey(
+        split,
+        DATASETS[name].published(split),
+        tuple(entries),
+        tuple(listing.duplicates.get(split, ())),
+        tuple(disagreements),
+        tuple(f"{one.clip.id}: {', '.join(one.places)}" for one in placed if len(one.places) > 1),
+        dict(Counter(one.folder for one in placed if one.places).most_common()),
+    )
 
 
 Examine = Callable[[Path, str, "Probed | None"], "Probed | None"]
@@ -335,7 +365,14 @@ def probe_file(root: Path, relative: str, known: Probed | None) -> Probed | None
         return Probed(relative, 0, 0, "corrupt", reason=f"cannot be opened ({error.strerror})")
     except DecodeError as error:
         return Probed(relative, size, mtime, "corrupt", reason=without_path(error, path))
+    except Exception as error:  # one file must not keep all others from being examined
+        return Probed(relative, size, mtime, "corrupt", reason=unforeseen(error))
     return Probed(relative, size, mtime, "ok", info.frames, info.height, info.width, round(info.seconds, 3))
+
+
+def unforeseen(error: Exception) -> str:
+    """What to say of a file at which the reader failed in a way that it does not know."""
+    return f"the reader failed at it ({type(error).__name__}: {error}); please report it with the file"
 
 
 def without_path(error: DecodeError, path: Path) -> str:
@@ -355,6 +392,7 @@ def write_index(found: Survey) -> dict[str, dict[str, object]]:
         if not present:
             raise DataError(
                 f"no clip of {found.name}/{split} is below {found.root.path}, of {len(of_split.entries)} listed"
+                f" ({of_split.entries[0].id}, ...): {found.root.said_in} must name a folder that holds both splits"
             )
         folder = index_folder(found.name, split)
         folder.mkdir(parents=True, exist_ok=True)
@@ -388,7 +426,9 @@ def summary(found: Survey, split: str) -> dict[str, object]:
         "short": [entry.id for entry in of_split.short],
         "duplicates": list(of_split.duplicates),
         "disagreements": list(of_split.disagreements),
-        "copies": of_split.copies,
+        "copies": len(of_split.copies),
+        "copied": list(of_split.copies[:NAMED]),
+        "folders": dict(of_split.folders),
     }
 
 

@@ -133,7 +133,7 @@ def _starts(times: list[int | None], keys: list[int]) -> list[int]:
     After the others come B-frames that refer to the group before.
     """
     starts = []
-    for key, following in zip(keys, [*keys[1:], len(times)], strict=True):
+    for key, following in zip(keys, [*keys[1:], len(times)], strict=False):  # a stream may have no keyframe at all
         begin = times[key]
         if begin is not None and all(moment is not None and moment >= begin for moment in times[key:following]):
             starts.append(key)

@@ -16,11 +16,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from benchmark.data.errors import DataError
 from benchmark.spec.datasets import DATASETS
-from benchmark.spec.source import did_you_mean
+from benchmark.spec.source import SpecError, did_you_mean, read_yaml
 
 KEYS = ("root", "labels")
 
@@ -103,7 +101,7 @@ def root_of(name: str) -> Root:
 
 
 def _folder(base: Path, text: str, what: str) -> Path:
-    folder = base / Path(text).expanduser()
+    folder = base / Path(os.path.expandvars(text)).expanduser()
     if not folder.is_dir():
         kind = "is a file, not a folder" if folder.exists() else "does not exist (is the disk mounted?)"
         raise DataError(f"{what} are in {folder}, which {kind}")
@@ -111,32 +109,31 @@ def _folder(base: Path, text: str, what: str) -> Path:
 
 
 def _file_entries() -> dict[str, dict[str, str]]:
-    """The user's file as checked entries by name; nothing where there is no file."""
+    """The user's file as checked entries by name; nothing where there is no file, or nothing in it."""
     path = config_path()
     try:
-        text = path.read_text(encoding="utf-8")
+        if not any(line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()):
+            return {}
+        source = read_yaml(path)
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise DataError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if content is None:
-        return {}
-    example = "ucf101: {root: /path/to/ucf101}"
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: must have a line per data set, such as {example}")
+    except SpecError as error:
+        raise DataError(str(error)) from None
     homes = list(dict.fromkeys(info.root_name for info in DATASETS.values() if not info.generated))
-    for name, entry in content.items():
+    for name, entry in source.data.items():
+        at = f"{path}:{source.line(name)}"
         if name not in homes:
-            raise DataError(f"{path}: unknown data set '{name}'.{did_you_mean(str(name), homes)}")
-        if not isinstance(entry, dict) or not isinstance(entry.get("root"), str):
-            raise DataError(f"{path}: {name} must have a root, as in {example}")
+            raise DataError(f"{at}: unknown data set '{name}'.{did_you_mean(name, homes)}")
+        example = f"{name}: {{root: /path/to/{name}}}"
+        if not isinstance(entry, dict):
+            raise DataError(f"{at}: {name} must have a root, as in {example}")
         for key, value in entry.items():
             if key not in KEYS:
-                raise DataError(f"{path}: {name} has an unknown key '{key}'.{did_you_mean(str(key), KEYS)}")
-            if not isinstance(value, str):
-                raise DataError(f"{path}: {key} of {name} must be a path, not {value!r}")
-    return content
+                raise DataError(f"{at}: {name} has an unknown key '{key}'.{did_you_mean(key, KEYS)}")
+            if not isinstance(value, str) or not value.strip():
+                raise DataError(f"{at}: {key} of {name} must be the path of one folder, not {value!r}")
+        if "root" not in entry:
+            raise DataError(f"{at}: {name} must have a root, as in {example}")
+    return dict(source.data)

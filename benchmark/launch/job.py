@@ -32,6 +32,7 @@ import torch
 
 from benchmark.data.census import known_damage
 from benchmark.data.datasets import Split, open_split
+from benchmark.data.errors import DataError
 from benchmark.data.flow import interval_of, open_flow
 from benchmark.data.limits import positive_seconds
 from benchmark.data.loader import ClipDataset, epoch_order, make_loader
@@ -46,6 +47,7 @@ from benchmark.launch.rundir import (
     write_json,
 )
 from benchmark.models.build import build_model
+from benchmark.models.weights import PretrainedWeightsError
 from benchmark.report.metrics import all_metrics
 from benchmark.spec.config import RunConfig
 from benchmark.train import checkpoint
@@ -362,6 +364,9 @@ def main(arguments: list[str]) -> int:
     except (KeyboardInterrupt, Orphaned):
         _log("interrupted")
         return 130
+    except (DataError, PretrainedWeightsError, StaleRunError, UnreadableError) as error:
+        _log(f"{type(error).__name__}: {error}")  # says what to do; where in the code it was noticed does not help
+        return 1
     except Exception:
         traceback.print_exc()
         return 1

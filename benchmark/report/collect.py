@@ -38,6 +38,8 @@ def _seed_result(seed: int, run: RunDir) -> SeedResult:
     missing = result.get("missing_clips", 0)
     notes += [f"{missing} clips of the split are not on this disk and were not evaluated"] if missing else []
     notes += [f"{untrained} training clips unreadable, left out"] if untrained else []
+    missing = result.get("missing_training_clips", 0)
+    notes += [f"{missing} training clips are not on this disk"] if missing else []
     return SeedResult(
         seed,
         run.key,

@@ -1,14 +1,13 @@
 """`data flow` and `run` extract the flow of the interval that is asked for."""
 
 import json
-from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from benchmark.cli import data, running
-from benchmark.data.errors import DataError
+from benchmark.cli import running
+from benchmark.cli.main import main
 from benchmark.plan import make_plan
 from benchmark.spec.load import load_table
 
@@ -37,7 +36,7 @@ def extracted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:
         calls.append((split.name, split.split, interval))
         return SimpleNamespace(unreadable={"000007": "cut short"} if interval == 3 and split.split == "val" else {})
 
-    monkeypatch.setattr(data, "prepare_with_progress", lambda name: None)
+    monkeypatch.setattr("benchmark.cli.data.prepare_with_progress", lambda name: None)
     monkeypatch.setattr("benchmark.data.datasets.open_split", lambda name, s: SimpleNamespace(name=name, split=s))
     monkeypatch.setattr("benchmark.data.flow.extract_flow", extract)
     return calls
@@ -46,21 +45,15 @@ def extracted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:
 def test_data_flow_extracts_both_splits_at_the_interval(
     extracted: list[tuple[str, str, int]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert data.main(Namespace(action="flow", names=["motionpairs-tiny"], json=False, interval=4)) == 0
+    assert main(["data", "flow", "--interval", "4", "motionpairs-tiny"]) == 0
     assert extracted == [("motionpairs-tiny", split, 4) for split in ("train", "val")]
     assert capsys.readouterr().out == "motionpairs-tiny: flow over 4 frames extracted\n"
     extracted.clear()
-    assert data.main(Namespace(action="flow", names=["motionpairs-tiny"], json=False, interval=1)) == 0
+    assert main(["data", "flow", "--interval", "1", "motionpairs-tiny"]) == 0
     assert extracted == [("motionpairs-tiny", split, 1) for split in ("train", "val")]
     assert capsys.readouterr().out == "motionpairs-tiny: flow extracted\n"
-    assert data.main(Namespace(action="flow", names=["motionpairs-tiny"], json=False, interval=3)) == 1
+    assert main(["data", "flow", "--interval", "3", "motionpairs-tiny"]) == 1
     assert "but for 1 unreadable clips:\n  000007: cut short" in capsys.readouterr().out
-
-
-def test_only_flow_has_an_interval() -> None:
-    for action in ("list", "prepare", "check"):
-        with pytest.raises(DataError, match=f"--interval is of `data flow`, not of `data {action}`"):
-            data.main(Namespace(action=action, names=["motionpairs-tiny"], json=False, interval=4))
 
 
 def test_a_run_extracts_each_interval_that_a_row_reads_once(

@@ -1,7 +1,7 @@
 """The census finds the damage that was done, all of it and nothing else, and decodes only what has changed."""
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
@@ -36,9 +36,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def check(*options: str) -> int:
     parser = ArgumentParser()
     data.add_arguments(parser)
-    return data.main(
-        Namespace(json=False, **vars(parser.parse_args(["check", "something-v1", "--workers", "1", *options])))
-    )
+    return data.main(parser.parse_args(["check", "--workers", "1", *options, "something-v1"]))
 
 
 def found(full: bool = False) -> dict[str, dict[str, list[str]]]:
@@ -148,6 +146,8 @@ def test_another_number_of_clips_than_published_is_said_unless_that_is_round(
     monkeypatch.setitem(DATASETS, "something-v1", DatasetInfo("something-v1", "SS", 174, 86_017, 3))
     assert take("something-v1", workers=1).problems == ("train: the label files list 7 clips, SS has 86,017",)
     monkeypatch.setitem(DATASETS, "something-v1", DatasetInfo("something-v1", "SS", 174, 86_017, 3, exact=False))
+    assert take("something-v1", workers=1).problems == ("train: the label files list 7 clips, of the 86,017 of SS",)
+    monkeypatch.setitem(DATASETS, "something-v1", DatasetInfo("something-v1", "SS", 174, 8, 3, exact=False))
     assert not take("something-v1", workers=1).damaged
 
 
@@ -160,14 +160,17 @@ def test_long_lists_go_to_a_file_and_json_has_them_all(tree: Path, capsys: pytes
     assert "and 30 more" in printed
     assert str(file) in printed
     assert json.loads(file.read_text())["splits"]["train"]["missing"] == ids
-    arguments = Namespace(action="check", names=["something-v1"], json=True, interval=1, workers=1)
-    assert data.main(arguments) == 1
+    assert check("--json") == 1
     assert json.loads(capsys.readouterr().out)["something-v1"]["splits"]["train"]["missing"] == ids
 
 
-def test_options_of_another_action_are_refused(tree: Path) -> None:
-    arguments = Namespace(action="prepare", names=["something-v1"], json=False, interval=1, full=True, split=None)
-    with pytest.raises(DataError, match="--full is of `data check`, not of `data prepare`"):
-        data.main(arguments)
+def test_options_of_another_action_and_unknown_splits_are_refused(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = ArgumentParser()
+    data.add_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["prepare", "--full", "something-v1"])
+    assert "unrecognized arguments: --full" in capsys.readouterr().err
     with pytest.raises(DataError, match="unknown split 'test'"):
         take("something-v1", splits=("test",))

@@ -29,7 +29,7 @@ def touch(root: Path, *paths: str) -> None:
 
 
 def where(root: Path, listing: Listing, split: str) -> dict[str, str | None]:
-    return {one.clip.id: one.path for one in place(root, listing)[0][split]}
+    return {one.clip.id: next(iter(one.places), None) for one in place(root, listing)[0][split]}
 
 
 def test_names_are_compared_without_suffix_case_or_accent_form() -> None:
@@ -231,11 +231,12 @@ def test_of_several_places_the_fitting_one_is_taken(tmp_path: Path) -> None:
     touch(tmp_path, f"old/a/{one}", f"train/a/{one}", f"train/a/{two}", f"train/b/{two}", f"val/a/{three}")
     listing = listed("kinetics400", tmp_path)
     placed, _ = place(tmp_path, listing)
-    assert [(one.path, one.places, one.disagreement) for one in placed["train"]] == [
-        (f"train/a/{one}", 2, ""),
-        (f"train/a/{two}", 2, ""),
+    assert [(one.places, one.folder, one.disagreement) for one in placed["train"]] == [
+        ((f"train/a/{one}", f"old/a/{one}"), "train", ""),
+        ((f"train/a/{two}", f"train/b/{two}"), "train", ""),
     ]
-    assert placed["val"][0].disagreement == "aaaaaaaaaa3_000000_000010: in the folder of 'a', labelled 1"
+    says = "aaaaaaaaaa3_000000_000010: in the folder of 'a', listed as 'b', which is used"
+    assert placed["val"][0].disagreement == says
 
 
 def test_a_picture_beside_videos_hides_none_of_them(tmp_path: Path) -> None:
@@ -256,8 +257,5 @@ def test_links_are_followed_once_and_cycles_end(tmp_path: Path) -> None:
     (root / "loop").symlink_to(root)
     listing = listed("something-v1", root, tmp_path / "labels")
     placed, denied = place(root, listing)
-    assert [(one.path, one.places) for split in placed.values() for one in split] == [
-        ("again/1", 1),
-        ("again/2.webm", 1),
-    ]
+    assert [one.places for split in placed.values() for one in split] == [("again/1",), ("again/2.webm",)]
     assert denied == ()

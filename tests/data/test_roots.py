@@ -66,10 +66,15 @@ def test_official_splits_share_a_root(config: Path, tmp_path: Path) -> None:
         ("ucf101: {root: /nowhere/at/all}", "does not exist"),
         ("ucf101: {root: datasets.yaml}", "is a file, not a folder"),
         ("ucf101: /data", "must have a root, as in ucf101: {root: /path/to/ucf101}"),
-        ("ucf101: {root: 7}", "must have a root"),
+        ("ucf101: {root: 7}", "root of ucf101 must be the path of one folder, not 7"),
+        ("ucf101: {root: ''}", "must be the path of one folder, not ''"),
+        ("ucf101: {root: [/a, /b]}", "must be the path of one folder"),
+        ("ucf101: {labels: .}", "ucf101 must have a root"),
+        ("ucf101: {rot: .}", "unknown key 'rot'. Did you mean 'root'"),
+        ("ucf101: {root: .}\nucf101: {root: ..}", "datasets.yaml:2: key 'ucf101' is given twice"),
         ("ucf101: {root: ., label: .}", "unknown key 'label'. Did you mean 'labels'"),
         ("ufc101: {root: .}", "unknown data set 'ufc101'. Did you mean 'ucf101'"),
-        ("- ucf101", "must have a line per data set"),
+        ("- ucf101", "must hold a mapping"),
         ("ucf101: {root: ", "not valid YAML"),
     ],
 )
@@ -79,6 +84,12 @@ def test_a_file_that_cannot_be_used_is_named_with_the_mistake(config: Path, text
         root_of("ucf101")
     assert says in str(caught.value)
     assert str(config) in str(caught.value)
+
+
+def test_variables_in_a_path_are_filled_in(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRATCH", str(tmp_path))
+    config.write_text("ucf101: {root: $SCRATCH}")
+    assert root_of("ucf101").path == tmp_path
 
 
 def test_an_empty_file_says_nothing(config: Path) -> None:

@@ -10,7 +10,8 @@ the one
 4. in the folder with the most clips of the split, so that one extraction of the frames is used throughout, and
 5. a video file before frames, and the first by name.
 
-Choice: more than one place is no damage, but it is counted, and the census says so.
+Choice: more than one place is no damage, but it is counted, and the census says so. Another place is used where the
+file in the best one cannot be read.
 """
 
 from __future__ import annotations
@@ -34,14 +35,15 @@ DEPTH = 6
 
 @dataclass(frozen=True)
 class Placed:
-    """A clip of a listing and its path relative to the root, or None where there is no such file or folder.
+    """A clip of a listing and where it lies, relative to the root: nowhere, or in places of which the first is best.
 
-    `places` is how many there are; `disagreement` what a class folder says against the label, or "".
+    `folder` is the one that holds it, above its class folder; `disagreement` is what a class folder says against the
+    label, or "".
     """
 
     clip: Listed
-    path: str | None
-    places: int = 1
+    places: tuple[str, ...] = ()
+    folder: str = ""
     disagreement: str = ""
 
 
@@ -67,8 +69,7 @@ def place(
     wanted = {name for clips in listing.splits.values() for clip in clips for name in clip.names}
     total = sum(len(clips) for clips in listing.splits.values())
     found, denied = _walk(root, wanted, None if progress is None else lambda n: progress(min(n, total - 1), total))
-    keys = [class_key(name) for name in listing.classes]
-    placed = {split: _of_split(split, clips, found, keys) for split, clips in listing.splits.items()}
+    placed = {split: _of_split(split, clips, found, listing.classes) for split, clips in listing.splits.items()}
     return placed, denied
 
 
@@ -118,15 +119,16 @@ def _walk(
 
 
 def _of_split(
-    split: str, clips: Sequence[Listed], found: Mapping[str, list[_Place]], classes: Sequence[str]
+    split: str, clips: Sequence[Listed], found: Mapping[str, list[_Place]], names: Sequence[str]
 ) -> tuple[Placed, ...]:
+    classes = [class_key(name) for name in names]
     known = set(classes)
     candidates = [_candidates(clip, found) for clip in clips]
     population = Counter(_container(one.path, known) for places in candidates for one in places)
     placed: list[Placed] = []
     for clip, places in zip(clips, candidates, strict=True):
         if not places:
-            placed.append(Placed(clip, None, 0))
+            placed.append(Placed(clip))
             continue
         label = classes[clip.label] if clip.label < len(classes) else ""
 
@@ -142,11 +144,11 @@ def _of_split(
                 one.path,
             )
 
-        best = places[0] if len(places) == 1 else min(places, key=rank)
-        folder = (best.path.split("/")[-2:-1] or [""])[0]
+        paths = [one.path for one in (places if len(places) == 1 else sorted(places, key=rank))]
+        folder = (paths[0].split("/")[-2:-1] or [""])[0]
         wrong = class_key(folder) in known and class_key(folder) != label
-        says = f"{clip.id}: in the folder of '{folder}', labelled {clip.label}" if wrong else ""
-        placed.append(Placed(clip, best.path, len(places), says))
+        says = f"{clip.id}: in the folder of '{folder}', listed as '{names[clip.label]}', which is used"
+        placed.append(Placed(clip, tuple(paths), _container(paths[0], known), says if wrong else ""))
     return tuple(placed)
 
 
