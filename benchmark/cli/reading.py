@@ -7,7 +7,7 @@ import json
 import statistics
 from typing import Any
 
-from benchmark.cli.text import duration, grid
+from benchmark.cli.text import duration, grid, split_of
 from benchmark.launch.rundir import RunDir
 from benchmark.plan import (
     Plan,
@@ -22,7 +22,6 @@ from benchmark.plan import (
 )
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.columns import COLUMNS
-from benchmark.spec.datasets import DATASETS
 from benchmark.spec.load import load_protocol
 from benchmark.spec.table import Claim, Row, Table
 
@@ -163,7 +162,7 @@ def plan(arguments: argparse.Namespace) -> int:
         return _print_json({**summary, "run_list": runs})
     rows = []
     for key, run in made.runs.items():
-        split = _split(run.config.data.dataset)
+        split = split_of(run.config.data.dataset)
         users = [f"{table}: {label}{split}" for table, label in dict.fromkeys(run.used_by)]
         rows.append([key, str(run.config.seed), states[key], duration(seconds[key]), "; ".join(users)])
     print(grid(["run", "seed", "state", "estimate", "used by"], rows, right=(1, 3)))
@@ -177,12 +176,6 @@ def plan(arguments: argparse.Namespace) -> int:
         )
     print(f"Estimate: {duration(total)} of one process, {source}.")
     return 0
-
-
-def _split(dataset: str) -> str:
-    """Which official split a run is of, as added to its row's label; nothing for the first and the only one."""
-    number = DATASETS[dataset].official_split
-    return f" (split {number})" if number > 1 else ""
 
 
 def _rate(made: Plan, declared: float | None, device: str) -> tuple[float | None, str]:
@@ -232,7 +225,7 @@ def status(arguments: argparse.Namespace) -> int:
     rows = [
         [
             e["table"],
-            e["row"] + _split(e["dataset"]),
+            e["row"] + split_of(e["dataset"]),
             str(e["seed"]),
             e["key"],
             e["state"],

@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 from benchmark.cli.progress import run_progress, steps
-from benchmark.cli.text import duration
+from benchmark.cli.text import duration, split_of
 from benchmark.cost.audit import AuditRow, audit_table, row_configs
 from benchmark.cost.audit_text import audit_markdown
 from benchmark.cost.cache import cached, get
@@ -228,7 +228,8 @@ def _train(made: Plan, todo: list[str], jobs: int | None, device: str | None) ->
         directory.prepare(made.runs[key].config)
         directories.append(directory)
         table, label = made.runs[key].used_by[0]
-        names[key] = f"{table} '{label}' seed {made.runs[key].config.seed}"
+        config = made.runs[key].config
+        names[key] = f"{table} '{label}'{split_of(config.data.dataset)} seed {config.seed}"
     places = slots(jobs, device)
     with run_progress(names, len(todo)) as tick:
         outcome = run_all(directories, places, tick)

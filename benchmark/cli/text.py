@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmark.spec.datasets import DATASETS
+
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """A table with aligned columns; `right` are the indices of the columns that align to the right."""
@@ -27,3 +29,9 @@ def duration(seconds: float | None) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def split_of(dataset: str) -> str:
+    """Which official split a run is of, as added to its row's label; nothing for the first and the only one."""
+    number = DATASETS[dataset].official_split
+    return f" (split {number})" if number > 1 else ""

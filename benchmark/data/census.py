@@ -1,9 +1,9 @@
 """The census of a data set that the user holds: what should be there, what is, and what is wrong with it.
 
 `take` compares each split's published, listed and found clips and names those that are missing, empty (zero bytes),
-corrupt (not to be opened, or, if every file is decoded, not to be decoded to their end), short (fewer frames than the
-triple that a segment needs), listed twice, or labelled differently in two places. It works before and after `data
-prepare`; afterwards it also says where the index is no longer true.
+corrupt (not to be opened or, where they are or have been decoded, not to be decoded to their end), short (fewer frames
+than the triple that a segment needs), listed twice, or labelled differently in two places. It works before and after
+`data prepare`; afterwards it also says where the index is no longer true.
 
 Decoding every file takes hours for Kinetics: it is spread over processes and recorded in
 `<data root>/<home>/decoded.jsonl` with each file's size and modification time, so an interrupted census goes on and a
@@ -14,7 +14,9 @@ out at 16 x 16 pixels, which decodes all and holds little.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,10 +26,10 @@ from benchmark.data.decode import probe, read_frames
 from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.index import (
     OUT_OF_RESOURCES,
+    Entry,
     FileLog,
     Probed,
     Progress,
-    SplitSurvey,
     Survey,
     data_root,
     examine,
@@ -107,6 +109,8 @@ def take(
     found = survey(name, workers, progress)
     if full:
         found = _decoded(found, splits, workers, progress)
+    else:
+        found = _with_records(found, splits, _still_broken(name, found.root.path))
     records = {split: summary(found, split) for split in splits}
     problems = [*found.problems, *(line for split in splits for line in _sizes(found, split))]
     problems += [line for split in splits for line in _against_index(found, split)]
@@ -157,41 +161,34 @@ def _decoded(found: Survey, splits: Sequence[str], workers: int | None, progress
     log = FileLog(data_root() / DATASETS[found.name].root_name / DECODED)
     told = partial(progress, f"decode {found.name}") if progress else None
     results = examine(found.root.path, sorted(readable), log, decode_file, workers, told)
-    return replace(
-        found,
-        splits={
-            split: _with_results(of_split, results) if split in splits else of_split
-            for split, of_split in found.splits.items()
-        },
-    )
+    broken = {found.root.path / path: record for path, record in results.items() if record.state != "ok"}
+    return _with_records(found, splits, broken)
 
 
-def _with_results(of_split: SplitSurvey, results: Mapping[str, Probed]) -> SplitSurvey:
-    entries = tuple(
-        replace(entry, probed=results[entry.path])
-        if entry.state == "ok" and results[entry.path].state != "ok"
-        else entry
-        for entry in of_split.entries
-    )
-    return replace(of_split, entries=entries)
+def _with_records(found: Survey, splits: Sequence[str], broken: Mapping[Path, Probed]) -> Survey:
+    """The survey with what decoding has shown of files that can be opened."""
+
+    def known(entry: Entry) -> Entry:
+        record = broken.get(found.root.path / entry.path) if entry.state == "ok" else None
+        return entry if record is None else replace(entry, probed=record)
+
+    changed = {split: replace(one, entries=tuple(map(known, one.entries))) for split, one in found.splits.items()}
+    return replace(found, splits={**found.splits, **{split: changed[split] for split in splits}})
 
 
 def known_damage(split: Split) -> set[str]:
     """Ids of a split's clips that a full census could not decode and that are what they were then."""
-    info = DATASETS[split.name]
-    if info.generated:
+    if DATASETS[split.name].generated:
         return set()
-    root = root_of(split.name).path
-    broken = {
-        root / path: record
-        for path, record in FileLog(data_root() / info.root_name / DECODED).read().items()
-        if record.state != "ok"
-    }
-    return {
-        clip.id
-        for clip in split.clips
-        if (record := broken.get(clip.path)) is not None and not _replaced(clip.path, record)
-    }
+    broken = _still_broken(split.name, root_of(split.name).path)
+    return {clip.id for clip in split.clips if clip.path in broken}
+
+
+def _still_broken(name: str, root: Path) -> dict[Path, Probed]:
+    """What earlier full censuses could not decode, by file, as far as it is what it was then. Decodes nothing."""
+    log = FileLog(data_root() / DATASETS[name].root_name / DECODED).read()
+    found = {root / path: record for path, record in log.items() if record.state != "ok"}
+    return {path: record for path, record in found.items() if not _replaced(path, record)}
 
 
 def _replaced(path: Path, record: Probed) -> bool:
@@ -213,8 +210,12 @@ def decode_file(root: Path, relative: str, known: Probed | None) -> Probed | Non
         if known is not None and (known.size, known.mtime) == (size, mtime):
             return None
         info = probe(path)
-        for start in range(0, info.frames, CHUNK):
-            read_frames(path, range(start, min(start + CHUNK, info.frames)), SIDE, SIDE)
+        with _stderr_lines() as said:
+            for start in range(0, info.frames, CHUNK):
+                read_frames(path, range(start, min(start + CHUNK, info.frames)), SIDE, SIDE)
+        garbled = next((line for line in said if "Corrupt JPEG data" in line), "")
+        if path.is_dir() and garbled:  # libjpeg goes on with what it can guess
+            raise DecodeError(f"{path}: a frame is damaged ({garbled.strip()}); extract the video again")
     except OSError as error:
         if error.errno in OUT_OF_RESOURCES:
             raise
@@ -224,6 +225,22 @@ def decode_file(root: Path, relative: str, known: Probed | None) -> Probed | Non
     except Exception as error:  # one file must not keep all others from being examined
         return Probed(relative, size, mtime, "corrupt", reason=unforeseen(error))
     return Probed(relative, size, mtime, "ok", info.frames, info.height, info.width)
+
+
+@contextmanager
+def _stderr_lines() -> Iterator[list[str]]:
+    """What libraries write to the standard error in the block, instead of there; filled when it ends."""
+    lines: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            lines += file.read().decode(errors="replace").splitlines()
 
 
 def _stamp(path: Path) -> tuple[int, int]:

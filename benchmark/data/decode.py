@@ -15,6 +15,7 @@ Choices:
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from benchmark.data.frame_folder import Frames as Frames
 from benchmark.data.frame_folder import folder_size, read_folder
 from benchmark.data.packets import KEPT_BYTES, Patience, decoded, packets_again, scan_packets, wanted_frames
 
+_NOT_ITS_CONTENT = (errno.EACCES, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT)
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -59,7 +61,7 @@ def _opened(
             pictures = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
             stream = next((s for s in container.streams.video if not s.disposition & pictures), None)
             if stream is None:
-                raise DecodeError(f"{path}: no video stream in this file; replace it or remove the clip from the index")
+                raise DecodeError(f"{path}: no video stream in this file; copy it again")
             if stream.codec_context is None:
                 raise DecodeError(f"{path}: this build of PyAV has no decoder for its video; convert the file")
             stream.codec_context.thread_type = "NONE"
@@ -68,12 +70,15 @@ def _opened(
     except av.error.ExitError as error:
         raise patience.error() from error
     except (av.error.FFmpegError, OSError, UnicodeDecodeError) as error:
+        number = getattr(error, "errno", None)
         # Not this file's fault, and every later file would fail, too.
-        if getattr(error, "errno", None) in _OUT_OF_RESOURCES:
+        if number in _OUT_OF_RESOURCES:
             raise
-        raise DecodeError(
-            f"{path}: cannot be decoded ({type(error).__name__}: {error}); delete it and prepare or copy it again"
-        ) from error
+        if number in _NOT_ITS_CONTENT:
+            reason = f"cannot be read ({os.strerror(number)}); check its permissions and the disk"
+            raise DecodeError(f"{path}: {reason}") from error
+        told = "damaged data" if number == errno.EPERM else error  # what FFmpeg's decoders mean by -1
+        raise DecodeError(f"{path}: cannot be decoded ({told}); copy it again") from error
 
 
 def _is_folder(path: Path) -> bool:
@@ -81,14 +86,15 @@ def _is_folder(path: Path) -> bool:
     try:
         found = path.stat()
     except OSError as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be opened ({error.strerror})"
-        raise DecodeError(f"{path}: {reason}; prepare the data set again, or copy the file there") from error
+        if isinstance(error, FileNotFoundError):
+            raise DecodeError(f"{path}: no such file; prepare the data set again, or copy the file there") from error
+        raise DecodeError(f"{path}: cannot be opened ({error.strerror}); check its permissions and the disk") from error
     if stat.S_ISDIR(found.st_mode):
         return True
     if not stat.S_ISREG(found.st_mode):
         raise DecodeError(f"{path}: no such file, but a device or a pipe; prepare the data set again")
     if not found.st_size:
-        raise DecodeError(f"{path}: the file is empty (an interrupted copy?); delete it and prepare or copy it again")
+        raise DecodeError(f"{path}: the file is empty (an interrupted copy?); copy it again")
     return False
 
 
@@ -182,7 +188,7 @@ def read_frames(
     if missing:
         raise DecodeError(
             f"{path}: frames {missing} (counting from 0) could not be decoded; "
-            "the file is cut short or damaged, prepare or copy it again"
+            "the file is cut short or damaged, copy it again"
         )
     return np.stack([found[index] for index in order])
 

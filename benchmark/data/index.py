@@ -35,6 +35,9 @@ from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.layouts.find import find_listing
 from benchmark.data.layouts.listing import SPLITS, Listing
 from benchmark.data.layouts.tree import Placed, place
+from benchmark.data.manifest import data_root as data_root
+from benchmark.data.manifest import index_folder as index_folder
+from benchmark.data.manifest import read_manifest as read_manifest
 from benchmark.data.parallel import by_batches, usable_cores
 from benchmark.data.replacing import replacing
 from benchmark.data.roots import Root, root_of
@@ -137,16 +140,6 @@ class Survey:
     listing: Listing
     splits: Mapping[str, SplitSurvey]
     problems: tuple[str, ...]
-
-
-def data_root() -> Path:
-    """The folder of all that is made here: the environment variable BENCHMARK_DATA, or `data`."""
-    return Path(os.environ.get("BENCHMARK_DATA") or "data")
-
-
-def index_folder(name: str, split: str) -> Path:
-    """Where the index of a split is."""
-    return data_root() / name / split
 
 
 class FileLog:
@@ -468,15 +461,6 @@ def read_index(folder: Path, root: Path | None = None) -> list[Clip]:
             )
             for row in csv.DictReader(file)
         ]
-
-
-def read_manifest(folder: Path) -> dict[str, object] | None:
-    """The manifest of a split's folder, or None where the split is not complete."""
-    try:
-        manifest: dict[str, object] = json.loads((folder / "split.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    return manifest
 
 
 def fingerprint_of(clips: Sequence[Clip], salt: str, strict: bool = True) -> str:

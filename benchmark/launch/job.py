@@ -20,7 +20,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -35,7 +35,7 @@ from benchmark.data.datasets import Split, open_split
 from benchmark.data.errors import DataError
 from benchmark.data.flow import interval_of, open_flow
 from benchmark.data.limits import positive_seconds
-from benchmark.data.loader import ClipDataset, epoch_order, make_loader
+from benchmark.data.loader import ClipDataset, Item, epoch_order, make_loader
 from benchmark.launch.provenance import code_state, processor, versions
 from benchmark.launch.rundir import (
     BEAT_SECONDS,
@@ -176,6 +176,23 @@ def _order(config: RunConfig, clips: int, epoch: int) -> Sequence[int]:
     return order[:whole] if whole else order
 
 
+class _Unreadable:
+    """Names in the log, once each, the clips that could not be read."""
+
+    def __init__(self) -> None:
+        self._named: set[tuple[str, int]] = set()
+
+    def noted(self, split: Split, batches: Iterable[Item]) -> Iterator[Item]:
+        """The batches as they come."""
+        for item in batches:
+            for place in item.place[~item.readable].tolist():
+                if (split.split, place) not in self._named:
+                    self._named.add((split.split, place))
+                    clip = split.clips[place]
+                    _log(f"cannot be read: {split.split} clip {clip.id} ({clip.path})")
+            yield item
+
+
 def _clips_at_once(val: ClipDataset, batch_size: int) -> int:
     """Clips of an evaluation batch: those of a training batch, fewer where their views take too much memory."""
     return min(batch_size, max(1, EVALUATION_BYTES // math.prod(val.shape)))
@@ -223,7 +240,7 @@ def _train_and_evaluate(
     report = Reporter(run, config.train.epochs, parent)
     dataset = ClipDataset(train_split, config.data, config.eval, frames_per_segment, config.seed, "train", train_flow)
     save = partial(checkpoint.save, model, optimizer, history, write_atomic, run.path / "checkpoint.pt")
-    recipe = config.train
+    recipe, unreadable = config.train, _Unreadable()
     for epoch in range(len(history), recipe.epochs):
         report.start("train", epoch)
         torch.manual_seed(_epoch_seed(config, epoch))
@@ -235,8 +252,8 @@ def _train_and_evaluate(
         within = None
         to_come = order[state.step * recipe.batch_size :]
         batches = make_loader(dataset, recipe.device_batch or recipe.batch_size, to_come, workers)
-        on_step = _Keeper(report, save, state, device)
-        summary = train_epoch(model, optimizer, batches, steps, epoch, recipe, on_step, normalisation, state)
+        on_step, noted = _Keeper(report, save, state, device), unreadable.noted(train_split, batches)
+        summary = train_epoch(model, optimizer, noted, steps, epoch, recipe, on_step, normalisation, state)
         history.append(summary)
         save()
         _write_metrics(run, history)
@@ -248,7 +265,8 @@ def _train_and_evaluate(
     val = ClipDataset(val_split, config.data, config.eval, frames_per_segment, config.seed, "eval", val_flow)
     batches = make_loader(val, _clips_at_once(val, recipe.batch_size), range(len(val)), workers)
     classes, precision = config.data.num_classes, recipe.precision
-    predicted = predict(model, batches, len(val), classes, len(batches), precision, report, normalisation)
+    noted = unreadable.noted(val_split, batches)
+    predicted = predict(model, noted, len(val), classes, len(batches), precision, report, normalisation)
     if config.eval.unreadable == "refuse":
         _refuse_unreadable(val_split, ~predicted.readable)
     result = _write_result(run, config, val_split, predicted, history)

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from benchmark.data.manifest import present_fingerprints
 from benchmark.launch.rundir import RunDir, StaleRunError
 from benchmark.plan import row_runs, run_key
 from benchmark.report.cells import Predictions, SeedResult
@@ -40,13 +41,17 @@ def _seed_result(seed: int, run: RunDir) -> SeedResult:
     notes += [f"{untrained} training clips unreadable, left out"] if untrained else []
     missing = result.get("missing_training_clips", 0)
     notes += [f"{missing} training clips are not on this disk"] if missing else []
+    env = run.env
+    known, now = env.get("fingerprints", {}), present_fingerprints(run.config.data.dataset)
+    if any(known.get(split, now[split]) != now[split] for split in now):
+        notes.append(f"of other data than those that are prepared now: remove {run.path} to run it on these")
     return SeedResult(
         seed,
         run.key,
         "done",
         metrics=result["metrics"],
         predictions=partial(_read_predictions, run) if (run.path / "predictions.npz").exists() else None,
-        env=run.env,
+        env=env,
         note="; ".join(notes),
     )
 

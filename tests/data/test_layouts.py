@@ -259,3 +259,27 @@ def test_links_are_followed_once_and_cycles_end(tmp_path: Path) -> None:
     placed, denied = place(root, listing)
     assert [one.places for split in placed.values() for one in split] == [("again/1",), ("again/2.webm",)]
     assert denied == ()
+
+
+def test_official_lists_beside_the_clips_are_found(tmp_path: Path) -> None:
+    """As UCF101 is distributed: UCF-101/ and ucfTrainTestlist/ in one folder."""
+    clips = ["Class001/v_Class001_g01_c01.avi", "Class001/v_Class001_g02_c01.avi"]
+    ucf_labels(tmp_path / "ucfTrainTestlist", UCF, {1: (clips[1:], clips[:1])})
+    touch(tmp_path / "UCF-101", *clips)
+    assert listed("ucf101", tmp_path / "UCF-101").files[0].parent == tmp_path / "ucfTrainTestlist"
+    with pytest.raises(DataError, match=r"no label files of UCF101.*BENCHMARK_UCF101_LABELS"):
+        listed("ucf101", tmp_path / "UCF-101", tmp_path / "UCF-101/Class001")
+
+
+def test_lists_for_detection_are_not_taken_for_those_of_recognition(tmp_path: Path) -> None:
+    clips = ["Class001/v_Class001_g01_c01.avi", "Class001/v_Class001_g02_c01.avi"]
+    ucf_labels(tmp_path / "ucfTrainTestlist", UCF, {1: (clips[1:], clips[:1])})
+    detection = tmp_path / "zz_detection"
+    detection.mkdir()
+    for name in ("trainlist01.txt", "testlist01.txt"):
+        (detection / name).write_text("Class002/v_Class002_g01_c01\n")
+    listing = listed("ucf101", tmp_path)
+    assert [clip.id for clip in listing.splits["train"]] == ["v_Class001_g02_c01"]
+    ucf_labels(tmp_path / "older", UCF, {1: (clips[1:], clips[:1])})
+    with pytest.raises(DataError, match=r"older and .*ucfTrainTestlist have UCF101's label files each"):
+        listed("ucf101", tmp_path)

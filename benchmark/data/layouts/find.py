@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from benchmark.data.errors import DataError
 from benchmark.data.layouts.kinetics import read_csv, read_mini, read_tree
-from benchmark.data.layouts.listing import SPLITS, Listing
+from benchmark.data.layouts.listing import LABEL_FOLDERS, SPLITS, Listing
 from benchmark.data.layouts.lists import read_lists
 from benchmark.data.layouts.something import read_v1, read_v2
 from benchmark.data.layouts.ucf_hmdb import read_hmdb51, read_ucf101
-from benchmark.data.roots import Root
+from benchmark.data.roots import Root, config_path, variable_of
 from benchmark.spec.datasets import DATASETS
 
 LISTS = "frame lists of TSN or TSM (train_videofolder.txt and val_videofolder.txt: path n_frames label)"
@@ -31,12 +31,13 @@ def find_listing(name: str, root: Root) -> Listing:
         DataError: There are none in a known layout, they are damaged, or they name more classes than there are.
     """
     info = DATASETS[name]
-    listing = _read(name, root)
+    listing = _read(name, root) or _beside(name, root)
     if listing is None or not any(listing.splits.values()):
         where = str(root.labels) if root.labels == root.path else f"{root.labels} (labels) and {root.path} (clips)"
         raise DataError(
             f"no label files of {info.title} in {where}, nor two levels below. Known layouts: {EXPECTED[root.name]}."
-            f" Put them there, or say where they are with labels: (root and labels come from {root.said_in})"
+            f" Put them there, or say where they are with {variable_of(name)}_LABELS, or with labels: beside root: in"
+            f" {config_path()} (the root comes from {root.said_in})"
         )
     empty = [split for split in SPLITS if not listing.splits[split]]
     if empty:
@@ -49,6 +50,16 @@ def find_listing(name: str, root: Root) -> Listing:
             f" {len(listing.classes)} classes, labels up to {top}. Are these another data set's, or numbered from 1?"
         )
     return listing
+
+
+def _beside(name: str, root: Root) -> Listing | None:
+    """The official lists of UCF101 and HMDB51 where they are distributed: in a folder beside that of the clips."""
+    reader = {"ucf101": read_ucf101, "hmdb51": read_hmdb51}.get(root.name)
+    if reader is None or root.labels != root.path:
+        return None
+    beside = sorted(path for path in root.path.parent.iterdir() if LABEL_FOLDERS.search(path.name) and path.is_dir())
+    found = (reader(path, DATASETS[name].official_split) for path in beside if path != root.path)
+    return next((listing for listing in found if listing is not None), None)
 
 
 def _read(name: str, root: Root) -> Listing | None:

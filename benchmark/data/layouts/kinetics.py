@@ -156,6 +156,7 @@ def read_mini(labels: Path, whole: Listing | None, num_classes: int) -> Listing 
     known = {class_key(name) for name in whole.classes}
     ids: dict[str, set[str]] = {}
     chosen: set[str] | None = None
+    nearly = ""
     files: list[Path] = []
     for path in label_files(labels, [".txt", ".csv"]):
         if path in whole.files:
@@ -166,10 +167,13 @@ def read_mini(labels: Path, whole: Listing | None, num_classes: int) -> Listing 
             ids[split] = ids.get(split, set()) | {line.split(",")[0].split(" ")[0] for line in lines}
             files.append(path)
         elif chosen is None:
-            keys = {class_key(re.sub(r"^\d+[\s,;:]+|[\s,;:]+\d+$", "", line)) for line in lines}
-            if keys and keys <= known:
-                chosen = keys
+            keys = {class_key(re.sub(r"^\d+[\s,;:]+|[\s,;:]+\d+$", "", line)): line for line in lines}
+            if keys and keys.keys() <= known:
+                chosen = set(keys)
                 files.append(path)
+            elif 2 * len(keys.keys() & known) > len(keys):
+                strange = ", ".join([repr(line) for key, line in keys.items() if key not in known][:5])
+                nearly = f"; {path.name} would be such a list, but no class of Kinetics is {strange}"
     if set(ids) == set(SPLITS):  # these say all; a list of classes beside them may be of another data set
         part, chosen = _of_ids(whole, ids), None
     elif chosen is not None:
@@ -180,7 +184,7 @@ def read_mini(labels: Path, whole: Listing | None, num_classes: int) -> Listing 
         raise DataError(
             f"{labels}: {len(whole.classes)} classes are listed there and Mini-Kinetics has {num_classes} of them: add"
             " a text file with its class names, one a line, or its two lists of video ids (train_ytid_list.txt,"
-            " val_ytid_list.txt)"
+            f" val_ytid_list.txt{f'; that of {next(iter(ids))} alone is there' if ids else ''}){nearly}"
         )
     present = chosen if chosen is not None else {class_key(whole.classes[c.label]) for s in SPLITS for c in part[s]}
     classes = [name for name in whole.classes if class_key(name) in present]
@@ -195,7 +199,21 @@ def read_mini(labels: Path, whole: Listing | None, num_classes: int) -> Listing 
         classes,
     )
     # What was noted about Kinetics' files stays true of this part of them.
-    return replace(made, disagreements=whole.disagreements)
+    noted = {split: whole.disagreements.get(split, ()) for split in SPLITS}
+    if chosen is None:
+        noted = {split: (*noted[split], *_unknown(whole, ids[split])) for split in SPLITS}
+    return replace(made, disagreements=noted)
+
+
+def _unknown(whole: Listing, ids: set[str]) -> list[str]:
+    """A line for each id of a list that Kinetics' own files do not have."""
+    known = {_youtube_id(clip.id) for split in SPLITS for clip in whole.splits[split]}
+    return [f"{id}: in the list of ids, not in Kinetics' files; left out" for id in sorted(ids - known)]
+
+
+def _youtube_id(clip: str) -> str:
+    named = NAMED_CLIP.fullmatch(clip)
+    return named[1] if named else clip
 
 
 def _of_ids(whole: Listing, ids: dict[str, set[str]]) -> dict[str, tuple[Listed, ...]]:
@@ -203,6 +221,5 @@ def _of_ids(whole: Listing, ids: dict[str, set[str]]) -> dict[str, tuple[Listed,
     clips: dict[str, Listed] = {}
     for split in SPLITS:
         for clip in whole.splits[split]:
-            named = NAMED_CLIP.fullmatch(clip.id)
-            clips.setdefault(named[1] if named else clip.id, clip)
+            clips.setdefault(_youtube_id(clip.id), clip)
     return {split: tuple(clips[id] for id in sorted(ids[split]) if id in clips) for split in SPLITS}

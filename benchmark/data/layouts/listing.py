@@ -159,6 +159,20 @@ def label_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     return found
 
 
+def the_only(folders: Sequence[Path], what: str) -> Path | None:
+    """The folder that has certain label files, or None where none has.
+
+    Raises:
+        DataError: Several have.
+    """
+    if len(folders) > 1:
+        raise DataError(
+            f"{' and '.join(map(str, folders))} have {what} each: leave one of them there, or name the one that you"
+            " mean as the folder of labels"
+        )
+    return folders[0] if folders else None
+
+
 def _entries(folder: Path) -> Iterator[tuple[str, bool]]:
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 
 from benchmark.data.errors import DataError
-from benchmark.data.layouts.listing import Collector, Listed, Listing, label_files, lines_of, same, text_of
+from benchmark.data.layouts.listing import Collector, Listed, Listing, label_files, lines_of, same, text_of, the_only
 
 
 def read_v1(labels: Path) -> Listing | None:
@@ -78,9 +78,9 @@ def _together(labels: Path, suffix: str, prefixes: tuple[str, ...], kinds: tuple
             for kind in kinds:
                 if path.name.lower() == f"{prefix}{kind}{suffix}":
                     folders.setdefault((path.parent, prefix), {})[kind] = path
-    complete = [files for files in folders.values() if len(files) == len(kinds)]
-    if complete:
-        return {kind: complete[0][kind] for kind in kinds}
+    complete = [place for place, files in folders.items() if len(files) == len(kinds)]
+    if the_only([folder for folder, _ in complete], "the label files") is not None:
+        return {kind: folders[complete[0]][kind] for kind in kinds}
     partial = next((f for (_, prefix), f in folders.items() if prefix and len(f) > 1), None)
     if partial is None:
         return None

@@ -13,21 +13,27 @@ import re
 from pathlib import Path
 
 from benchmark.data.errors import DataError
-from benchmark.data.layouts.listing import Collector, Listed, Listing, bare, class_key, label_files, lines_of
+from benchmark.data.layouts.listing import Collector, Listed, Listing, bare, class_key, label_files, lines_of, the_only
 
 HMDB_FILE = re.compile(r"(.+)_test_split([123])\.txt", re.IGNORECASE)
 
 
 def read_ucf101(labels: Path, number: int) -> Listing | None:
     """Official split `number` of UCF101 below a folder, or None where its files are not there. Raises DataError."""
-    names = {path.name.lower(): path for path in label_files(labels, [".txt"])}
-    files = [names.get(name) for name in ("classind.txt", f"trainlist{number:02d}.txt", f"testlist{number:02d}.txt")]
-    if files[1] is None and files[2] is None:
-        return None
-    index, train, val = files
-    if index is None or train is None or val is None:
-        there = train or val or labels
-        raise DataError(f"{there.parent}: needs classInd.txt, trainlist{number:02d}.txt and testlist{number:02d}.txt")
+    names = ("classind.txt", f"trainlist{number:02d}.txt", f"testlist{number:02d}.txt")
+    folders: dict[Path, dict[str, Path]] = {}
+    for path in label_files(labels, [".txt"]):
+        if path.name.lower() in names:
+            folders.setdefault(path.parent, {})[path.name.lower()] = path
+    # UCF101's lists for action detection have the same names, without the classes.
+    whole = [folder for folder, found in folders.items() if len(found) == len(names)]
+    complete = the_only(whole, "UCF101's label files")
+    if complete is None:
+        if all(set(found) == {names[0]} for found in folders.values()):
+            return None
+        there = next(iter(folders))
+        raise DataError(f"{there}: needs classInd.txt, trainlist{number:02d}.txt and testlist{number:02d}.txt")
+    index, train, val = (folders[complete][name] for name in names)
     classes: dict[int, str] = {}
     for line_number, line in lines_of(index):
         digits, _, name = line.partition(" ")
@@ -59,13 +65,15 @@ def read_ucf101(labels: Path, number: int) -> Listing | None:
 
 def read_hmdb51(labels: Path, number: int) -> Listing | None:
     """Official split `number` of HMDB51 below a folder, or None where its files are not there. Raises DataError."""
-    found: dict[str, Path] = {}
+    folders: dict[Path, dict[str, Path]] = {}
     for path in label_files(labels, [".txt"]):
         match = HMDB_FILE.fullmatch(path.name)
         if match and int(match[2]) == number:
-            found.setdefault(match[1], path)
-    if not found:
+            folders.setdefault(path.parent, {})[match[1]] = path
+    folder = the_only(list(folders), f"HMDB51's files of split {number}")
+    if folder is None:
         return None
+    found = folders[folder]
     classes, clips = sorted(found), Collector()
     for label, name in enumerate(classes):
         for line_number, line in lines_of(found[name]):
