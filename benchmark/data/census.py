@@ -1,9 +1,10 @@
 """The census of a data set that the user holds: what should be there, what is, and what is wrong with it.
 
 `take` compares each split's published, listed and found clips and names those that are missing, empty (zero bytes),
-corrupt (not to be opened or, where they are or have been decoded, not to be decoded to their end), short (fewer frames
-than the triple that a segment needs), listed twice, or labelled differently in two places. It works before and after
-`data prepare`; afterwards it also says where the index is no longer true.
+corrupt (not to be opened or, where they are or have been decoded, not to be decoded to their end), there in part (cut
+short, or damaged within: `benchmark.data.container`), short (fewer frames than the triple that a segment needs), listed
+twice, or labelled differently in two places. It works before and after `data prepare`; afterwards it also says where
+the index is no longer true.
 
 Decoding every file takes hours for Kinetics: it is spread over processes and recorded in
 `<data root>/<home>/decoded.jsonl` with each file's size and modification time, so an interrupted census goes on and a
@@ -16,11 +17,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import av
+
+from benchmark.data.container import missing_seconds
 from benchmark.data.datasets import Split
 from benchmark.data.decode import probe, read_frames
 from benchmark.data.errors import DataError, DecodeError
@@ -31,6 +35,7 @@ from benchmark.data.index import (
     Probed,
     Progress,
     Survey,
+    cut_short,
     data_root,
     examine,
     index_folder,
@@ -46,10 +51,12 @@ from benchmark.data.roots import root_of
 from benchmark.spec.datasets import DATASETS
 
 DECODED = "decoded.jsonl"
+DEMUXERS = frozenset(("matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "avi", "asf", "flv", "ogg"))
+"""Names under which FFmpeg's readers of containers log."""
 SIDE = 16
 CHUNK = 2048
 """Frames that are decoded into memory at once: more than a clip has, but a wrong file may be a film."""
-KINDS = ("missing", "empty", "corrupt", "short", "duplicates", "disagreements")
+KINDS = ("missing", "empty", "corrupt", "partial", "short", "duplicates", "disagreements")
 """What damage a split may have, by key of its record."""
 
 
@@ -110,7 +117,7 @@ def take(
     if full:
         found = _decoded(found, splits, workers, progress)
     else:
-        found = _with_records(found, splits, _still_broken(name, found.root.path))
+        found = _with_records(found, splits, _known_damage(name, found.root.path))
     records = {split: summary(found, split) for split in splits}
     problems = [*found.problems, *(line for split in splits for line in _sizes(found, split))]
     problems += [line for split in splits for line in _against_index(found, split)]
@@ -161,16 +168,17 @@ def _decoded(found: Survey, splits: Sequence[str], workers: int | None, progress
     log = FileLog(data_root() / DATASETS[found.name].root_name / DECODED)
     told = partial(progress, f"decode {found.name}") if progress else None
     results = examine(found.root.path, sorted(readable), log, decode_file, workers, told)
-    broken = {found.root.path / path: record for path, record in results.items() if record.state != "ok"}
-    return _with_records(found, splits, broken)
+    return _with_records(found, splits, {found.root.path / path: record for path, record in results.items()})
 
 
-def _with_records(found: Survey, splits: Sequence[str], broken: Mapping[Path, Probed]) -> Survey:
+def _with_records(found: Survey, splits: Sequence[str], decoded: Mapping[Path, Probed]) -> Survey:
     """The survey with what decoding has shown of files that can be opened."""
 
     def known(entry: Entry) -> Entry:
-        record = broken.get(found.root.path / entry.path) if entry.state == "ok" else None
-        return entry if record is None else replace(entry, probed=record)
+        record = decoded.get(found.root.path / entry.path) if entry.state == "ok" else None
+        if record is None or record.state != "ok":
+            return entry if record is None else replace(entry, probed=record)
+        return replace(entry, probed=replace(entry.probed, partial=entry.probed.partial or record.partial))
 
     changed = {split: replace(one, entries=tuple(map(known, one.entries))) for split, one in found.splits.items()}
     return replace(found, splits={**found.splits, **{split: changed[split] for split in splits}})
@@ -180,14 +188,14 @@ def known_damage(split: Split) -> set[str]:
     """Ids of a split's clips that a full census could not decode and that are what they were then."""
     if DATASETS[split.name].generated:
         return set()
-    broken = _still_broken(split.name, root_of(split.name).path)
-    return {clip.id for clip in split.clips if clip.path in broken}
+    records = _known_damage(split.name, root_of(split.name).path)
+    return {clip.id for clip in split.clips if clip.path in records and records[clip.path].state != "ok"}
 
 
-def _still_broken(name: str, root: Path) -> dict[Path, Probed]:
-    """What earlier full censuses could not decode, by file, as far as it is what it was then. Decodes nothing."""
+def _known_damage(name: str, root: Path) -> dict[Path, Probed]:
+    """What earlier full censuses found wrong, by file, as far as it is what it was then. Decodes nothing."""
     log = FileLog(data_root() / DATASETS[name].root_name / DECODED).read()
-    found = {root / path: record for path, record in log.items() if record.state != "ok"}
+    found = {root / path: record for path, record in log.items() if record.state != "ok" or record.partial}
     return {path: record for path, record in found.items() if not _replaced(path, record)}
 
 
@@ -210,12 +218,13 @@ def decode_file(root: Path, relative: str, known: Probed | None) -> Probed | Non
         if known is not None and (known.size, known.mtime) == (size, mtime):
             return None
         info = probe(path)
-        with _stderr_lines() as said:
+        with _stderr_lines() if path.is_dir() else nullcontext(list[str]()) as said:
             for start in range(0, info.frames, CHUNK):
                 read_frames(path, range(start, min(start + CHUNK, info.frames)), SIDE, SIDE)
-        garbled = next((line for line in said if "Corrupt JPEG data" in line), "")
-        if path.is_dir() and garbled:  # libjpeg goes on with what it can guess
-            raise DecodeError(f"{path}: a frame is damaged ({garbled.strip()}); extract the video again")
+        if path.is_dir() and (garbled := [line for line in said if "Corrupt JPEG data" in line]):
+            # libjpeg goes on with what it can guess.
+            raise DecodeError(f"{path}: a frame is damaged ({garbled[0].strip()}); extract the video again")
+        partial = "" if path.is_dir() else _less_than_all(path)
     except OSError as error:
         if error.errno in OUT_OF_RESOURCES:
             raise
@@ -224,7 +233,23 @@ def decode_file(root: Path, relative: str, known: Probed | None) -> Probed | Non
         return Probed(relative, size, mtime, "corrupt", reason=without_path(error, path))
     except Exception as error:  # one file must not keep all others from being examined
         return Probed(relative, size, mtime, "corrupt", reason=unforeseen(error))
-    return Probed(relative, size, mtime, "ok", info.frames, info.height, info.width)
+    return Probed(relative, size, mtime, "ok", info.frames, info.height, info.width, partial=partial)
+
+
+def _less_than_all(path: Path) -> str:
+    """Signs that a video file, all of whose packets decode, lacks some: it is cut short, or its demuxer complains.
+
+    Damage within the packets of VP8, VP9 and MPEG-4 may still decode to something, and shows in no way.
+    """
+    with av.logging.Capture() as messages:
+        seconds = missing_seconds(path)
+    if text := cut_short(path):
+        return text
+    if seconds:
+        return f"cut short: it ends {seconds:.1f} s earlier than its container says"
+    # Decoders also complain of what they can deal with, such as the beginning of a clip that was cut out of another.
+    of_demuxer = [text.strip() for level, name, text in messages if level <= av.logging.ERROR and name in DEMUXERS]
+    return f"damaged within: {of_demuxer[0]}" if of_demuxer else ""
 
 
 @contextmanager

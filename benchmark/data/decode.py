@@ -34,7 +34,8 @@ from benchmark.data.frame_folder import folder_size, read_folder
 from benchmark.data.packets import KEPT_BYTES, Patience, decoded, packets_again, scan_packets, wanted_frames
 
 _NOT_ITS_CONTENT = (errno.EACCES, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT)
-_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE)
+"""FFmpeg's ENOMEM is not among them: a damaged file asks for gigabytes. Python's own MemoryError is none of these."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def _opened(
 ) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
     """The container and its video stream; whatever goes wrong becomes a DecodeError that names the file."""
     try:
-        with av.open(str(path), timeout=(patience.seconds, patience.seconds)) as container:
+        # An absolute path: of a relative one with a colon FFmpeg would take the beginning for a protocol.
+        with av.open(str(path.absolute()), timeout=(patience.seconds, patience.seconds)) as container:
             pictures = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
             stream = next((s for s in container.streams.video if not s.disposition & pictures), None)
             if stream is None:
@@ -69,6 +71,8 @@ def _opened(
             yield container, stream
     except av.error.ExitError as error:
         raise patience.error() from error
+    except (IndexError, OverflowError) as error:  # PyAV meets what it does not expect of a damaged file
+        raise DecodeError(f"{path}: cannot be decoded (damaged data); copy it again") from error
     except (av.error.FFmpegError, OSError, UnicodeDecodeError) as error:
         number = getattr(error, "errno", None)
         # Not this file's fault, and every later file would fail, too.
@@ -128,7 +132,6 @@ def probe(path: str | Path) -> VideoInfo:
     with _opened(path, patience) as (container, stream):
         scan = scan_packets(container, stream, path.stat().st_size <= KEPT_BYTES, patience)
         count, first = scan.frames, None
-        container.seek(0)
         frames = decoded(stream.codec_context, packets_again(container, stream, scan), patience)
         if scan.rank:
             first = next(frames, None)

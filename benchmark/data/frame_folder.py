@@ -123,6 +123,8 @@ def _damaged(path: Path, error: Exception) -> DecodeError:
 
 def _read_image(path: Path, height: int | None, width: int | None) -> tuple[Frames, tuple[int, int]]:
     """Pixels, scaled where a size is given, and the height and width in which they are stored."""
+    if not path.is_file():
+        raise ValueError("not a file")  # reading a pipe would wait for ever
     data = path.read_bytes()
     if not data:
         raise ValueError("the file is empty")
@@ -136,13 +138,20 @@ def _read_image(path: Path, height: int | None, width: int | None) -> tuple[Fram
     if pixels is None:
         box = None
         with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
+            pixels = np.asarray(_eight_bits(image).convert("RGB"))
     if box is None or stored is None:
         stored = pixels.shape[0], pixels.shape[1]
     if height is not None and width is not None and pixels.shape[:2] != (height, width):
         scaled = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, box)
         pixels = np.asarray(scaled)
     return np.asarray(pixels, np.uint8), stored
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey images of 16 bits as those of 8, where Pillow would cut all bright values off."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image, np.int64) // 256).clip(0, 255).astype(np.uint8))
 
 
 def _reduced(

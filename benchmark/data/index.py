@@ -30,6 +30,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from benchmark.data.container import missing_bytes
 from benchmark.data.decode import probe, read_frames
 from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.layouts.find import find_listing
@@ -77,7 +78,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class Probed:
-    """What one file, or folder of frames, was found to be; `duration` is in seconds, 0 if unknown."""
+    """What one file, or folder of frames, was found to be; `duration` is in seconds, 0 if unknown.
+
+    `reason`: why it is not ok. `partial`: of what can be read, why that is not all of it.
+    """
 
     path: str
     size: int
@@ -88,6 +92,7 @@ class Probed:
     width: int = 0
     duration: float = 0.0
     reason: str = ""
+    partial: str = ""
 
 
 @dataclass(frozen=True)
@@ -350,6 +355,7 @@ def probe_file(root: Path, relative: str, known: Probed | None) -> Probed | None
         if is_folder and not any(path.iterdir()):
             return Probed(relative, size, mtime, "empty", reason="no frames in the folder")
         info = probe(path)
+        partial = "" if is_folder else cut_short(path)
     except FileNotFoundError:
         return Probed(relative, 0, 0, "missing", reason="a link to nothing")
     except OSError as error:
@@ -360,12 +366,19 @@ def probe_file(root: Path, relative: str, known: Probed | None) -> Probed | None
         return Probed(relative, size, mtime, "corrupt", reason=without_path(error, path))
     except Exception as error:  # one file must not keep all others from being examined
         return Probed(relative, size, mtime, "corrupt", reason=unforeseen(error))
-    return Probed(relative, size, mtime, "ok", info.frames, info.height, info.width, round(info.seconds, 3))
+    seconds = round(info.seconds, 3)
+    return Probed(relative, size, mtime, "ok", info.frames, info.height, info.width, seconds, partial=partial)
 
 
 def unforeseen(error: Exception) -> str:
     """What to say of a file at which the reader failed in a way that it does not know."""
     return f"the reader failed at it ({type(error).__name__}: {error}); please report it with the file"
+
+
+def cut_short(path: Path) -> str:
+    """What to say of a video file that has fewer bytes than its container says; nothing of others."""
+    missing = missing_bytes(path)
+    return f"cut short: {missing:,} bytes less than its container says" if missing > 0 else ""
 
 
 def without_path(error: DecodeError, path: Path) -> str:
@@ -416,6 +429,7 @@ def summary(found: Survey, split: str) -> dict[str, object]:
         "missing": [entry.id for entry in missing],
         "empty": [entry.id for entry in of_split.of_state("empty")],
         "corrupt": broken,
+        "partial": {entry.id: text for entry in of_split.entries if (text := entry.probed.partial)},
         "short": [entry.id for entry in of_split.short],
         "duplicates": list(of_split.duplicates),
         "disagreements": list(of_split.disagreements),

@@ -10,10 +10,14 @@ Choices:
   a millisecond, and containers differ in where a seek leads.
 - Frames come in the order of their presentation times, where the container has such times, and else as decoded.
 - A frame that the decoder calls corrupt, or of which the file has a part only, counts as missing.
+- Containers may call any packet a keyframe (MP4 without a table of them calls all so). What comes out after an entry
+  says whether it was one; if not, everything is decoded.
+- Decoders that are no part of FFmpeg (AV1's) are not told to leave frames out: they listen only when they are opened.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +36,10 @@ KEPT_BYTES = 2**28
 
 CLOSED_AT_KEYFRAMES = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mjpeg"})
 """Codecs in which a keyframe that no earlier-shown frame follows is a fresh start."""
+
+
+class FalseKeyframeError(Exception):
+    """What followed an entry into the stream began with no keyframe."""
 
 
 @dataclass
@@ -171,7 +179,9 @@ def decoded(
     last = None
     if places is not None and wanted is not None:
         last = max(index for index, place in enumerate(places) if place in wanted)
+    skips = not context.codec.name.startswith("lib")
     started = gap = False
+    entered = needed is not None and not needed[0]
     for index, packet in enumerate(packets):
         patience.check()
         if needed is not None and not needed[index]:
@@ -181,12 +191,16 @@ def decoded(
             # Frames that wait for their turn come out first; then the decoder forgets what precedes the gap.
             yield from context.decode(None)
             context.flush_buffers()
-            gap = False
+            gap, entered = False, True
         started = True
-        if places is not None and wanted is not None:
+        if skips and places is not None and wanted is not None:
             # Only a frame that no other frame refers to may be left undecoded.
             context.skip_frame = "DEFAULT" if places[index] in wanted else "NONREF"
-        yield from context.decode(packet)
+        for frame in context.decode(packet):
+            if entered and not frame.key_frame:
+                raise FalseKeyframeError
+            entered = False
+            yield frame
         if index == last:
             break
     yield from context.decode(None)
@@ -222,14 +236,15 @@ def wanted_frames(
                 return
         return
     needed = _needed(scan, wanted)
-    # A writer may call a keyframe what is none. Then frames are missing after a gap, and decoding all finds them.
+    # A writer may call a keyframe what is none. Then frames are missing after a gap, or it is noticed: all are decoded.
     for plan in (None,) if all(needed) else (needed, None):
-        for frame in decoded(context, packets_again(container, stream, scan), patience, scan, missing, plan):
-            patience.progress()
-            place = None if frame.pts is None else scan.rank.get(frame.pts)
-            if place in missing and place not in scan.corrupt and not frame.is_corrupt:
-                missing.discard(place)
-                yield place, frame
-            if not missing:
-                return
+        with contextlib.suppress(FalseKeyframeError):
+            for frame in decoded(context, packets_again(container, stream, scan), patience, scan, missing, plan):
+                patience.progress()
+                place = None if frame.pts is None else scan.rank.get(frame.pts)
+                if place in missing and place not in scan.corrupt and not frame.is_corrupt:
+                    missing.discard(place)
+                    yield place, frame
+                if not missing:
+                    return
         context.flush_buffers()

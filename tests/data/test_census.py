@@ -4,14 +4,16 @@ import json
 from argparse import ArgumentParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmark.cli import data
+from benchmark.cli.main import main
 from benchmark.data.census import KINDS, take
 from benchmark.data.datasets import prepare
 from benchmark.data.decode import read_frames
 from benchmark.data.errors import DataError
-from benchmark.data.index import data_root
+from benchmark.data.index import data_root, index_folder
 from benchmark.spec.datasets import DATASETS, DatasetInfo
 from tests.data.trees import something_v1_labels, write_frames, write_video
 
@@ -149,6 +151,52 @@ def test_another_number_of_clips_than_published_is_said_unless_that_is_round(
     assert take("something-v1", workers=1).problems == ("train: the label files list 7 clips, of the 86,017 of SS",)
     monkeypatch.setitem(DATASETS, "something-v1", DatasetInfo("something-v1", "SS", 174, 8, 3, exact=False))
     assert not take("something-v1", workers=1).damaged
+
+
+def test_videos_cut_short_are_named_before_and_after_decoding(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = write_video(tree / "videos/1.webm", 24)
+    (tree / "videos/1.mp4").unlink()
+    whole.write_bytes(whole.read_bytes()[:-40])
+    assert found()["train"] == found(full=True)["train"] == {"partial": ["1"]}
+    assert check() == 1
+    assert "1: cut short: 40 bytes less than its container says" in capsys.readouterr().out
+    write_video(whole, 48)
+    data = bytearray(whole.read_bytes())
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    whole.write_bytes(data)
+    assert found()["train"] == {}
+    assert found(full=True)["train"] == found()["train"] == {"partial": ["1"]}  # a plain census knows from then on
+    write_video(whole, 24)
+    assert found()["train"] == {}
+
+
+def test_a_jpeg_that_decodes_to_something_else_is_named(tree: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    frame = tree / "frames/4/00003.jpg"
+    data = bytearray(frame.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 200] = np.random.default_rng(0).bytes(200)
+    frame.write_bytes(data)
+    assert found() == {"train": {}, "val": {}}
+    assert found(full=True)["train"] == {"corrupt": ["4"]}
+    assert "Corrupt JPEG" not in capfd.readouterr().err
+
+
+def test_of_two_copies_the_readable_one_is_used(tree: Path) -> None:
+    write_video(tree / "again/1.mp4", 6)
+    (tree / "videos/1.mp4").write_text("no video")
+    record = take("something-v1", workers=1).splits["train"]
+    assert record["corrupt"] == {}
+    assert (record["copies"], record["folders"]) == (1, {"videos": 4, "frames": 3})
+    assert "1: videos/1.mp4, again/1.mp4" in str(record["copied"])
+    prepare("something-v1", workers=1)
+    assert "again/1.mp4" in (index_folder("something-v1", "train") / "index.csv").read_text()
+
+
+def test_an_error_in_one_data_set_leaves_the_others(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", "--workers", "1", "hmdb51", "something-v1"]) == 2
+    printed = capsys.readouterr()
+    assert "every listed clip is there" in printed.out
+    assert "no folder is known for HMDB51" in printed.err
 
 
 def test_long_lists_go_to_a_file_and_json_has_them_all(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:

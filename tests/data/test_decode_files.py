@@ -153,6 +153,68 @@ def test_a_keyframe_that_is_none_costs_time_and_no_frame(tmp_path: Path, monkeyp
     assert np.array_equal(read_frames(path, [2, 20]), every[[2, 20]])
 
 
+def remuxed(source: Path, path: Path, every_packet_a_key: bool = False, skip: int = 0) -> Path:
+    """The packets of a file in another container, without the first `skip`, and said to be keyframes if asked for."""
+    with av.open(str(source)) as there, av.open(str(path), "w") as here:
+        stream: Any = here.add_stream_from_template(there.streams.video[0])
+        for number, packet in enumerate(there.demux(video=0)):
+            if packet.size and number >= skip:
+                packet.is_keyframe |= every_packet_a_key
+                packet.pts = packet.dts if packet.pts is None else packet.pts
+                packet.stream = stream
+                here.mux(packet)
+    return path
+
+
+def test_a_container_that_calls_every_frame_a_keyframe_is_not_believed(tmp_path: Path) -> None:
+    """MPEG-4 decodes to grey from where there is none."""
+    path = remuxed(write(tmp_path / "a.avi", "mpeg4"), tmp_path / "b.mp4", every_packet_a_key=True)
+    every = decode_everything(path)
+    for index in range(FRAMES):
+        assert np.array_equal(read_frames(path, [index])[0], every[index])
+
+
+@pytest.mark.parametrize("name", ["b.mp4", "b.mkv", "b.webm"])
+def test_a_stream_without_a_keyframe_is_an_unreadable_file_or_is_read(name: str, tmp_path: Path) -> None:
+    """What is left of a clip that was cut out of another by copying packets."""
+    codec, first = ("libvpx-vp9", "a.webm") if name.endswith("webm") else ("libx264", "a.mp4")
+    options = {"g": "50"} if codec != "libx264" else {"g": "50", X264: "scenecut=0"}
+    path = remuxed(write(tmp_path / first, codec, options=options), tmp_path / name, skip=1)
+    try:
+        info = probe(path)
+    except DecodeError as error:
+        assert str(error).startswith(f"{path}: ")  # noqa: PT017 - either is right
+    else:
+        assert info.frames <= FRAMES
+
+
+def test_av1_whose_decoder_listens_once_gives_any_frame(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", "libsvtav1", options={"preset": "12"})
+    every = decode_everything(path)
+    for index in range(FRAMES):
+        assert np.array_equal(read_frames(path, [index])[0], every[index])
+
+
+def test_a_name_that_looks_like_a_protocol_is_a_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.mp4").rename(tmp_path / "http:a.mp4")
+    assert probe(Path("http:a.mp4")).frames == FRAMES
+
+
+def test_what_pyav_does_not_expect_is_a_damaged_file(tmp_path: Path) -> None:
+    """Random bytes in an FLV may announce streams that were never opened: a list's end to PyAV."""
+    whole = write(tmp_path / "a.flv").read_bytes()
+    for seed in range(60):
+        rng, damaged = np.random.default_rng(seed), bytearray(whole)
+        start = int(rng.integers(len(whole) // 3, len(whole) - 200))
+        damaged[start : start + 150] = rng.bytes(150)
+        (tmp_path / "b.flv").write_bytes(damaged)
+        try:
+            read_frames(tmp_path / "b.flv", [0, 20])
+        except DecodeError as error:
+            assert "b.flv" in str(error)  # noqa: PT017 - or it can be read
+
+
 def test_variable_frame_rate_counts_frames_and_not_time(tmp_path: Path) -> None:
     times = np.cumsum([1, 1, 9, 1, 2, 30] * 4).tolist()
     for name, codec in (("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.webm", "libvpx-vp9")):

@@ -1,5 +1,6 @@
 """Folders of numbered images as videos: order, gaps, damage, and pixels of two independent decoders."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,21 @@ def test_frames_of_different_sizes_are_refused(size: tuple[int, ...], ending: st
     with pytest.raises(DecodeError, match=rf"00002\.{ending}: 50x40 pixels, other frames of the folder 82x60"):
         read_frames(folder, [0, 1], *size)
     assert len(read_frames(folder, [0, 2], *size)) == 2
+
+
+def test_grey_images_of_16_bits_keep_their_values(tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    (tmp_path / "clip").mkdir()
+    Image.fromarray(values).save(tmp_path / "clip/00001.png")
+    found = read_frames(tmp_path / "clip", [0])[0]
+    assert np.array_equal(found, np.repeat((values // 256).astype(np.uint8)[..., None], 3, axis=2))
+
+
+def test_a_pipe_among_the_frames_is_damage_and_no_wait(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "clip", ["00001.jpg"])
+    os.mkfifo(folder / "00002.jpg")
+    with pytest.raises(DecodeError, match=r"00002\.jpg: .*not a file"):
+        read_frames(folder, [1])
 
 
 @pytest.mark.parametrize(("height", "width"), [(60, 82), (45, 62), (30, 41), (22, 30), (7, 10), (120, 164), (30, 82)])

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from benchmark.data.errors import DataError
 from benchmark.data.layouts.kinetics import read_csv, read_mini, read_tree
-from benchmark.data.layouts.listing import LABEL_FOLDERS, SPLITS, Listing
+from benchmark.data.layouts.listing import SPLITS, Listing
 from benchmark.data.layouts.lists import read_lists
 from benchmark.data.layouts.something import read_v1, read_v2
 from benchmark.data.layouts.ucf_hmdb import read_hmdb51, read_ucf101
 from benchmark.data.roots import Root, config_path, variable_of
 from benchmark.spec.datasets import DATASETS
 
+BESIDE = re.compile(r"ucf.*(list|split)|test_?train", re.IGNORECASE)
+"""Folders of UCF101's and HMDB51's lists as distributed: ucfTrainTestlist, testTrainMulti_7030_splits and the like."""
 LISTS = "frame lists of TSN or TSM (train_videofolder.txt and val_videofolder.txt: path n_frames label)"
 EXPECTED = {
     "something-v1": f"something-something-v1-{{labels,train,validation}}.csv, or {LISTS}",
@@ -57,7 +61,7 @@ def _beside(name: str, root: Root) -> Listing | None:
     reader = {"ucf101": read_ucf101, "hmdb51": read_hmdb51}.get(root.name)
     if reader is None or root.labels != root.path:
         return None
-    beside = sorted(path for path in root.path.parent.iterdir() if LABEL_FOLDERS.search(path.name) and path.is_dir())
+    beside = sorted(path for path in root.path.parent.iterdir() if BESIDE.match(path.name) and path.is_dir())
     found = (reader(path, DATASETS[name].official_split) for path in beside if path != root.path)
     return next((listing for listing in found if listing is not None), None)
 

@@ -1,0 +1,121 @@
+"""Whether a video file is as long as its container says: FFmpeg plays what is left of a cut one as if it were whole.
+
+Two signs, neither of which needs decoding:
+
+- bytes: the outermost elements of Matroska and WebM, of MP4 and MOV, and of AVI give their sizes, and these reach past
+  the end of the file;
+- time: the packets end well before the duration that the container declares, as where the tail is all zeros.
+
+Choices:
+- What follows the last element that is understood is not counted: bytes that were appended are no damage.
+- Sizes that say nothing (a live recording's, an AVI's of 0 or 2^32 - 1) are no sign, and other containers have none.
+- An early end is one by more than LATEST seconds and TOLERANCE of the duration, over all streams: sound may go on after
+  the pictures, and rounded durations are a frame or two too long.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+
+LATEST, TOLERANCE = 0.5, 0.02
+_BOXES = frozenset(b"ftyp styp moov moof mdat mfra meta free skip wide uuid udta sidx ssix prft emsg pdin".split())
+_EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
+
+
+def missing_bytes(path: Path) -> int:
+    """How many bytes more than the file has its container says that there are; 0 where it does not say."""
+    with path.open("rb") as file:
+        head, size = file.read(12), os.fstat(file.fileno()).st_size
+        if head[:4] == _EBML.to_bytes(4, "big"):
+            ends = _matroska(file, size)
+        elif head[4:8] in _BOXES:
+            ends = _boxes(file, size)
+        elif head[:4] == b"RIFF" and head[8:] == b"AVI ":
+            ends = _riff(file, size)
+        else:
+            return 0
+        return max([end - size for end in ends], default=0) if size else 0
+
+
+def _matroska(file: BinaryIO, size: int) -> Iterator[int]:
+    """Ends of the segment or, where a recorder left its size open, of the elements in it; no less than 0 past the file.
+
+    An element is an identifier, a size and its content. The first byte of either number has its length in bytes: that
+    of the identifier is kept in it, that of the size is not; a size of ones only is unknown.
+    """
+    at, inside = 0, False
+    while at < size:
+        file.seek(at)
+        head = file.read(12)
+        length = 9 - head[0].bit_length()
+        if length > 4 or len(head) <= length:
+            return
+        name, first = int.from_bytes(head[:length], "big"), head[length]
+        width = 9 - first.bit_length()
+        if width > 8 or len(head) < length + width:
+            return
+        content = int.from_bytes(head[length : length + width], "big") & ((1 << 7 * width) - 1)
+        at += length + width
+        if content == (1 << 7 * width) - 1:
+            if name != _SEGMENT or inside:
+                return
+            inside = True
+            continue
+        at += content
+        if name != _EBML:
+            yield at
+        if name == _SEGMENT:
+            return
+
+
+def _boxes(file: BinaryIO, size: int) -> Iterator[int]:
+    """Ends of the top-level boxes: a size in four bytes, a name in four, and where the size is 1 another in eight."""
+    at = 0
+    while at + 8 <= size:
+        file.seek(at)
+        head = file.read(16)
+        length, name = int.from_bytes(head[:4], "big"), head[4:8]
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if length < 8 or name not in _BOXES:
+            return
+        at += length
+        yield at
+
+
+def _riff(file: BinaryIO, size: int) -> Iterator[int]:
+    """Ends of the RIFF chunks: an AVI, and its continuations where it is larger than a gigabyte."""
+    at = 0
+    while at + 12 <= size:
+        file.seek(at)
+        head = file.read(12)
+        length = int.from_bytes(head[4:8], "little")
+        if head[:4] != b"RIFF" or head[8:] not in (b"AVI ", b"AVIX") or length in (0, 2**32 - 1):
+            return
+        at += 8 + length
+        yield at
+        at += length % 2  # a byte of padding, which not every writer adds at the end
+
+
+def missing_seconds(path: Path) -> float:
+    """How much earlier than it should a file's last packet ends; 0 where the difference is none to speak of.
+
+    Raises:
+        av.error.FFmpegError: The file cannot be opened.
+    """
+    with av.open(str(path)) as container:
+        # Where no duration is stored, FFmpeg estimates one, or has none.
+        if not container.duration or "mpeg" in container.format.name:
+            return 0.0
+        last = 0.0
+        for packet in container.demux():
+            if packet.size and packet.pts is not None and packet.time_base:
+                last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        start = (container.start_time or 0) / av.time_base
+        early = container.duration / av.time_base + start - last
+        return early if early > max(LATEST, TOLERANCE * container.duration / av.time_base) else 0.0
