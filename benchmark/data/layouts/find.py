@@ -13,7 +13,7 @@ from benchmark.data.layouts.ucf_hmdb import read_hmdb51, read_ucf101
 from benchmark.data.roots import Root, config_path, variable_of
 from benchmark.spec.datasets import DATASETS
 
-BESIDE = re.compile(r"ucf.*(list|split)|test_?train", re.IGNORECASE)
+BESIDE = re.compile(r"ucf.*(list|split)|test_?train.*split", re.IGNORECASE)
 """Folders of UCF101's and HMDB51's lists as distributed: ucfTrainTestlist, testTrainMulti_7030_splits and the like."""
 LISTS = "frame lists of TSN or TSM (train_videofolder.txt and val_videofolder.txt: path n_frames label)"
 EXPECTED = {
