@@ -52,14 +52,19 @@ def run_key(config: RunConfig) -> str:
 
 def training_key(config: RunConfig) -> str:
     """Equal for runs that train alike and differ in their views alone: one of them trains, all are evaluated."""
-    one_view = config.eval.model_copy(update={"clips": 1, "crops": 1, "placing": "fixed", "unreadable": "wrong"})
+    plain = {"clips": 1, "crops": 1, "placing": "fixed", "average": "logits", "unreadable": "wrong"}
+    one_view = config.eval.model_copy(update=plain)
     return run_key(config.model_copy(update={"eval": one_view}))
 
 
 def seeded(row: Row, seed: int) -> RunConfig:
-    """The row's config with this seed."""
+    """The row's config with this seed, and with the key of the run that it starts from, the same for every seed."""
     assert row.config is not None, f"row {row.label} is not measured"
-    return row.config.model_copy(update={"seed": seed})
+    config = row.config.model_copy(update={"seed": seed})
+    if row.start is None:
+        return config
+    name = f"{config.train.start_from}@{run_key(row.start)}"
+    return config.model_copy(update={"train": config.train.model_copy(update={"start_from": name})})
 
 
 def row_runs(row: Row, seeds: Iterable[int]) -> list[tuple[int, RunConfig]]:
@@ -113,7 +118,8 @@ class Plan:
 def make_plan(tables: Iterable[Table]) -> Plan:
     """Expand tables into their distinct runs.
 
-    `wanted` counts every measured row's seeds, times its official splits; a fused row needs none.
+    `wanted` counts every measured row's seeds, times its official splits, and the run that a row starts from; a fused
+    row needs none.
     """
     tables = tuple(tables)
     runs: dict[str, PlannedRun] = {}
@@ -122,6 +128,11 @@ def make_plan(tables: Iterable[Table]) -> Plan:
         for row in table.rows:
             if row.config is None:
                 continue
+            if row.start is not None:
+                wanted += 1
+                key = run_key(row.start)
+                first = runs.setdefault(key, PlannedRun(key, row.start, table.protocol))
+                first.used_by.append((table.id, f"{row.label} starts from it"))
             for _, config in row_runs(row, table.seeds):
                 wanted += 1
                 key = run_key(config)

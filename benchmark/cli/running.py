@@ -20,7 +20,7 @@ from benchmark.launch.rundir import RunDir, write_atomic
 from benchmark.plan import Plan, megapixels, training_key
 from benchmark.report.cells import CountedCost, ReadCost
 from benchmark.spec.architecture import Architecture
-from benchmark.spec.config import RunConfig
+from benchmark.spec.config import RunConfig, start_key
 from benchmark.spec.datasets import DATASETS
 from benchmark.spec.table import Table
 
@@ -80,9 +80,10 @@ def submit(arguments: argparse.Namespace) -> int:
     training = {key: training_key(run.config) for key, run in made.runs.items()}
     on_its_way = {training[key] for key, state in states.items() if state in ("queued", "running")}
     todo = [key for key, state in states.items() if state in ("pending", "failed", "interrupted")]
-    waiting = [key for key in todo if training[key] in on_its_way]
+    unfinished = {key for key, state in states.items() if state != "done"}
+    waiting = [key for key in todo if training[key] in on_its_way or start_key(made.runs[key].config) in unfinished]
     if waiting:
-        print(f"{len(waiting)} of the runs wait for a training that is on its way: submit them again when it is done.")
+        print(f"{len(waiting)} of the runs wait for a training that comes first: submit them again when it is done.")
         todo = [key for key in todo if key not in waiting]
     if not todo:
         print("Nothing to submit: every run is done or on its way.")

@@ -20,7 +20,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -47,9 +47,9 @@ from benchmark.launch.rundir import (
     write_json,
 )
 from benchmark.models.build import build_model
-from benchmark.models.weights import PretrainedWeightsError
+from benchmark.models.weights import PretrainedWeightsError, take_over
 from benchmark.report.metrics import all_metrics
-from benchmark.spec.config import RunConfig
+from benchmark.spec.config import RunConfig, start_key
 from benchmark.train import checkpoint
 from benchmark.train.loop import EpochState, EpochSummary, Predicted, generators, predict, train_epoch
 from benchmark.train.optim import freeze_all_but_first_bn, make_optimizer
@@ -219,12 +219,16 @@ def _train_and_evaluate(
     if config.train.partial_bn:
         freeze_all_but_first_bn(model)
     optimizer = make_optimizer(model, config.train)
-    starts_from = _weights_digest(model.get_submodule("representation")) if config.representation == "flownet" else ""
     fingerprints = {"train": train_split.fingerprint, "val": val_split.fingerprint}
     if train_flow is not None and val_flow is not None:
         fingerprints |= {"train_flow": train_flow.fingerprint, "val_flow": val_flow.fingerprint}
-    if starts_from:
-        fingerprints["flownet"] = starts_from
+    if config.representation == "flownet":
+        fingerprints["flownet"] = _digest_of(model.get_submodule("representation").state_dict())
+    start = start_key(config)
+    if start is not None:
+        # Once there is a checkpoint the weights are its, and the other run may be gone.
+        begun = run.env.get("fingerprints", {}) if (run.path / "checkpoint.pt").is_file() else {}
+        fingerprints["start"] = begun.get("start") or _take_over(model, run, start)
     env = _begin_env(run, device, fingerprints)
     env["clips"] = {split.split: {"found": len(split), "missing": split.missing} for split in (train_split, val_split)}
     history, within = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
@@ -266,7 +270,8 @@ def _train_and_evaluate(
     batches = make_loader(val, _clips_at_once(val, recipe.batch_size), range(len(val)), workers)
     classes, precision = config.data.num_classes, recipe.precision
     noted = unreadable.noted(val_split, batches)
-    predicted = predict(model, noted, len(val), classes, len(batches), precision, report, normalisation)
+    average = config.eval.average
+    predicted = predict(model, noted, len(val), classes, len(batches), precision, report, normalisation, average)
     if config.eval.unreadable == "refuse":
         _refuse_unreadable(val_split, ~predicted.readable)
     result = _write_result(run, config, val_split, predicted, history)
@@ -306,10 +311,29 @@ def _write_env(run: RunDir, env: dict[str, Any], started: float) -> None:
     write_json(run.path / "env.json", {**env, "seconds": seconds})
 
 
-def _weights_digest(module: torch.nn.Module) -> str:
-    """What distinguishes the weights that a run starts from, where they come from a file made here."""
+def _take_over(model: torch.nn.Module, run: RunDir, key: str) -> str:
+    """Load the weights that the run starts from, and return what distinguishes them.
+
+    Raises:
+        PretrainedWeightsError: that run is not finished, its weights are gone, or of another network.
+    """
+    source, name = RunDir(run.path.parent / key), str(run.config.train.start_from).partition("@")[0]
+    if source.state != "done" or not source.checkpoint.is_file():
+        state = source.state if source.state != "done" else "without its checkpoint.pt"
+        raise PretrainedWeightsError(
+            f"the run starts from {name}, whose run {source.path} is {state}: `run` and `submit` of this table train it"
+            " first; one that was trained elsewhere can be copied there, the whole folder"
+        )
+    state = torch.load(source.checkpoint, map_location="cpu", weights_only=True)["model"]
+    take_over(model, state, f"{name} ({source.path})")
+    _log(f"starting from {name}, {source.path}")
+    return _digest_of(state)
+
+
+def _digest_of(state: Mapping[str, torch.Tensor]) -> str:
+    """What distinguishes weights that a run starts from, where they come from a file made here."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted(state.items()):
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
@@ -322,7 +346,10 @@ def _begin_env(run: RunDir, device: torch.device, fingerprints: dict[str, str]) 
     """
     before = run.env
     if before.get("fingerprints", fingerprints) != fingerprints:
-        raise StaleRunError(f"the data changed since {run.path} was begun; remove the folder to run it on the new data")
+        raise StaleRunError(
+            f"the data changed since {run.path} was begun, or the weights that it starts from; remove the folder to run"
+            " it on the new ones"
+        )
     starts = [*before.get("starts", []), {"at": datetime.now(UTC).isoformat(timespec="seconds"), **code_state()}]
     env = {
         **before,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmark.launch.rundir import EXIT_CLAIMED, RunDir
 from benchmark.plan import training_key
+from benchmark.spec.config import start_key
 
 JOB = [sys.executable, "-m", "benchmark.launch.job"]
 POLL_SECONDS = 0.2
@@ -67,7 +68,7 @@ def run_all(runs: Sequence[RunDir], places: list[Slot], on_tick: Callable[[list[
 
     Args:
         runs: prepared run directories, in the order to start them. A run that trains what another one is training waits
-            for it, and evaluates its network.
+            for it, and evaluates its network; one that starts from another one's weights waits for that.
         places: from `slots`.
         on_tick: called several times a second with the runs in progress and the outcome so far.
     """
@@ -86,7 +87,10 @@ def run_all(runs: Sequence[RunDir], places: list[Slot], on_tick: Callable[[list[
                         outcome.failed.append(slot.run)
                     slot.process = slot.run = None
                 training = {slot.training for slot in places if slot.process is not None}
-                ready = (run for run, key in waiting.items() if key not in training)
+                to_come = {run.key for run in waiting} | {slot.run.key for slot in places if slot.run is not None}
+                ready = (
+                    run for run, key in waiting.items() if key not in training and start_key(run.config) not in to_come
+                )
                 if slot.process is None and (run := next(ready, None)) is not None:
                     slot.run, slot.training = run, waiting.pop(run)
                     slot.process = _start(run, slot)

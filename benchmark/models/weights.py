@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 WEIGHTS_VARIABLE = "BENCHMARK_WEIGHTS"
 
@@ -65,6 +66,27 @@ def torchvision_state(weights: Any, what: str) -> dict[str, Any]:
         return dict(weights.get_state_dict(progress=False, check_hash=True))
     except (OSError, RuntimeError) as error:
         raise missing(what, path, f"torchvision.models.{weights}", error) from error
+
+
+def take_over(model: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+    """Loads another run's weights and statistics into a network, all but those of the classifier (`fc`).
+
+    Args:
+        model: The network.
+        state: The state dict of the same network for other classes.
+        origin: Whose weights these are, for the error.
+
+    Raises:
+        PretrainedWeightsError: Something besides the classifier is missing, left over, or of another shape.
+    """
+    own = {name: tensor for name, tensor in model.state_dict().items() if "fc" not in name.split(".")}
+    given = {name: tensor for name, tensor in state.items() if "fc" not in name.split(".")}
+    shapes, others = ({name: tensor.shape for name, tensor in one.items()} for one in (own, given))
+    wrong = sorted(name for name in shapes.keys() | others.keys() if shapes.get(name) != others.get(name))
+    if wrong:
+        named = ", ".join(wrong[:5]) + (", ..." if len(wrong) > 5 else "")
+        raise PretrainedWeightsError(f"the weights of {origin} do not fit this network: {len(wrong)} differ ({named})")
+    model.load_state_dict(given, strict=False)
 
 
 def with_input_channels(weight: Tensor, channels: int) -> Tensor:

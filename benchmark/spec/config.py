@@ -81,11 +81,16 @@ class TrainConfig(Strict):
     warmup_epochs: float = Field(7, ge=0, description="linear from lr/10")
     schedule: Literal["cosine", "step"] = "cosine"
     milestones: tuple[int, ...] = Field((20, 40), description="epochs at which the step schedule multiplies lr by 0.1")
-    param_groups: Literal["bqn", "tsm", "tsm_flow", "msnet", "vit", "plain", "slow_classifier"] = Field(
+    param_groups: Literal["bqn", "tsm", "tsm_flow", "msnet", "msnet_flow", "vit", "plain", "slow_classifier"] = Field(
         "bqn", description="multipliers of lr and weight decay per group of parameters"
     )
     clip_norm: float | None = Field(20.0, gt=0, description="total L2 norm of the gradient (released commands)")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="released commands use 0.1, the paper is silent")
+    start_from: str | None = Field(
+        None,
+        description="a file of tables/bases/ for the same network on another data set: its run comes first, and all of"
+        " its weights but the classifier's are taken over; null: `model.pretrained`, or random weights",
+    )
     partial_bn: bool = Field(False, description="freeze every 2D batch normalisation but the first")
     precision: Literal["fp32", "bf16"] = "fp32"
     joint: JointConfig = JointConfig()
@@ -118,6 +123,9 @@ class EvalConfig(Strict):
     placing: Literal["fixed", "random"] = Field("fixed", description="random draws the temporal views as in training")
     crops: Literal[1, 3, 5, 10] = Field(1, description="3 are as large as the shorter side, the others as data.size")
     scale: int = scaled("spatial", 256, ge=8, description="shorter side before the crop, pixels")
+    average: Literal["logits", "probabilities"] = Field(
+        "logits", description="what is averaged over views: scores as they are (released code), or after softmax (DA)"
+    )
     unreadable: Literal["wrong", "refuse"] = Field(
         "wrong", description="a clip that cannot be read counts as wrong, or the run fails and names it"
     )
@@ -165,6 +173,8 @@ class RunConfig(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
+        if self.train.start_from and getattr(self.model, "pretrained", None):
+            raise ValueError("train.start_from and model.pretrained both give the first weights: set one to null")
         joint = self.train.joint.strategy
         if joint != "none" and self.representation != "dynamic_appearance":
             raise ValueError(f"train.joint.strategy is '{joint}': it needs model.representation dynamic_appearance")
@@ -185,6 +195,11 @@ class RunConfig(Strict):
             if (self.model.quiet_size or 0) > self.data.size:
                 raise ValueError(f"model.quiet_size ({self.model.quiet_size}) exceeds data.size ({self.data.size})")
         return self
+
+
+def start_key(config: RunConfig) -> str | None:
+    """The key of the run whose weights a planned run starts from: `plan` writes it behind the base's name."""
+    return (config.train.start_from or "").partition("@")[2] or None
 
 
 def input_pixels(config: RunConfig) -> int:

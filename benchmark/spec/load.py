@@ -124,10 +124,12 @@ def load_table(
         )
         measured = not (row.quoted or row.average)
         config = resolver.at_scale(protocol, narrowed) if measured else None
+        start = _start(config, entry, protocol, protocol_layer, for_model, problems) if config else None
         rows.append(
             Row(
                 label=row.label,
                 config=config,
+                start=start,
                 splits=_splits(config, gathered, problems) if config else (),
                 paper_config=resolver.at_paper_scale() if measured else None,
                 readings=dict(_readings(entry, resolver if measured else None)),
@@ -159,6 +161,34 @@ def load_table(
         note=spec.note,
     )
     return table if dataset is None else _seen_from(table, dataset)
+
+
+def _start(
+    config: RunConfig,
+    entry: Entry,
+    protocol: Protocol,
+    protocol_layer: Layer,
+    for_model: dict[str, Layer],
+    problems: list[Problem],
+) -> RunConfig | None:
+    """The run whose weights a row starts from; a problem where its network is another one."""
+    name, at = config.train.start_from, ("rows", entry.index)
+    layer = base_layer(name, entry.source, at, problems) if name else None
+    if layer is None:
+        return None
+    narrowed, where = protocol_layer | for_model.get(_network(layer), {}), (entry.source.file, entry.source.line(*at))
+    start = _RowResolver(layer, {}, layer | narrowed, where, problems).at_scale(protocol, narrowed)
+    if start is None:
+        return None
+    free = {"pretrained", "dropout"}
+    ours, theirs = (one.model.model_dump(mode="json", exclude=free) for one in (config, start))
+    differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    if differing:
+        text = f"train.start_from: {name} is of another network: model.{', model.'.join(differing)} differ"
+        problems.append(Problem(*where, text))
+    if start.train.start_from:
+        problems.append(Problem(*where, f"train.start_from: {name} itself starts from {start.train.start_from}"))
+    return start
 
 
 def _other_datasets(gathered: Gathered) -> list[str]:

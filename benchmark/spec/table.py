@@ -220,6 +220,7 @@ class Row(Strict):
 
     label: str
     config: RunConfig | None = Field(None, description="at the protocol's scale, seed 0")
+    start: RunConfig | None = Field(None, description="the run that `train.start_from` names, at the protocol's scale")
     splits: tuple[str, ...] = Field((), description="data sets that a value is the mean over; none: the config's own")
     paper_config: RunConfig | None = Field(None, description="at paper scale: what the cost is counted on")
     readings: dict[str, Reading] = Field(default_factory=dict, description="by printed cost column")

@@ -248,8 +248,9 @@ def predict(
     precision: str,
     on_step: OnStep,
     normalisation: str = "imagenet",
+    average: str = "logits",
 ) -> Predicted:
-    """Logits of every clip, averaged over its views.
+    """Logits of every clip, averaged over its views, or the logarithm of its averaged probabilities.
 
     Args:
         model: on its device.
@@ -260,6 +261,7 @@ def predict(
         precision: `fp32` or `bf16`.
         on_step: progress.
         normalisation: see `benchmark.data.transforms`.
+        average: `logits` or `probabilities`.
 
     Returns:
         Logits float32, a row of NaN where the clip could not be read.
@@ -278,6 +280,8 @@ def predict(
             if residual is not None:
                 residual_sum, seen = residual_sum + residual.item() * count, seen + count
             could_read[readable] = True
-            logits[readable] = out.float().unflatten(0, (count, views)).mean(1).cpu().numpy()
+            scores = out.float().unflatten(0, (count, views))
+            mean = scores.mean(1) if average == "logits" else scores.softmax(-1).mean(1).log()
+            logits[readable] = mean.cpu().numpy()
         on_step(step + 1, steps)
     return Predicted(logits, could_read, residual_sum / seen if seen else None)

@@ -52,6 +52,7 @@ RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
     "tsm": _TSM,
     "tsm_flow": {**_TSM, "stem_conv": (5, 1)},
     "msnet": {**_TSM, "classifier_weight": (1, 1), "classifier_bias": (2, 0)},
+    "msnet_flow": {**_TSM, "stem_conv": (5, 1), "classifier_weight": (1, 1), "classifier_bias": (2, 0)},
     "vit": {
         **dict.fromkeys(ROLES, (1, 1)),
         "flow_filters": _FLOW_FILTERS,

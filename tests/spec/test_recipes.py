@@ -38,6 +38,8 @@ class Recipe(NamedTuple):
     groups: str = "tsm"
     nesterov: bool = False
     partial_bn: bool = False
+    device: int | None = None
+    start: str | None = None
 
 
 class Clips(NamedTuple):
@@ -62,27 +64,29 @@ IN1K, IN21K = "imagenet", "imagenet21k"
 
 # BQN, Appendix A = thesis 5.5.1 = DA, Appendix A = thesis 3.6.1: rate, batch, epochs, decay, dropout, warm-up.
 # DA prints clipping at 20 and smoothing of 0.1 [BQN's commands have the same].
-R50_SS = Recipe(0.12, 256, 50, 8e-4, 0.8, 7, smoothing=0.1)
-R50_K400 = Recipe(0.08, 512, 100, 2e-4, 0.5, 7, smoothing=0.1)
-R50_UCF = Recipe(0.001, 64, 10, 1e-4, 0.8, smoothing=0.1, partial_bn=True)
-R50_UCF_ALONE = Recipe(0.01, 64, 80, 1e-4, 0.5, 7, smoothing=0.1)  # BQN, Appendix C
-X3D_SS = Recipe(0.2, 256, 100, 5e-5, 0.5, 7, smoothing=0.1)
-X3D_K400 = Recipe(0.4, 256, 256, 5e-5, 0.5, 7, smoothing=0.1)
-X3D_SS_BQN_TUNED = Recipe(0.12, 256, 60, 4e-4, 0.8, 7, smoothing=0.1)  # BQN: from Kinetics-400
-X3D_SS_DA_TUNED = Recipe(0.12, 256, 50, 4e-4, 0.8, 7, smoothing=0.1)  # DA: from Kinetics-400
-VIT = Recipe(0.004, 64, 15, 1e-4, 0.0, clip=None, groups="vit")
+# Clips of a GPU: 8 of ResNet in both (BQN on Something-Something: not printed), 4 in fine-tuning and on UCF101; of X3D
+# 16 in BQN (not printed from scratch on Something-Something) and 8 in DA, 2 of ViT.
+R50_SS = Recipe(0.12, 256, 50, 8e-4, 0.8, 7, smoothing=0.1, device=8)
+R50_K400 = Recipe(0.08, 512, 100, 2e-4, 0.5, 7, smoothing=0.1, device=8)
+R50_UCF = Recipe(0.001, 64, 10, 1e-4, 0.8, smoothing=0.1, partial_bn=True, device=4)
+R50_UCF_ALONE = Recipe(0.01, 64, 80, 1e-4, 0.5, 7, smoothing=0.1, device=4)  # BQN, Appendix C
+X3D_SS = Recipe(0.2, 256, 100, 5e-5, 0.5, 7, smoothing=0.1, device=16)
+X3D_K400 = Recipe(0.4, 256, 256, 5e-5, 0.5, 7, smoothing=0.1, device=8)
+X3D_SS_BQN_TUNED = Recipe(0.12, 256, 60, 4e-4, 0.8, 7, smoothing=0.1, device=16)  # BQN: from Kinetics-400
+X3D_SS_DA_TUNED = Recipe(0.12, 256, 50, 4e-4, 0.8, 7, smoothing=0.1, device=8)  # DA: from Kinetics-400
+VIT = Recipe(0.004, 64, 15, 1e-4, 0.0, clip=None, groups="vit", device=2)
 # Thesis 3.3.1; its "when the validation accuracy saturates" has no epochs.
 TSP = Recipe(0.001, 32, 30, 4e-5, 0.5, steps=(15, 25), clip=None, groups="plain")
 TSP_FLOW = TSP._replace(lr=0.005)
-# Thesis 4.6 [clipping].
-RNL_K400 = Recipe(0.01, 64, 50, 1e-4, 0.5)
-RNL_SS = Recipe(0.02, 64, 50, 8e-4, 0.8)
+# Thesis 4.6 [clipping, clips of a GPU].
+RNL_K400 = Recipe(0.01, 64, 50, 1e-4, 0.5, device=16)
+RNL_SS = Recipe(0.02, 64, 50, 8e-4, 0.8, device=16)
 # MotionSqueeze 4.2 [decay, dropout, clipping, groups].
-MS_SS = Recipe(0.01, 48, 40, 5e-4, 0.5, steps=(20, 30), clip=200.0, groups="msnet", nesterov=True)
+MS_SS = Recipe(0.01, 48, 40, 5e-4, 0.5, steps=(20, 30), clip=200.0, groups="msnet", nesterov=True, device=12)
 MS_K400 = MS_SS._replace(epochs=80, steps=(40, 60), decay=1e-4, clip=20.0)
-MS_HMDB = MS_K400._replace(lr=0.001, epochs=35, steps=(15, 30))
+MS_HMDB = MS_K400._replace(lr=0.001, epochs=35, steps=(15, 30), start="msnet_kinetics_r50")
 # CMR, Experimental Setup [decay, dropout, clipping, groups of TSM].
-CMR_SS = Recipe(0.01, 64, 50, 5e-4, 0.5, steps=(30, 40, 45))
+CMR_SS = Recipe(0.01, 64, 50, 5e-4, 0.5, steps=(30, 40, 45), device=8)
 CMR_K400 = CMR_SS._replace(epochs=100, steps=(50, 75, 90), decay=1e-4)
 
 SS_R50 = Clips(SS, 8, "uniform", 224, TSN, False, (1, 1), 256, IN1K)
@@ -128,24 +132,32 @@ RECIPES: dict[str, tuple[Recipe, Clips]] = {
     "kinetics_r50": (R50_K400, K400_R50),
     "kinetics_tsm_r50": (R50_K400, K400_R50._replace(views=(10, 3))),
     "kinetics_da_r50": (R50_K400, K400_R50._replace(views=(10, 3))),
+    "kinetics_da_r50_8x16": (R50_K400, K400_R50._replace(segments=8, views=(10, 3))),
     "kinetics_bqn_r50": (R50_K400._replace(groups="bqn"), K400_R50._replace(size=256, views=(10, 1))),
     "kinetics_x3d_m": (X3D_K400, K400_X3D),
     "kinetics_da_x3d_m": (X3D_K400, K400_X3D),
-    "kinetics_bqn_x3d": (X3D_K400._replace(groups="bqn"), K400_X3D._replace(size=256, crop=TSN)),
+    "kinetics_x3d_m_bqn": (X3D_K400._replace(device=16), K400_X3D._replace(crop=TSN)),
+    "kinetics_bqn_x3d": (X3D_K400._replace(groups="bqn", device=16), K400_X3D._replace(size=256, crop=TSN)),
     "mini_da_x3d_xs": (
         X3D_K400,
         K400_X3D._replace(dataset="minikinetics", segments=4, size=160, views=(1, 1), scale=182),
     ),
     "ucf_bqn_r50": (
-        R50_UCF._replace(groups="bqn"),
-        SS_R50._replace(dataset=UCF, segments=16, size=256, flip=True, views=(2, 3)),
+        R50_UCF._replace(groups="bqn", start="kinetics_bqn_r50"),
+        SS_R50._replace(dataset=UCF, segments=16, size=256, flip=True, views=(2, 3), weights=None),
     ),
     "hmdb_bqn_r50": (
-        R50_UCF._replace(groups="bqn"),
-        SS_R50._replace(dataset=HMDB, segments=16, size=256, flip=True, views=(2, 3)),
+        R50_UCF._replace(groups="bqn", start="kinetics_bqn_r50"),
+        SS_R50._replace(dataset=HMDB, segments=16, size=256, flip=True, views=(2, 3), weights=None),
     ),
-    "ucf_da_r50": (R50_UCF, SS_R50._replace(dataset=UCF, flip=True, views=(2, 3))),
-    "hmdb_da_r50": (R50_UCF, SS_R50._replace(dataset=HMDB, flip=True, views=(2, 3))),
+    "ucf_da_r50": (
+        R50_UCF._replace(start="kinetics_da_r50_8x16"),
+        SS_R50._replace(dataset=UCF, flip=True, views=(2, 3), weights=None),
+    ),
+    "hmdb_da_r50": (
+        R50_UCF._replace(start="kinetics_da_r50_8x16"),
+        SS_R50._replace(dataset=HMDB, flip=True, views=(2, 3), weights=None),
+    ),
     "ucf_busy_r50": (R50_UCF_ALONE, SS_R50._replace(dataset=UCF, flip=True)),
     "inception_resnet_v2": (TSP, SQUEEZED._replace(sampling="uniform")),
     "inception_resnet_v2_flow": (TSP_FLOW, SQUEEZED._replace(sampling="uniform", crop=FLOW)),
@@ -157,10 +169,11 @@ RECIPES: dict[str, tuple[Recipe, Clips]] = {
     **dict.fromkeys(("msnet_tsm_r18", "msnet_r18", "msnet_tsm_r50", "msnet_r50"), (MS_SS, MS_FRAMES)),
     "msnet_i3d": (MS_SS, MS_FRAMES._replace(weights=None)),
     "msnet_mobilenet_v2": (MS_SS, MS_FRAMES),
-    "msnet_flow_r18": (MS_SS._replace(groups="tsm_flow"), MS_FRAMES._replace(crop=FLOW)),
+    "msnet_flow_r18": (MS_SS._replace(groups="msnet_flow"), MS_FRAMES._replace(crop=FLOW)),
     "msnet_kinetics_tsm_r50": (MS_K400, MS_DENSE),
     "msnet_kinetics_r50": (MS_K400, MS_DENSE),
-    "msnet_hmdb_r50": (MS_HMDB, MS_DENSE._replace(dataset=HMDB)),
+    "msnet_kinetics_r50_16": (MS_K400, MS_DENSE._replace(segments=16)),
+    "msnet_hmdb_r50": (MS_HMDB, MS_DENSE._replace(dataset=HMDB, weights=None)),
     **dict.fromkeys(("cmr_res50", "cmr_tim_r50", "cmr_r50"), (CMR_SS, SS_R50)),
     "cmr_kinetics_r50": (CMR_K400, RNL_DENSE),
 }
@@ -199,6 +212,8 @@ def test_a_base_has_the_figures_of_its_paper(name: str) -> None:
         train.param_groups,
         train.nesterov,
         train.partial_bn,
+        train.device_batch,
+        train.start_from,
     )
     clips = Clips(
         data.dataset,

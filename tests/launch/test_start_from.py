@@ -1,0 +1,199 @@
+"""A run that starts from another one's weights: planned with it, after it, and from these very weights."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark.cli.main import main
+from benchmark.data.datasets import prepare
+from benchmark.launch import local
+from benchmark.launch.job import execute
+from benchmark.launch.local import run_all, slots
+from benchmark.launch.rundir import RunDir, StaleRunError
+from benchmark.models.build import build_model
+from benchmark.models.weights import PretrainedWeightsError, take_over
+from benchmark.plan import make_plan, run_key
+from benchmark.spec.config import DataConfig, RunConfig, TrainConfig, start_key
+from benchmark.spec.load import load_table
+from benchmark.spec.models import TsmResNetConfig
+from benchmark.spec.source import SpecError
+from tests.data.trees import ucf_tree
+
+BASE = """\
+data: {dataset: ucf101-2, size: 32, segments: 2, flip: true}
+model: {name: tsm_resnet, depth: 18, width: 0.125, dropout: 0.5}
+train: {epochs: 2, warmup_epochs: 0, batch_size: 4, lr: 0.05}
+eval: {scale: 36}
+"""
+TABLE = """\
+paper: own
+table: tuned
+caption: A network of split 2, trained on with split 1.
+dataset: ucf101
+columns: [top1]
+base: first
+rows:
+  - {label: tuned, set: {data.dataset: ucf101, train.start_from: first, train.lr: 0.01, train.partial_bn: true}}
+  - {label: scratch, set: {data.dataset: ucf101}}
+"""
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    ucf_tree(tmp_path / "ucf")
+    for name, value in (("DATA", "made"), ("RUNS", "runs"), ("RESULTS", "results"), ("UCF101", "ucf"), ("TABLES", "t")):
+        monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / value))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (tmp_path / "t/bases").mkdir(parents=True)
+    (tmp_path / "t/protocols").mkdir()
+    (tmp_path / "t/bases/first.yaml").write_text(BASE)
+    (tmp_path / "t/protocols/paper.yaml").write_text("title: as written\nseeds: [0, 1]\n")
+    path = tmp_path / "tuned.yaml"
+    path.write_text(TABLE)
+    threads = torch.get_num_threads()
+    yield path
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
+
+
+def test_the_first_run_is_planned_once_and_named_in_the_keys_of_the_others(spec: Path) -> None:
+    table = load_table(str(spec), "paper")
+    plan = make_plan([table])
+    first, *others = plan.runs.values()
+    assert first.config.data.dataset == "ucf101-2"
+    assert first.used_by == [("own-tuned", "tuned starts from it")]
+    assert [run.config.train.start_from for run in others] == [f"first@{first.key}"] * 2 + [None] * 2
+    assert [start_key(run.config) for run in others] == [first.key] * 2 + [None] * 2
+    assert plan.wanted == len(plan.runs) == 5
+
+    # Another first training is another experiment.
+    (spec.parent / "t/bases/first.yaml").write_text(BASE.replace("epochs: 2", "epochs: 3"))
+    changed = [run.key for run in make_plan([load_table(str(spec), "paper")]).runs.values()]
+    assert len({*changed, *plan.runs}) == 10
+
+
+def test_a_network_that_does_not_fit_is_noticed_before_anything_runs(spec: Path) -> None:
+    spec.write_text(TABLE.replace("train.lr: 0.01", "train.lr: 0.01, model.depth: 50"))
+    with pytest.raises(
+        SpecError, match=r"tuned.yaml:8: train.start_from: first is of another network: model.depth differ"
+    ):
+        load_table(str(spec), "paper")
+    spec.write_text(TABLE.replace("start_from: first", "start_from: fist"))
+    with pytest.raises(SpecError, match=r"no base 'fist' .* Did you mean 'first'"):
+        load_table(str(spec), "paper")
+    spec.write_text(TABLE.replace("train.lr: 0.01", "model.width: 1.0, model.pretrained: imagenet"))
+    with pytest.raises(SpecError, match=r"start_from and model\.pretrained both give the first weights"):
+        load_table(str(spec), "paper")
+
+
+def test_all_but_the_classifier_is_taken_over() -> None:
+    config = TsmResNetConfig(depth=18, width=0.125)
+    torch.manual_seed(0)
+    of_174, of_51 = (build_model(config, DataConfig(dataset=name)) for name in ("something-v1", "hmdb51"))
+    before = {name: tensor.clone() for name, tensor in of_51.state_dict().items()}
+    take_over(of_51, of_174.state_dict(), "run x")
+    for name, tensor in of_51.state_dict().items():
+        same = before[name] if "fc" in name.split(".") else of_174.state_dict()[name]
+        assert torch.equal(tensor, same), name
+    other = build_model(TsmResNetConfig(depth=50, width=0.125), DataConfig())
+    with pytest.raises(PretrainedWeightsError, match=r"weights of run x do not fit this network: \d+ differ \("):
+        take_over(of_51, other.state_dict(), "run x")
+
+
+def test_the_weights_are_those_of_the_run_that_came_first(spec: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    prepare("ucf101", workers=1)
+    prepare("ucf101-2", workers=1)
+    plan = make_plan([load_table(str(spec), "paper", (0,))])
+    first, tuned, _ = (RunDir.of(key) for key in plan.runs)
+    tuned.prepare(plan.runs[tuned.key].config)
+    with pytest.raises(PretrainedWeightsError, match=rf"starts from first, whose run .*{first.key} is pending"):
+        execute(tuned, device="cpu")
+    assert not (tuned.path / "env.json").exists()
+
+    first.prepare(plan.runs[first.key].config)
+    execute(first, device="cpu")
+    result = execute(tuned, device="cpu")
+    assert f"starting from first, {first.path}" in capfd.readouterr().out
+    assert result["epochs"] == 2
+    weights = [torch.load(run.path / "checkpoint.pt", weights_only=True)["model"] for run in (first, tuned)]
+    # Frozen normalisations keep what they have learned before: nothing else would have left them at these values.
+    name = "backbone.layer4.1.bn2.running_var"
+    assert torch.equal(weights[0][name], weights[1][name])
+    assert not torch.equal(weights[0][name], torch.ones_like(weights[0][name]))
+
+    # Trained anew it is another network; a run that began with the old one does not go on with the new.
+    (tuned.path / "result.json").unlink()
+    (tuned.path / "checkpoint.pt").unlink()
+    state = torch.load(first.path / "checkpoint.pt", weights_only=True)
+    state["model"]["backbone.layer4.1.bn2.weight"] += 1
+    torch.save(state, first.path / "checkpoint.pt")
+    with pytest.raises(StaleRunError, match="or the weights that it starts from"):
+        execute(tuned, device="cpu")
+
+
+def test_it_waits_for_the_run_that_it_starts_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, later = RunConfig(train=TrainConfig(epochs=9)), RunConfig(train=TrainConfig(epochs=8))
+    key = run_key(first)
+    tuned = RunConfig(train=TrainConfig(start_from=f"first@{key}"))
+    runs = [RunDir(tmp_path / name) for name in ("tuned", key, "later")]
+    for run, config in zip(runs, (tuned, first, later), strict=True):
+        run.prepare(config)
+    script = "import sys, time, pathlib; time.sleep(0.3); (pathlib.Path(sys.argv[1]) / 'result.json').write_text('{}')"
+    monkeypatch.setattr(local, "JOB", [sys.executable, "-c", script])
+    together: set[frozenset[str]] = set()
+    outcome = run_all(runs, slots(3, "cpu"), lambda active, _: together.add(frozenset(r.path.name for r in active)))
+    assert len(outcome.done) == 3
+    assert any({key, "later"} <= names for names in together)
+    assert not any({"tuned", key} <= names for names in together)
+
+
+def test_submitting_leaves_it_out_until_then(
+    spec: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[list[str]] = []
+
+    def submit_runs(runs: list[RunDir], cluster: str) -> list[str]:
+        sent.append([run.key for run in runs])
+        return ["7"]
+
+    monkeypatch.setattr("benchmark.launch.slurm.submit", submit_runs)
+    monkeypatch.setattr("benchmark.launch.slurm.refresh", lambda runs: None)
+    monkeypatch.setattr("benchmark.cli.running._prepare_data", lambda made: None)
+    arguments = ["submit", str(spec), "--protocol", "paper", "--cluster", "dev"]
+    assert main(arguments) == 0
+    assert "2 of the runs wait for a training that comes first" in capsys.readouterr().out
+    first, *tuned, one, other = make_plan([load_table(str(spec), "paper")]).runs
+    assert sorted(sent.pop()) == sorted([first, one, other])
+    (RunDir.of(first).path / "result.json").write_text("{}")
+    assert main(arguments) == 0
+    assert sorted(sent.pop()) == sorted([*tuned, one, other])
+
+
+@pytest.mark.slow
+def test_killed_before_its_first_checkpoint_it_starts_from_the_same_weights(spec: Path) -> None:
+    prepare("ucf101", workers=1)
+    prepare("ucf101-2", workers=1)
+    plan = make_plan([load_table(str(spec), "paper", (0,))])
+    first, tuned, _ = (RunDir.of(key) for key in plan.runs)
+    for run in (first, tuned):
+        run.prepare(plan.runs[run.key].config)
+    command = [sys.executable, "-m", "benchmark.launch.job"]
+    assert subprocess.run([*command, str(first.path), "cpu"], check=False).returncode == 0
+    process = subprocess.Popen([*command, str(tuned.path), "cpu"])
+    while not (tuned.path / "env.json").exists():
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    killed = execute(tuned, device="cpu")
+    for name in ("result.json", "checkpoint.pt", "env.json", "metrics.jsonl"):
+        (tuned.path / name).unlink()
+    assert execute(tuned, device="cpu") == killed
