@@ -255,7 +255,7 @@ def _train_and_evaluate(
             _log(f"epoch {epoch + 1}/{recipe.epochs} goes on after step {state.step} of {steps}")
         within = None
         to_come = order[state.step * recipe.batch_size :]
-        batches = make_loader(dataset, recipe.device_batch or recipe.batch_size, to_come, workers)
+        batches = make_loader(dataset, recipe.clips_at_once, to_come, workers)
         on_step, noted = _Keeper(report, save, state, device), unreadable.noted(train_split, batches)
         summary = train_epoch(model, optimizer, noted, steps, epoch, recipe, on_step, normalisation, state)
         history.append(summary)

@@ -97,13 +97,18 @@ class TrainConfig(Strict):
     residual_weight: float = Field(0.0, ge=0, description="of TSP's projection loss beside the recognition loss")
 
     @property
+    def clips_at_once(self) -> int:
+        """Clips of a part of the batch that goes through the network at a time."""
+        return min(self.device_batch or self.batch_size, self.batch_size)
+
+    @property
     def parts(self) -> int:
-        """Parts of `device_batch` clips in which a batch goes through the network."""
-        return self.batch_size // (self.device_batch or self.batch_size)
+        """Parts in which a batch goes through the network."""
+        return self.batch_size // self.clips_at_once
 
     @model_validator(mode="after")
     def _whole_parts(self) -> TrainConfig:
-        if self.batch_size % (self.device_batch or 1):
+        if self.batch_size % self.clips_at_once:
             raise ValueError(f"device_batch ({self.device_batch}) must divide batch_size ({self.batch_size})")
         return self
 

@@ -136,3 +136,5 @@ def test_parts_must_fill_a_batch() -> None:
     with pytest.raises(ValueError, match=r"device_batch \(5\) must divide batch_size \(256\)"):
         TrainConfig(device_batch=5)
     assert (TrainConfig().parts, TrainConfig(device_batch=8).parts) == (1, 32)
+    small = TrainConfig(batch_size=4, device_batch=8)  # a batch that one device holds
+    assert (small.parts, small.clips_at_once) == (1, 4)
