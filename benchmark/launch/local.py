@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmark.data.parallel import usable_cores
 from benchmark.launch.rundir import EXIT_CLAIMED, RunDir
 from benchmark.plan import training_key
 from benchmark.spec.config import start_key
@@ -55,12 +56,16 @@ def slots(jobs: int | None = None, device: str | None = None) -> list[Slot]:
     if device is None:
         device = "cuda" if gpus else "cpu"
     if device == "cpu":
-        count = jobs or len(os.sched_getaffinity(0))
+        count = jobs or usable_cores()
         return [Slot({"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}, "cpu") for _ in range(count)]
     if device != "cuda":  # one that the user picked: nothing to deal out
         return [Slot({}, device) for _ in range(jobs or 1)]
     count = jobs or max(len(gpus), 1)
-    return [Slot({"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {}, device) for i in range(count)]
+    # A GPU waits for its clips: each run's loader has its share of the cores, less one that feeds the GPU.
+    workers = {} if "BENCHMARK_WORKERS" in os.environ else {"BENCHMARK_WORKERS": str(max(usable_cores() // count - 1, 1))}
+    return [
+        Slot(workers | ({"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {}), device) for i in range(count)
+    ]
 
 
 def run_all(runs: Sequence[RunDir], places: list[Slot], on_tick: Callable[[list[RunDir], Outcome], None]) -> Outcome:

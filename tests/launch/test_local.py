@@ -23,6 +23,17 @@ def test_the_users_choice_of_gpus_is_kept(monkeypatch: pytest.MonkeyPatch) -> No
     assert [place.environment for place in slots(device="cuda:1")] == [{}]
 
 
+def test_a_gpus_loader_has_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.delenv("BENCHMARK_WORKERS", raising=False)
+    for found, workers in ((16, "7"), (2, "1")):
+        monkeypatch.setattr(local, "usable_cores", lambda found=found: found)
+        assert [place.environment["BENCHMARK_WORKERS"] for place in slots()] == [workers] * 2
+    monkeypatch.setenv("BENCHMARK_WORKERS", "3")  # the user's own choice reaches the runs as it is
+    assert all("BENCHMARK_WORKERS" not in place.environment for place in slots())
+    assert all("BENCHMARK_WORKERS" not in place.environment for place in slots(2, "cpu"))
+
+
 def test_every_ending_is_told_apart_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [RunDir(tmp_path / name) for name in ("done", "fails", "elsewhere", "last")]
     script = (
