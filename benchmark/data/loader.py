@@ -8,8 +8,8 @@ at the same places.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,21 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from benchmark.data.batched import Uncut, collate, cut_all, matrices
 from benchmark.data.datasets import Split
 from benchmark.data.errors import DecodeError
 from benchmark.data.flow import FlowSplit
 from benchmark.data.sampling import eval_indices, train_indices
-from benchmark.data.transforms import (
-    cut,
-    eval_transform,
-    may_mirror,
-    mirrored,
-    reshaped,
-    scale_short_side,
-    train_transform,
-    view_boxes,
-    view_side,
-)
+from benchmark.data.transforms import View, eval_view, may_mirror, to_tensor, train_view, view_side, viewed
 from benchmark.data.watchdog import WatchedLoader, reading
 from benchmark.spec.config import DataConfig, EvalConfig
 
@@ -71,7 +62,7 @@ def epoch_order(clips: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng(np.random.SeedSequence([seed, epoch, clips])).permutation(clips)
 
 
-class ClipDataset(Dataset[Item]):
+class ClipDataset(Dataset[Any]):
     """Clips of a split as the network wants them; call `set_epoch` before making each epoch's loader."""
 
     def __init__(
@@ -83,8 +74,9 @@ class ClipDataset(Dataset[Item]):
         seed: int,
         mode: Literal["train", "eval"],
         flow: FlowSplit | None = None,
+        late: bool = False,
     ) -> None:
-        """`flow`: the split's optical flow, read in the place of its frames.
+        """`flow`: the split's optical flow, read in the place of its frames. `late`: leave the cutting to the device.
 
         Stacked fields follow each other as those of the video that has every `flow.interval`-th frame only: they are i,
         i + interval, i + 2 interval, ... A segment is sampled as long as they reach, in fields at every frame.
@@ -95,6 +87,7 @@ class ClipDataset(Dataset[Item]):
             raise ValueError(f"data.flip undirected is of Something-Something's classes, not {data.dataset}'s")
         self.split = split
         self.flow = flow
+        self.late = late and flow is None
         self.data = data
         self.evaluation = evaluation
         self.frames_per_segment = frames_per_segment
@@ -112,22 +105,40 @@ class ClipDataset(Dataset[Item]):
         """Number of clips."""
         return len(self.split)
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitem__(self, index: int) -> Item | Uncut:
         """The clip at a place of the split. An unreadable file gives zeros and readable = False.
 
         So does a clip that is too short to have flow: it cannot be told, and counts as wrong.
         """
         clip = self.split.clips[index]
-        readable = True
+        label, place, yes, no = torch.tensor(clip.label), torch.tensor(index), torch.tensor(True), torch.tensor(False)
         try:
             with reading(index):
-                frames = self._train(index) if self.mode == "train" else self._eval(index)
+                frames, view, order = self._train(index) if self.mode == "train" else self._eval(index)
         except DecodeError:
-            frames, readable = torch.zeros(self.shape, dtype=torch.uint8), False
+            if self.late:
+                return self._uncut_nothing(label, place, no)
+            return Item(torch.zeros(self.shape, dtype=torch.uint8), label, place, no)
         except Exception as error:
             error.add_note(f"while reading {self.describe(index)}")
             raise
-        return Item(frames, torch.tensor(clip.label), torch.tensor(index), torch.tensor(readable))
+        pixels = to_tensor(frames)
+        if self.late:
+            return Uncut(pixels, *matrices(view, *frames.shape[1:3]), order, label, place, yes)
+        cuts = viewed(pixels, view)
+        if self.mode == "train":
+            return Item(cuts[0].contiguous(), label, place, yes)
+        views = cuts[:, order]
+        return Item(views.transpose(0, 1).flatten(0, 1).contiguous(), label, place, yes)
+
+    def _uncut_nothing(self, label: Tensor, place: Tensor, readable: Tensor) -> Uncut:
+        """A clip that could not be read: one black pixel."""
+        boxes, side = (1, self.data.size) if self.mode == "train" else (self.evaluation.crops, self.shape[-1])
+        clips = 1 if self.mode == "train" else self.evaluation.clips
+        nothing = torch.zeros(boxes, side, 1)
+        order = torch.zeros(clips, self.shape[-4], dtype=torch.int64)
+        black = torch.zeros(1, 3, 1, 1, dtype=torch.uint8)
+        return Uncut(black, nothing, nothing, order, label, place, readable)
 
     def describe(self, index: int) -> str:
         """A clip's id and file, as error messages name it."""
@@ -162,20 +173,20 @@ class ClipDataset(Dataset[Item]):
     def _read(self, index: int, wanted: NDArray[np.int64]) -> NDArray[np.uint8]:
         return (self.flow or self.split).read(index, wanted)
 
-    def _train(self, index: int) -> Tensor:
+    def _train(self, index: int) -> tuple[NDArray[np.uint8], View, Tensor]:
+        """Frames as decoded, what to cut from them, and their order (1, T)."""
         clip, data = self.split.clips[index], self.data
         places, crops = clip_streams(self.seed, self.epoch, clip.id)
         length = self._length(index)
         wanted = train_indices(length, data.segments, self.reach, data.sampling, places, data.window)
         frames = self._read(index, self._stacked(wanted))
-        flip = may_mirror(data.flip, clip.label)
-        if data.train_crop != "centre":
-            return train_transform(frames, data.size, flip, crops, data.train_crop, data.resize)
-        scaled = scale_short_side(reshaped(frames, data.resize), self.evaluation.scale)
-        part = cut(scaled, view_boxes(scaled.shape[-2], scaled.shape[-1], data.size, 1)[0])
-        return (mirrored(part) if flip and crops.random() < 0.5 else part).contiguous()
+        flip, scale = may_mirror(data.flip, clip.label), self.evaluation.scale
+        height, width = frames.shape[1:3]
+        view = train_view(height, width, data.size, flip, crops, data.train_crop, data.resize, scale)
+        return frames, view, torch.arange(len(frames))[None]
 
-    def _eval(self, index: int) -> Tensor:
+    def _eval(self, index: int) -> tuple[NDArray[np.uint8], View, Tensor]:
+        """Frames as decoded, what to cut from them, and which of them each temporal view has, (clips, T)."""
         data, evaluation = self.data, self.evaluation
         drawn = view_stream(self.seed, self.split.clips[index].id) if evaluation.placing == "random" else None
         length = self._length(index)
@@ -185,9 +196,9 @@ class ClipDataset(Dataset[Item]):
         # Views overlap in time: every frame is decoded and scaled once.
         distinct, places = np.unique(wanted, return_inverse=True)
         frames = self._read(index, distinct)
-        crops = eval_transform(frames, data.size, evaluation.scale, evaluation.crops, data.resize)
-        views = crops[:, torch.from_numpy(places.reshape(wanted.shape))]
-        return views.transpose(0, 1).flatten(0, 1).contiguous()
+        height, width = frames.shape[1:3]
+        view = eval_view(height, width, data.size, evaluation.scale, evaluation.crops, data.resize)
+        return frames, view, torch.from_numpy(places.reshape(wanted.shape))
 
 
 class _Order:
@@ -204,17 +215,27 @@ class _Order:
 
 
 def make_loader(
-    dataset: ClipDataset, batch_size: int, order: Sequence[int] | NDArray[np.int64], workers: int = 0
-) -> WatchedLoader[Item]:
+    dataset: ClipDataset,
+    batch_size: int,
+    order: Sequence[int] | NDArray[np.int64],
+    workers: int = 0,
+    device: torch.device | None = None,
+) -> Iterable[Item]:
     """Batches of Items in the given order; the last batch may be smaller. workers = 0 loads in this process.
+
+    `device`: where clips that the loader leaves uncut (`ClipDataset.late`) are cut; frames are then there.
 
     Iterating raises LoaderError if no batch comes for BENCHMARK_STALL_SECONDS or a loader process dies.
     """
-    return WatchedLoader(
+    batches = WatchedLoader[Any](
         dataset,
         dataset.describe,
         workers,
         batch_size=batch_size,
         sampler=_Order(order),
         pin_memory=torch.cuda.is_available(),
+        collate_fn=collate if dataset.late else None,
     )
+    if not dataset.late:
+        return batches
+    return (Item(*fields) for fields in cut_all(batches, device or torch.device("cpu"), dataset.mode == "train"))

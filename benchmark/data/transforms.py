@@ -4,6 +4,9 @@ Sources of the training crops: TSN's multi-scale corner cropping (Wang et al. 20
 with the scales that TSM and BQN use, or those that they use for flow; X3D's jitter of the shorter side (Feichtenhofer
 2020, Section 4; thesis, Section 3.6.1). Frames come in as (n, H, W, 3) uint8 arrays and leave as (n, 3, S, S) uint8
 tensors; `normalise` runs on the device that trains.
+
+What is to become of a clip's frames is worked out first, as a `View`, from their size and the clip's draws alone; it is
+carried out here, frame by frame, or on the training device for a whole batch (`benchmark.data.batched`).
 """
 
 from __future__ import annotations
@@ -103,18 +106,6 @@ def jitter_range(size: int) -> tuple[int, int]:
     return low, high
 
 
-def jittered(frames: Tensor, size: int, flip: bool, rng: np.random.Generator) -> Tensor:
-    """A crop of `size` anywhere in frames whose shorter side is drawn from `jitter_range`, each length alike.
-
-    (n, C, H, W) -> (n, C, size, size). With `flip` half of the crops are mirrored.
-    """
-    low, high = jitter_range(size)
-    scaled = scale_short_side(frames, int(rng.integers(low, high + 1)))
-    room = [side - size for side in scaled.shape[-2:]]
-    top, left = (int(rng.integers(space + 1)) for space in room)
-    return cut(scaled, Box(top, left, size, size, flip and bool(rng.random() < 0.5)))
-
-
 def view_boxes(height: int, width: int, side: int, crops: int) -> list[Box]:
     """The spatial views of evaluation on frames of height x width, square crops of `side`.
 
@@ -160,43 +151,85 @@ def to_tensor(frames: Frames) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
 
 
-def reshaped(frames: Frames, frame: tuple[int, int] | None) -> Tensor:
-    """Frames as a tensor, resized to the height and width `frame` whatever their shape, or as they are."""
-    return to_tensor(frames) if frame is None else resize(to_tensor(frames), *frame)
+@dataclass(frozen=True)
+class View:
+    """What is cut out of a clip's frames.
+
+    They are resized to each of `sizes` in turn, (height, width), then each of `boxes` is cut out and resized to a
+    square of `side` pixels.
+    """
+
+    sizes: tuple[tuple[int, int], ...]
+    boxes: tuple[Box, ...]
+    side: int
 
 
-def train_transform(
-    frames: Frames,
+Crop = Literal["multiscale", "multiscale_three", "jitter", "centre"]
+
+
+def train_view(
+    height: int,
+    width: int,
     size: int,
     flip: bool,
     rng: np.random.Generator,
-    crop: Literal["multiscale", "multiscale_three", "jitter"] = "multiscale",
+    crop: Crop = "multiscale",
     frame: tuple[int, int] | None = None,
-) -> Tensor:
-    """One random crop of all frames at the input's size: (n, H, W, C) uint8 -> (n, C, size, size) uint8.
+    scale: int | None = None,
+) -> View:
+    """One random crop of frames of height x width.
 
     Args:
-        frames: As decoded.
+        height: Of the frames as stored.
+        width: Of the frames as stored.
         size: Side of the input, pixels.
         flip: Mirror half of the clips.
         rng: The clip's draws.
-        crop: TSN's multi-scale corner crop, the same with flow's three scales, or X3D's jitter of the shorter side.
+        crop: TSN's multi-scale corner crop; the same with flow's three scales; X3D's jitter, a crop of `size` anywhere
+            in frames whose shorter side is drawn from `jitter_range`, each length alike; or the centre of frames whose
+            shorter side is `scale`.
         frame: Height and width that the frames are resized to first; None leaves them as stored.
+        scale: For `centre`.
     """
-    whole = reshaped(frames, frame)
+    sizes = [] if frame is None else [frame]
+    height, width = frame or (height, width)
+    if crop in ("multiscale", "multiscale_three"):
+        scales = SCALES if crop == "multiscale" else SCALES[:3]
+        return View(tuple(sizes), (multiscale_box(height, width, size, flip, rng, scales),), size)
     if crop == "jitter":
-        return jittered(whole, size, flip, rng).contiguous()
-    scales = SCALES if crop == "multiscale" else SCALES[:3]
-    box = multiscale_box(whole.shape[-2], whole.shape[-1], size, flip, rng, scales)
-    return resize(cut(whole, box), size, size).contiguous()
+        low, high = jitter_range(size)
+        height, width = short_side_size(height, width, int(rng.integers(low, high + 1)))
+        top, left = (int(rng.integers(side - size + 1)) for side in (height, width))
+    else:
+        height, width = short_side_size(height, width, scale or size)
+        [centre] = view_boxes(height, width, size, 1)
+        top, left = centre.top, centre.left
+    box = Box(top, left, size, size, flip and bool(rng.random() < 0.5))
+    return View((*sizes, (height, width)), (box,), size)
 
 
-def scale_short_side(frames: Tensor, scale: int) -> Tensor:
-    """Resizes (n, 3, H, W) so that the shorter side is `scale`; the longer one is rounded down, as in torchvision."""
-    height, width = frames.shape[-2:]
+def eval_view(height: int, width: int, size: int, scale: int, crops: int, frame: tuple[int, int] | None = None) -> View:
+    """All spatial views of frames of height x width, squares of view_side(size, scale, crops).
+
+    `frame`: height and width that they are resized to before their shorter side is scaled.
+    """
+    scaled = short_side_size(*(frame or (height, width)), scale)
+    side = view_side(size, scale, crops)
+    return View((*([] if frame is None else [frame]), scaled), tuple(view_boxes(*scaled, side, crops)), side)
+
+
+def viewed(frames: Tensor, view: View) -> Tensor:
+    """Carries a view out: (n, C, H, W) -> (boxes, n, C, side, side)."""
+    for size in view.sizes:
+        frames = resize(frames, *size)
+    return torch.stack([resize(cut(frames, box), view.side, view.side) for box in view.boxes])
+
+
+def short_side_size(height: int, width: int, scale: int) -> tuple[int, int]:
+    """Height and width at which the shorter side is `scale`; the longer one is rounded down, as in torchvision."""
     if height <= width:
-        return resize(frames, scale, int(scale * width / height))
-    return resize(frames, int(scale * height / width), scale)
+        return scale, int(scale * width / height)
+    return int(scale * height / width), scale
 
 
 def view_side(size: int, scale: int, crops: int) -> int:
@@ -205,10 +238,6 @@ def view_side(size: int, scale: int, crops: int) -> int:
 
 
 def eval_transform(frames: Frames, size: int, scale: int, crops: int, frame: tuple[int, int] | None = None) -> Tensor:
-    """All spatial views: (n, H, W, 3) uint8 -> (crops, n, 3, S, S) uint8, S = view_side(size, scale, crops).
-
-    `frame`: height and width that the frames are resized to before their shorter side is scaled.
-    """
-    scaled = scale_short_side(reshaped(frames, frame), scale)
-    boxes = view_boxes(scaled.shape[-2], scaled.shape[-1], view_side(size, scale, crops), crops)
-    return torch.stack([cut(scaled, box) for box in boxes])
+    """All spatial views of `eval_view`: (n, H, W, 3) uint8 -> (crops, n, 3, S, S) uint8."""
+    height, width = frames.shape[1:3]
+    return viewed(to_tensor(frames), eval_view(height, width, size, scale, crops, frame))

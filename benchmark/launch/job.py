@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmark.data.batched import on_device
 from benchmark.data.census import known_damage
 from benchmark.data.datasets import Split, open_split
 from benchmark.data.errors import DataError
@@ -242,7 +243,9 @@ def _train_and_evaluate(
         _log(f"evaluating the network that {other.path} has trained")
     _write_metrics(run, history)  # a kill may have come between the checkpoint and its line
     report = Reporter(run, config.train.epochs, parent)
-    dataset = ClipDataset(train_split, config.data, config.eval, frames_per_segment, config.seed, "train", train_flow)
+    env["transforms"] = "device" if (late := on_device()) else "loader"
+    settings = (config.data, config.eval, frames_per_segment, config.seed)
+    dataset = ClipDataset(train_split, *settings, "train", train_flow, late)
     save = partial(checkpoint.save, model, optimizer, history, write_atomic, run.path / "checkpoint.pt")
     recipe, unreadable = config.train, _Unreadable()
     for epoch in range(len(history), recipe.epochs):
@@ -255,7 +258,7 @@ def _train_and_evaluate(
             _log(f"epoch {epoch + 1}/{recipe.epochs} goes on after step {state.step} of {steps}")
         within = None
         to_come = order[state.step * recipe.batch_size :]
-        batches = make_loader(dataset, recipe.clips_at_once, to_come, workers)
+        batches = make_loader(dataset, recipe.clips_at_once, to_come, workers, device)
         on_step, noted = _Keeper(report, save, state, device), unreadable.noted(train_split, batches)
         summary = train_epoch(model, optimizer, noted, steps, epoch, recipe, on_step, normalisation, state)
         history.append(summary)
@@ -266,12 +269,15 @@ def _train_and_evaluate(
     if "trained_by" not in env:
         run.record_training(config)
     report.start("evaluate", recipe.epochs)
-    val = ClipDataset(val_split, config.data, config.eval, frames_per_segment, config.seed, "eval", val_flow)
-    batches = make_loader(val, _clips_at_once(val, recipe.batch_size), range(len(val)), workers)
+    val = ClipDataset(val_split, *settings, "eval", val_flow, late)
+    at_once = _clips_at_once(val, recipe.batch_size)
+    batches = make_loader(val, at_once, range(len(val)), workers, device)
     classes, precision = config.data.num_classes, recipe.precision
     noted = unreadable.noted(val_split, batches)
     average = config.eval.average
-    predicted = predict(model, noted, len(val), classes, len(batches), precision, report, normalisation, average)
+    predicted = predict(
+        model, noted, len(val), classes, math.ceil(len(val) / at_once), precision, report, normalisation, average
+    )
     if config.eval.unreadable == "refuse":
         _refuse_unreadable(val_split, ~predicted.readable)
     result = _write_result(run, config, val_split, predicted, history)

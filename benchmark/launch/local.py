@@ -62,10 +62,10 @@ def slots(jobs: int | None = None, device: str | None = None) -> list[Slot]:
         return [Slot({}, device) for _ in range(jobs or 1)]
     count = jobs or max(len(gpus), 1)
     # A GPU waits for its clips: each run's loader has its share of the cores, less one that feeds the GPU.
-    workers = {} if "BENCHMARK_WORKERS" in os.environ else {"BENCHMARK_WORKERS": str(max(usable_cores() // count - 1, 1))}
-    return [
-        Slot(workers | ({"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {}), device) for i in range(count)
-    ]
+    share = {"BENCHMARK_WORKERS": str(max(usable_cores() // count - 1, 1))}
+    workers = {} if "BENCHMARK_WORKERS" in os.environ else share
+    chosen_gpu = [{"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {} for i in range(count)]
+    return [Slot(workers | gpu, device) for gpu in chosen_gpu]
 
 
 def run_all(runs: Sequence[RunDir], places: list[Slot], on_tick: Callable[[list[RunDir], Outcome], None]) -> Outcome:

@@ -142,6 +142,25 @@ def test_a_run_that_refuses_reads_the_full_census_before_it_trains(spec: Path) -
         torch.set_num_threads(threads)
 
 
+def test_clips_may_be_cut_on_the_device(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare("ucf101", workers=1)
+    config = next(iter(make_plan([load_table(str(spec), "paper", None)]).runs.values())).config
+    threads, results = torch.get_num_threads(), []
+    try:
+        for where in ("loader", "device"):
+            monkeypatch.setenv("BENCHMARK_TRANSFORMS", where)
+            run = RunDir(spec.parent / where / run_key(config))
+            run.prepare(config)
+            results.append(execute(run, device="cpu"))
+            assert run.env["transforms"] == where
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.set_num_threads(threads)
+    for name in ("num_clips", "unreadable_clips", "unreadable_training_clips"):
+        assert results[0][name] == results[1][name]
+    assert results[0]["train_loss"] == pytest.approx(results[1]["train_loss"], rel=0.05)
+
+
 @pytest.mark.slow
 def test_the_commands_from_the_tree_to_the_table(spec: Path) -> None:
     def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,8 +1,11 @@
 """Crops against the rules of the papers' code, worked out by hand, and resizing against Pillow."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from benchmark.data.transforms import (
@@ -10,16 +13,26 @@ from benchmark.data.transforms import (
     cut,
     eval_transform,
     jitter_range,
-    jittered,
     may_mirror,
     multiscale_box,
     normalise,
     resize,
-    scale_short_side,
+    short_side_size,
     to_tensor,
-    train_transform,
+    train_view,
     view_boxes,
+    viewed,
 )
+
+
+def train_transform(frames: NDArray[np.uint8], *settings: Any, **more: Any) -> torch.Tensor:
+    height, width = frames.shape[1:3]
+    return viewed(to_tensor(frames), train_view(height, width, *settings, **more))[0]
+
+
+def jittered(frames: torch.Tensor, size: int, flip: bool, rng: np.random.Generator) -> torch.Tensor:
+    height, width = frames.shape[-2:]
+    return viewed(frames, train_view(height, width, size, flip, rng, "jitter"))[0]
 
 
 def boxes(height: int, width: int, size: int) -> set[tuple[int, int, int, int]]:
@@ -128,8 +141,8 @@ def test_resizing_is_pillows_to_one_grey_level() -> None:
 
 
 def test_the_shorter_side_is_scaled_in_either_orientation() -> None:
-    assert scale_short_side(torch.zeros(1, 3, 240, 320, dtype=torch.uint8), 256).shape[-2:] == (256, 341)
-    assert scale_short_side(torch.zeros(1, 3, 320, 240, dtype=torch.uint8), 256).shape[-2:] == (341, 256)
+    assert short_side_size(240, 320, 256) == (256, 341)
+    assert short_side_size(320, 240, 256) == (341, 256)
 
 
 def test_views_are_cut_from_the_scaled_frame() -> None:

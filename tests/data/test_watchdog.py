@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -116,7 +117,7 @@ def test_an_impossible_limit_is_named(text: str, monkeypatch: pytest.MonkeyPatch
 class Slow(ClipDataset):
     """Clips of which the one at place 2 never arrives."""
 
-    def _train(self, index: int) -> torch.Tensor:
+    def _train(self, index: int) -> Any:
         if index == 2:
             time.sleep(600)
         return super()._train(index)
