@@ -84,6 +84,10 @@ def gather(path: Path, problems: list[Problem], depth: int = 0) -> Gathered | No
         if include is None:
             continue
         other = others.get(include.include) or _other(include.include, source, ("rows", i), problems, depth)
+        if other is not None and other.spec.dataset != spec.dataset:
+            here, there = spec.dataset, other.spec.dataset
+            text = f"'{include.include}' prints values of {there}, this table of {here}: its rows would be {there}'s"
+            problems.append(Problem(source.file, source.line("rows", i, "include"), text))
         if other is not None:
             others[include.include] = other
             names = renamed.setdefault(include.include, {})

@@ -162,3 +162,8 @@ def test_printed_costs_may_carry_a_multiple(write: Path) -> None:
     (write / "first.yaml").write_text(FIRST.lstrip().replace("top1: 40.10", "top1: 40K"))
     with pytest.raises(SpecError, match="'40K' has a multiple, but top1 is not counted in multiples"):
         load_table("p-first", "paper")
+
+
+def test_rows_of_another_data_set_are_not_taken_for_this_one_s(write: Path) -> None:
+    found = problems(write, "dataset: something-v1", "dataset: hmdb51")
+    assert any("'p-first' prints values of something-v1, this table of hmdb51" in text for text in found)
