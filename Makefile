@@ -17,7 +17,7 @@ $(READY): requirements-dev.txt requirements-bootstrap.txt
 PY := $(BIN)/python
 B := $(PY) -m benchmark
 
-.PHONY: help setup test test-slow test-slurm check lint format lock list plan clean docs
+.PHONY: help setup test test-slow test-slurm check lint format lock list plan clean docs decode
 
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -34,6 +34,10 @@ plan-%: $(READY) ## the runs that a table needs, and the time they take
 
 cost-%: $(READY) ## the cost audit of a table
 	@$(B) cost $*
+
+decode: $(READY) ## reading clips against torchcodec, decord and OpenCV: a quarter of an hour on a quiet machine
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements-decode.txt
+	@$(B) decode
 
 docs: $(READY) ## docs/costs.md from the cost audit; counts first what is not counted yet
 	@$(B) costs --out docs/costs.md
@@ -72,7 +76,7 @@ format: $(READY) ## let ruff rewrite the layout
 check: lint test test-slow test-slurm ## everything that CI runs
 
 lock: $(READY) ## pin requirements*.in again, with hashes
-	@for name in requirements requirements-dev requirements-bootstrap; do \
+	@for name in requirements requirements-dev requirements-decode requirements-bootstrap; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url $$name.in -o $$name.txt || exit 1; done
 

@@ -257,7 +257,7 @@ def test_what_a_table_adds_to_its_base() -> None:
 
 def test_the_page_on_the_protocol_names_what_there_is() -> None:
     text = (tables_root().resolve().parent / "docs/paper_protocol.md").read_text()
-    recipes = text[text.index("## Recipes") : text.index("## How clips")]
+    recipes = text[text.index("## Recipes") : text.index("## Batches")]
     named = {name for name in re.findall(r"`(\w+)`", recipes) if name != "_flow"}
     assert named <= RECIPES.keys()
     keys = set(re.findall(r"^\| `((?:data|eval)\.\w+)`", text, re.M))
