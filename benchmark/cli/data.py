@@ -175,7 +175,7 @@ def _found(record: Mapping[str, object]) -> str:
 
 def _prepare(arguments: argparse.Namespace) -> int:
     from benchmark.data.datasets import data_root
-    from benchmark.data.index import index_folder, read_manifest
+    from benchmark.data.manifest import index_folder, read_manifest
 
     def prepare(name: str) -> bool:
         prepare_with_progress(name, arguments.workers)

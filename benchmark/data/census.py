@@ -28,26 +28,12 @@ from benchmark.data.container import missing_seconds
 from benchmark.data.datasets import Split
 from benchmark.data.decode import probe, read_frames
 from benchmark.data.errors import DataError, DecodeError
-from benchmark.data.index import (
-    OUT_OF_RESOURCES,
-    Entry,
-    FileLog,
-    Probed,
-    Progress,
-    Survey,
-    cut_short,
-    data_root,
-    examine,
-    index_folder,
-    read_index,
-    read_manifest,
-    summary,
-    survey,
-    unforeseen,
-    without_path,
-)
+from benchmark.data.index import read_index
 from benchmark.data.layouts.listing import SPLITS
+from benchmark.data.manifest import data_root, index_folder, read_manifest
+from benchmark.data.probing import OUT_OF_RESOURCES, FileLog, Probed, cut_short, examine, unforeseen, without_path
 from benchmark.data.roots import root_of
+from benchmark.data.survey import Entry, Progress, Survey, summary, survey
 from benchmark.spec.datasets import DATASETS
 
 DECODED = "decoded.jsonl"
@@ -62,7 +48,7 @@ KINDS = ("missing", "empty", "corrupt", "partial", "short", "duplicates", "disag
 
 @dataclass(frozen=True)
 class Census:
-    """What was found of a data set: a record per split (`index.summary`), and problems of no single clip."""
+    """What was found of a data set: a record per split (`survey.summary`), and problems of no single clip."""
 
     name: str
     title: str
@@ -108,7 +94,7 @@ def take(
         progress: Told what is being done and how far it is.
 
     Raises:
-        DataError: As `index.survey`, and for an unknown split.
+        DataError: As `survey.survey`, and for an unknown split.
     """
     for split in splits:
         if split not in SPLITS:
@@ -209,7 +195,7 @@ def _replaced(path: Path, record: Probed) -> bool:
 def decode_file(root: Path, relative: str, known: Probed | None) -> Probed | None:
     """Decodes all frames of a file or a folder of frames; None where that has been done.
 
-    Of a folder, size and time are those of its files: the sum, and the latest. Raises OSError as `index.probe_file`.
+    Of a folder, size and time are those of its files: the sum, and the latest. Raises OSError as `probing.probe_file`.
     """
     path = root / relative
     size, mtime = 0, 0

@@ -24,24 +24,17 @@ from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.frame_store import ARRAY, FrameStore, build_store, open_store
 from benchmark.data.index import SAMPLED_CLIPS as SAMPLED_CLIPS
 from benchmark.data.index import Clip as Clip
-from benchmark.data.index import Progress as Progress
-from benchmark.data.index import (
-    check_index,
-    fingerprint_of,
-    index_folder,
-    open_index,
-    read_index,
-    read_manifest,
-    survey,
-    write_index,
-)
-from benchmark.data.index import data_root as data_root
+from benchmark.data.index import check_index, fingerprint_of, open_index, read_index, write_index
 from benchmark.data.layouts.find import find_listing
+from benchmark.data.manifest import data_root as data_root
+from benchmark.data.manifest import index_folder, read_manifest
 from benchmark.data.motion_render import render, write_video
 from benchmark.data.motionpairs import GENERATOR, SETTINGS, SPLITS, Setting, SplitName
 from benchmark.data.parallel import by_batches
 from benchmark.data.replacing import replacing
 from benchmark.data.roots import find_root, variable_of
+from benchmark.data.survey import Progress as Progress
+from benchmark.data.survey import survey
 from benchmark.spec.datasets import DATASETS, DatasetInfo
 
 STORE_LIMIT = 2**30

@@ -10,7 +10,6 @@ views alone evaluates what that one has trained, with the result that it would h
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import math
@@ -20,8 +19,8 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -35,11 +34,10 @@ from benchmark.data.census import known_damage
 from benchmark.data.datasets import Split, open_split
 from benchmark.data.errors import DataError
 from benchmark.data.flow import interval_of, open_flow
-from benchmark.data.limits import positive_seconds
-from benchmark.data.loader import ClipDataset, Item, epoch_order, make_loader
+from benchmark.data.loader import ClipDataset, epoch_order, make_loader
+from benchmark.launch.during import Keeper, Orphaned, Reporter, Unreadable, log
 from benchmark.launch.provenance import code_state, processor, versions
 from benchmark.launch.rundir import (
-    BEAT_SECONDS,
     EXIT_CLAIMED,
     ClaimedError,
     RunDir,
@@ -47,75 +45,23 @@ from benchmark.launch.rundir import (
     write_atomic,
     write_json,
 )
+from benchmark.launch.start import digest_of, start_from
 from benchmark.models.build import build_model
-from benchmark.models.weights import PretrainedWeightsError, take_over
+from benchmark.models.weights import PretrainedWeightsError
 from benchmark.report.metrics import all_metrics
 from benchmark.spec.config import RunConfig, start_key
 from benchmark.train import checkpoint
-from benchmark.train.loop import EpochState, EpochSummary, Predicted, generators, predict, train_epoch
+from benchmark.train.loop import EpochState, EpochSummary, Predicted, predict, train_epoch
 from benchmark.train.optim import freeze_all_but_first_bn, make_optimizer
 
-CHECKPOINT_SECONDS = "BENCHMARK_CHECKPOINT_SECONDS"
 EVALUATION_BYTES = 2**28
 """Pixels of the views that go through the network at once, and of each batch that a loader process prepares."""
 NAMED = 5
 """Clips that an error names."""
 
 
-class Orphaned(BaseException):
-    """The process that launched this one is gone: stop, as at a Ctrl-C."""
-
-
 class UnreadableError(Exception):
     """Evaluation clips cannot be read, and the protocol refuses to count them as wrong."""
-
-
-class Reporter:
-    """Keeps status.json fresh: the state, how far the run is, and a heartbeat."""
-
-    def __init__(self, run: RunDir, epochs: int, parent: int | None):
-        self.run, self.epochs, self.parent = run, epochs, parent
-        self.phase, self.epoch, self.last = "train", 0, 0.0
-
-    def start(self, phase: str, epoch: int) -> None:
-        """Enter an epoch (0-based) of training, or the evaluation."""
-        self.phase, self.epoch, self.last = phase, epoch, 0.0
-        self(0, 1)
-
-    def __call__(self, step: int, steps: int) -> None:
-        """Called after every batch; writes at most every BEAT_SECONDS."""
-        now = time.monotonic()
-        if now - self.last < BEAT_SECONDS and step != steps:
-            return
-        self.last = now
-        if self.parent is not None and os.getppid() != self.parent:
-            raise Orphaned
-        self.run.set_status(
-            state="running",
-            phase=self.phase,
-            epoch=self.epoch,
-            epochs=self.epochs,
-            step=step,
-            steps=steps,
-            beat=time.time(),
-        )
-
-
-class _Keeper:
-    """Called after every step: reports it, and saves a checkpoint when the last one is old.
-
-    BENCHMARK_CHECKPOINT_SECONDS is how old: 600 unless set.
-    """
-
-    def __init__(self, report: Reporter, save: Callable[..., None], state: EpochState, device: torch.device) -> None:
-        self._report, self._save, self._state, self._device = report, save, state, device
-        self._seconds, self._last = positive_seconds(CHECKPOINT_SECONDS, 600.0), time.monotonic()
-
-    def __call__(self, step: int, steps: int) -> None:
-        self._report(step, steps)
-        if step < steps and time.monotonic() - self._last >= self._seconds:
-            self._save(within=replace(self._state, generators=generators(self._device)))
-            self._last = time.monotonic()
 
 
 def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: int | None = None) -> dict[str, Any]:
@@ -177,23 +123,6 @@ def _order(config: RunConfig, clips: int, epoch: int) -> Sequence[int]:
     return order[:whole] if whole else order
 
 
-class _Unreadable:
-    """Names in the log, once each, the clips that could not be read."""
-
-    def __init__(self) -> None:
-        self._named: set[tuple[str, int]] = set()
-
-    def noted(self, split: Split, batches: Iterable[Item]) -> Iterator[Item]:
-        """The batches as they come."""
-        for item in batches:
-            for place in item.place[~item.readable].tolist():
-                if (split.split, place) not in self._named:
-                    self._named.add((split.split, place))
-                    clip = split.clips[place]
-                    _log(f"cannot be read: {split.split} clip {clip.id} ({clip.path})")
-            yield item
-
-
 def _clips_at_once(val: ClipDataset, batch_size: int) -> int:
     """Clips of an evaluation batch: those of a training batch, fewer where their views take too much memory."""
     return min(batch_size, max(1, EVALUATION_BYTES // math.prod(val.shape)))
@@ -224,12 +153,12 @@ def _train_and_evaluate(
     if train_flow is not None and val_flow is not None:
         fingerprints |= {"train_flow": train_flow.fingerprint, "val_flow": val_flow.fingerprint}
     if config.representation == "flownet":
-        fingerprints["flownet"] = _digest_of(model.get_submodule("representation").state_dict())
+        fingerprints["flownet"] = digest_of(model.get_submodule("representation").state_dict())
     start = start_key(config)
     if start is not None:
         # Once there is a checkpoint the weights are its, and the other run may be gone.
         begun = run.env.get("fingerprints", {}) if (run.path / "checkpoint.pt").is_file() else {}
-        fingerprints["start"] = begun.get("start") or _take_over(model, run, start)
+        fingerprints["start"] = begun.get("start") or start_from(model, run, start)
     env = _begin_env(run, device, fingerprints)
     env["clips"] = {split.split: {"found": len(split), "missing": split.missing} for split in (train_split, val_split)}
     history, within = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
@@ -240,14 +169,14 @@ def _train_and_evaluate(
         history, _ = checkpoint.load(model, optimizer, other.path / "checkpoint.pt")
         env["trained_by"] = other.key
         env["training"] = {name: other.env.get(name) for name in ("starts", "versions", "device", "seconds")}
-        _log(f"evaluating the network that {other.path} has trained")
+        log(f"evaluating the network that {other.path} has trained")
     _write_metrics(run, history)  # a kill may have come between the checkpoint and its line
     report = Reporter(run, config.train.epochs, parent)
     env["transforms"] = "device" if (late := on_device()) else "loader"
     settings = (config.data, config.eval, frames_per_segment, config.seed)
     dataset = ClipDataset(train_split, *settings, "train", train_flow, late)
     save = partial(checkpoint.save, model, optimizer, history, write_atomic, run.path / "checkpoint.pt")
-    recipe, unreadable = config.train, _Unreadable()
+    recipe, unreadable = config.train, Unreadable()
     for epoch in range(len(history), recipe.epochs):
         report.start("train", epoch)
         torch.manual_seed(_epoch_seed(config, epoch))
@@ -255,17 +184,17 @@ def _train_and_evaluate(
         order = _order(config, len(dataset), epoch)
         state, steps = within or EpochState(), math.ceil(len(order) / recipe.batch_size)
         if within is not None:
-            _log(f"epoch {epoch + 1}/{recipe.epochs} goes on after step {state.step} of {steps}")
+            log(f"epoch {epoch + 1}/{recipe.epochs} goes on after step {state.step} of {steps}")
         within = None
         to_come = order[state.step * recipe.batch_size :]
         batches = make_loader(dataset, recipe.clips_at_once, to_come, workers, device)
-        on_step, noted = _Keeper(report, save, state, device), unreadable.noted(train_split, batches)
+        on_step, noted = Keeper(report, save, state, device), unreadable.noted(train_split, batches)
         summary = train_epoch(model, optimizer, noted, steps, epoch, recipe, on_step, normalisation, state)
         history.append(summary)
         save()
         _write_metrics(run, history)
         _write_env(run, env, started)
-        _log(f"epoch {epoch + 1}/{recipe.epochs}: loss {summary.loss:.3f}, training top-1 {summary.top1:.1f}")
+        log(f"epoch {epoch + 1}/{recipe.epochs}: loss {summary.loss:.3f}, training top-1 {summary.top1:.1f}")
     if "trained_by" not in env:
         run.record_training(config)
     report.start("evaluate", recipe.epochs)
@@ -315,33 +244,6 @@ def _write_env(run: RunDir, env: dict[str, Any], started: float) -> None:
     """env.json with the time of all starts so far, up to their last finished epoch."""
     seconds = round(env["seconds"] + time.monotonic() - started, 1)
     write_json(run.path / "env.json", {**env, "seconds": seconds})
-
-
-def _take_over(model: torch.nn.Module, run: RunDir, key: str) -> str:
-    """Load the weights that the run starts from, and return what distinguishes them.
-
-    Raises:
-        PretrainedWeightsError: that run is not finished, its weights are gone, or of another network.
-    """
-    source, name = RunDir(run.path.parent / key), str(run.config.train.start_from).partition("@")[0]
-    if source.state != "done" or not source.checkpoint.is_file():
-        state = source.state if source.state != "done" else "without its checkpoint.pt"
-        raise PretrainedWeightsError(
-            f"the run starts from {name}, whose run {source.path} is {state}: `run` and `submit` of this table train it"
-            " first; one that was trained elsewhere can be copied there, the whole folder"
-        )
-    state = torch.load(source.checkpoint, map_location="cpu", weights_only=True)["model"]
-    take_over(model, state, f"{name} ({source.path})")
-    _log(f"starting from {name}, {source.path}")
-    return _digest_of(state)
-
-
-def _digest_of(state: Mapping[str, torch.Tensor]) -> str:
-    """What distinguishes weights that a run starts from, where they come from a file made here."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _begin_env(run: RunDir, device: torch.device, fingerprints: dict[str, str]) -> dict[str, Any]:
@@ -398,10 +300,6 @@ def _write_result(
     }
 
 
-def _log(text: str) -> None:
-    print(text, flush=True)
-
-
 def main(arguments: list[str]) -> int:
     """`python -m benchmark.launch.job FOLDER [DEVICE]`: run one folder; the exit status says how it ended."""
     run, parent = RunDir(Path(arguments[0])), os.environ.get("BENCHMARK_PARENT")
@@ -410,13 +308,13 @@ def main(arguments: list[str]) -> int:
     try:
         execute(run, device, int(os.environ.get("BENCHMARK_WORKERS", "0")), int(parent) if parent else None)
     except ClaimedError as error:
-        _log(str(error))
+        log(str(error))
         return EXIT_CLAIMED
     except (KeyboardInterrupt, Orphaned):
-        _log("interrupted")
+        log("interrupted")
         return 130
     except (DataError, PretrainedWeightsError, StaleRunError, UnreadableError) as error:
-        _log(f"{type(error).__name__}: {error}")  # says what to do; where in the code it was noticed does not help
+        log(f"{type(error).__name__}: {error}")  # says what to do; where in the code it was noticed does not help
         return 1
     except Exception:
         traceback.print_exc()

@@ -119,8 +119,10 @@ def submit(runs: Sequence[RunDir], cluster: str) -> list[str]:
 
 
 def _parameters(profile: ClusterProfile) -> dict[str, Any]:
-    roots = {name: os.environ.get(name) for name in ("BENCHMARK_DATA", "BENCHMARK_WEIGHTS")}
-    exports = {name: str(Path(value).resolve()) for name, value in roots.items() if value}
+    # Whatever the user has said by variable holds for the jobs, whether or not the site passes the environment on. What
+    # names a file or folder is made absolute: jobs start elsewhere.
+    said = {name: value for name, value in os.environ.items() if name.startswith("BENCHMARK_") and value}
+    exports = {name: str(Path(value).resolve()) if Path(value).exists() else value for name, value in said.items()}
     exports.setdefault("BENCHMARK_DATA", str(Path("data").resolve()))
     exports["BENCHMARK_RUNS"] = str(runs_root().resolve())
     setup = [f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}${{PYTHONPATH:+:$PYTHONPATH}}"]

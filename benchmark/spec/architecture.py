@@ -19,9 +19,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from benchmark.spec.bases import base_layer, layer_at
 from benchmark.spec.config import RunConfig
 from benchmark.spec.files import architecture_paths, parse_as, shown
-from benchmark.spec.load import base_layer, layer_at, misplaced
+from benchmark.spec.load import misplaced
 from benchmark.spec.overrides import resolve
 from benchmark.spec.representations import Strict
 from benchmark.spec.source import Problem, SpecError, read_yaml

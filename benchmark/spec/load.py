@@ -18,12 +18,21 @@ from typing import Any
 
 import pydantic
 
+from benchmark.spec.bases import base_layer, layer_at, network_of
 from benchmark.spec.columns import COLUMNS, printed_value
 from benchmark.spec.config import RunConfig
 from benchmark.spec.datasets import official_splits
 from benchmark.spec.files import parse_as, protocol_names, shown, spec_paths, tables_root
 from benchmark.spec.include import Entry, Gathered, gather, is_include
-from benchmark.spec.overrides import Layer, Setting, flatten, resolve
+from benchmark.spec.other_datasets import (
+    base_on,
+    other_datasets,
+    own_settings_on,
+    seen_from,
+    settings_on,
+    without_settings,
+)
+from benchmark.spec.overrides import Layer, Setting, resolve
 from benchmark.spec.source import Located, Problem, SpecError, did_you_mean, read_yaml
 from benchmark.spec.table import Protocol, Reading, Row, Table
 
@@ -97,7 +106,7 @@ def load_table(
     if dataset == spec.dataset:
         dataset = None
     if dataset is not None:
-        refused = list(_without_settings(gathered, dataset, protocol, protocol_layer))
+        refused = list(without_settings(gathered, dataset, protocol, protocol_layer))
         if refused:
             raise SpecError(problems + refused)
     rows: list[Row] = []
@@ -108,17 +117,17 @@ def load_table(
         if below is None:
             continue
         shared = layer_at(home, entry.spec.set, ("set",))
-        if row.base and _network(below) != _network(base_layer(entry.spec.base, home, ("base",), problems) or {}):
+        if row.base and network_of(below) != network_of(base_layer(entry.spec.base, home, ("base",), problems) or {}):
             shared = {key: value for key, value in shared.items() if not key.startswith("model.")}
         own = layer_at(home, row.set, ("rows", entry.index, "set"))
-        there = below if dataset is None else _base_on(entry, dataset, below, problems)
-        there = there | shared | _settings_on(entry, dataset)
+        there = below if dataset is None else base_on(entry, dataset, below, problems)
+        there = there | shared | settings_on(entry, dataset)
         below = below | shared
-        narrowed = protocol_layer | for_model.get(_network(below | own), {})
+        narrowed = protocol_layer | for_model.get(network_of(below | own), {})
         resolver = _RowResolver(
             paper=below | own,
             counted=layer_at(home, entry.spec.counted, ("counted",)),
-            scaled=there | narrowed | own | _own_settings_on(entry, dataset),
+            scaled=there | narrowed | own | own_settings_on(entry, dataset),
             where=(home.file, home.line("rows", entry.index)),
             problems=problems,
         )
@@ -157,10 +166,10 @@ def load_table(
         protocol=protocol.name,
         seeds=protocol.seeds if seeds is None else seeds,
         splits=spec.splits,
-        others=tuple(_other_datasets(gathered)),
+        others=tuple(other_datasets(gathered)),
         note=spec.note,
     )
-    return table if dataset is None else _seen_from(table, dataset)
+    return table if dataset is None else seen_from(table, dataset)
 
 
 def _start(
@@ -176,7 +185,7 @@ def _start(
     layer = base_layer(name, entry.source, at, problems) if name else None
     if layer is None:
         return None
-    narrowed, where = protocol_layer | for_model.get(_network(layer), {}), (entry.source.file, entry.source.line(*at))
+    narrowed, where = protocol_layer | for_model.get(network_of(layer), {}), (entry.source.file, entry.source.line(*at))
     start = _RowResolver(layer, {}, layer | narrowed, where, problems).at_scale(protocol, narrowed)
     if start is None:
         return None
@@ -189,76 +198,6 @@ def _start(
     if start.train.start_from:
         problems.append(Problem(*where, f"train.start_from: {name} itself starts from {start.train.start_from}"))
     return start
-
-
-def _other_datasets(gathered: Gathered) -> list[str]:
-    """The data sets of a table's columns, besides its own, that all of its measured rows have settings for."""
-    named = dict.fromkeys(COLUMNS[key].dataset for key in gathered.spec.columns if COLUMNS[key].dataset)
-    measured = [entry for entry in gathered.entries if not (entry.row.quoted or entry.row.average)]
-    return [name for name in named if measured and all(_has_settings(entry, name) for entry in measured)]
-
-
-def _has_settings(entry: Entry, dataset: str) -> bool:
-    return dataset in entry.spec.also or dataset in entry.row.also
-
-
-def _base_on(entry: Entry, dataset: str, below: Layer, problems: list[Problem]) -> Layer:
-    """The base of a row on another data set: one of its own there, the table's there, or the same as ever (`below`)."""
-    for also, at in ((entry.row.also, ("rows", entry.index, "also", dataset)), (entry.spec.also, ("also", dataset))):
-        name = also.get(dataset)
-        if isinstance(name, str):
-            return base_layer(name, entry.source, at, problems) or {}
-    return below
-
-
-def _settings_on(entry: Entry, dataset: str | None) -> Layer:
-    """What a row's table sets on another data set."""
-    values = entry.spec.also.get(dataset or "")
-    settings = layer_at(entry.source, values, ("also", str(dataset))) if isinstance(values, dict) else {}
-    if dataset is None:
-        return settings
-    return {"data.dataset": Setting(dataset, entry.source.file, entry.source.line("also", dataset))} | settings
-
-
-def _own_settings_on(entry: Entry, dataset: str | None) -> Layer:
-    """What a row sets on another data set."""
-    values, at = entry.row.also.get(dataset or ""), ("rows", entry.index, "also", str(dataset))
-    return layer_at(entry.source, values, at) if isinstance(values, dict) else {}
-
-
-def _without_settings(gathered: Gathered, dataset: str, protocol: Protocol, protocol_layer: Layer) -> Iterator[Problem]:
-    """Why a table cannot be measured on another data set, if so."""
-    spec, source = gathered.spec, gathered.source
-    name, there = f"{spec.paper}-{spec.table}", _other_datasets(gathered)
-    if dataset not in there:
-        others = f"; others that it is: {', '.join(there)}" if there else ""
-        yield Problem(source.file, source.line("columns"), f"{name} is not measured on '{dataset}'{others}")
-    elif "data.dataset" in protocol_layer:
-        on = protocol_layer["data.dataset"].value
-        text = f"the protocol {protocol.name} measures every table on {on}: --dataset is for --protocol paper"
-        yield Problem(source.file, source.line("columns"), text)
-
-
-def _seen_from(table: Table, dataset: str) -> Table:
-    """The table with another data set's columns as those that are measured, and its own under their data set's name."""
-
-    def key_there(key: str) -> str:
-        column = COLUMNS[key]
-        if column.source != "measured":
-            return key
-        return column.base if column.dataset == dataset else f"{key}@{table.dataset}" if not column.dataset else key
-
-    def there(values: dict[str, Any]) -> dict[str, Any]:
-        return {key_there(key): value for key, value in values.items()}
-
-    rows = tuple(
-        row.model_copy(update={"printed": there(row.printed), "printed_text": there(row.printed_text)})
-        for row in table.rows
-    )
-    claims = tuple(claim.model_copy(update={"metric": key_there(claim.metric)}) for claim in table.claims)
-    columns = tuple(key_there(key) for key in table.columns)
-    changes = {"dataset": dataset, "other": True, "rows": rows, "claims": claims, "columns": columns}
-    return table.model_copy(update=changes)
 
 
 def _readings(entry: Entry, resolver: _RowResolver | None) -> Iterator[tuple[str, Reading]]:
@@ -350,44 +289,6 @@ def _scaled_layer(
 
     walk(config, "")
     return layer
-
-
-def base_layer(
-    name: str, source: Located, at: tuple[str | int, ...], problems: list[Problem], depth: int = 0
-) -> Layer | None:
-    """The settings of a base and of those that it builds on; None, and a problem, where one is missing."""
-    folder = tables_root() / "bases"
-    path = folder / f"{name}.yaml"
-    if not path.exists() or depth > 8:
-        names = sorted(p.stem for p in folder.glob("*.yaml"))
-        reason = f"no base '{name}' in {shown(folder)}." if depth <= 8 else f"base '{name}' builds on itself."
-        problems.append(Problem(source.file, source.line(*at), f"{reason}{did_you_mean(name, names)}"))
-        return None
-    found = read_yaml(path, shown(path))
-    values = dict(found.data)
-    parent = values.pop("base", None)
-    below = base_layer(str(parent), found, ("base",), problems, depth + 1) if parent else {}
-    own = layer_at(found, values, ())
-    if below is not None and "model.name" in own and _network(own) != _network(below):
-        below = {key: value for key, value in below.items() if not key.startswith("model.")}
-    return None if below is None else below | own
-
-
-def _network(layer: Layer) -> str:
-    """Name of the network that a layer of settings is for."""
-    return str(layer["model.name"].value) if "model.name" in layer else "bqn"
-
-
-def layer_at(source: Located, values: dict[str, Any], at: tuple[str | int, ...]) -> Layer:
-    """The settings `values`, which a file has at the place `at`, each with its line."""
-
-    def line_of(dotted: str) -> int:
-        """`a.b.c` may be written as one key, as nested keys, or as a mix."""
-        if (*at, dotted) in source.lines:
-            return source.lines[(*at, dotted)]
-        return source.line(*at, *dotted.split("."))
-
-    return flatten(values, source.file, line_of)
 
 
 def misplaced(paper: str, number: str, source: Located, path: Path) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from benchmark.data.census import KINDS, take
 from benchmark.data.datasets import prepare
 from benchmark.data.decode import read_frames
 from benchmark.data.errors import DataError
-from benchmark.data.index import data_root, index_folder
+from benchmark.data.manifest import data_root, index_folder
 from benchmark.spec.datasets import DATASETS, DatasetInfo
 from tests.data.trees import something_v1_labels, write_frames, write_video
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.data import index
 from benchmark.data.datasets import describe, is_prepared, open_split, prepare
 from benchmark.data.decode import probe
 from benchmark.data.errors import DataError, DecodeError
-from benchmark.data.index import FileLog, Probed, index_folder, read_manifest
 from benchmark.data.loader import ClipDataset
+from benchmark.data.manifest import data_root, index_folder, read_manifest
+from benchmark.data.probing import BATCH, FileLog, Probed
 from benchmark.data.roots import variable_of
 from benchmark.spec.config import DataConfig, EvalConfig
 from benchmark.spec.datasets import DATASETS
@@ -189,14 +189,14 @@ def test_a_file_is_probed_once_unless_it_changed_or_failed(ucf: Path, monkeypatc
         probed.append(path.name)
         return probe(path)
 
-    monkeypatch.setattr("benchmark.data.index.probe", counting)
+    monkeypatch.setattr("benchmark.data.probing.probe", counting)
     broken = ucf / "Class002/v_Class002_g03_c02.avi"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:100])
     prepare("ucf101", workers=1)
     assert len(probed) == 18
     probed.clear()
-    log = index.data_root() / "ucf101/probed.jsonl"
+    log = data_root() / "ucf101/probed.jsonl"
     log.write_text(log.read_text()[:-30])  # as a kill in mid-line leaves it
     broken.write_bytes(whole)
     prepare("ucf101-2", workers=1)
@@ -221,7 +221,7 @@ def test_an_interrupted_preparation_goes_on(ucf: Path, monkeypatch: pytest.Monke
     assert not is_prepared("ucf101")
     with pytest.raises(DataError, match="run: python -m benchmark data prepare ucf101"):
         open_split("ucf101", "train")
-    assert len(FileLog(index.data_root() / "ucf101/probed.jsonl").read()) == seen[0] == index.BATCH
+    assert len(FileLog(data_root() / "ucf101/probed.jsonl").read()) == seen[0] == BATCH
 
 
 def test_the_index_serves_a_root_that_has_moved(ucf: Path, monkeypatch: pytest.MonkeyPatch) -> None:

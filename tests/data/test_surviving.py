@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from benchmark.data.index import surviving
+from benchmark.data.probing import surviving
 
 
 def _dies_on_seven(numbers: Sequence[int]) -> list[int]:

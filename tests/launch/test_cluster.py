@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.launch.cluster import ClusterProfile, cluster_names, load_cluster
+from benchmark.launch.slurm import _parameters
 from benchmark.spec.files import REPOSITORY
 from benchmark.spec.source import SpecError
 
@@ -92,3 +93,17 @@ def test_profile_is_frozen() -> None:
 def test_profiles_load_without_torch() -> None:
     code = "import sys, benchmark.launch.cluster as c; c.load_cluster('dev'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
+
+
+def test_what_the_user_has_said_by_variable_holds_for_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ucf 101").mkdir()
+    for name, value in (("UCF101", "ucf 101"), ("TRANSFORMS", "device"), ("DECODE_SECONDS", "5"), ("WEIGHTS", "")):
+        monkeypatch.setenv(f"BENCHMARK_{name}", value)
+    monkeypatch.delenv("BENCHMARK_DATA", raising=False)
+    lines = _parameters(load_cluster("dev"))["slurm_setup"]
+    assert f"export BENCHMARK_UCF101='{tmp_path}/ucf 101'" in lines
+    assert "export BENCHMARK_TRANSFORMS=device" in lines
+    assert "export BENCHMARK_DECODE_SECONDS=5" in lines
+    assert f"export BENCHMARK_DATA={tmp_path}/data" in lines
+    assert not any("WEIGHTS" in line for line in lines)

@@ -9,10 +9,11 @@ import pytest
 from benchmark.cli.main import main
 from benchmark.cli.running import results_folder
 from benchmark.plan import run_key
+from benchmark.spec.bases import base_layer
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.config import RunConfig
 from benchmark.spec.files import table_paths
-from benchmark.spec.load import base_layer, load_table
+from benchmark.spec.load import load_table
 from benchmark.spec.overrides import resolve
 from benchmark.spec.source import SpecError, read_yaml
 

@@ -13,9 +13,10 @@ import pytest
 
 from benchmark.cli.main import build_parser
 from benchmark.plan import make_plan
+from benchmark.spec.bases import base_layer
 from benchmark.spec.config import RunConfig
 from benchmark.spec.files import table_paths, tables_root
-from benchmark.spec.load import base_layer, load_table
+from benchmark.spec.load import load_table
 from benchmark.spec.overrides import keys_below, resolve
 from benchmark.spec.source import read_yaml
 

@@ -1,0 +1,83 @@
+"""A table on another data set than its own: one that it prints columns of and has settings for, under `also`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmark.spec.bases import base_layer, layer_at
+from benchmark.spec.columns import COLUMNS
+from benchmark.spec.include import Entry, Gathered
+from benchmark.spec.overrides import Layer, Setting
+from benchmark.spec.source import Problem
+from benchmark.spec.table import Protocol, Table
+
+
+def other_datasets(gathered: Gathered) -> list[str]:
+    """The data sets of a table's columns, besides its own, that all of its measured rows have settings for."""
+    named = dict.fromkeys(COLUMNS[key].dataset for key in gathered.spec.columns if COLUMNS[key].dataset)
+    measured = [entry for entry in gathered.entries if not (entry.row.quoted or entry.row.average)]
+    return [name for name in named if measured and all(_has_settings(entry, name) for entry in measured)]
+
+
+def _has_settings(entry: Entry, dataset: str) -> bool:
+    return dataset in entry.spec.also or dataset in entry.row.also
+
+
+def base_on(entry: Entry, dataset: str, below: Layer, problems: list[Problem]) -> Layer:
+    """The base of a row on another data set: one of its own there, the table's there, or the same as ever (`below`)."""
+    for also, at in ((entry.row.also, ("rows", entry.index, "also", dataset)), (entry.spec.also, ("also", dataset))):
+        name = also.get(dataset)
+        if isinstance(name, str):
+            return base_layer(name, entry.source, at, problems) or {}
+    return below
+
+
+def settings_on(entry: Entry, dataset: str | None) -> Layer:
+    """What a row's table sets on another data set."""
+    values = entry.spec.also.get(dataset or "")
+    settings = layer_at(entry.source, values, ("also", str(dataset))) if isinstance(values, dict) else {}
+    if dataset is None:
+        return settings
+    return {"data.dataset": Setting(dataset, entry.source.file, entry.source.line("also", dataset))} | settings
+
+
+def own_settings_on(entry: Entry, dataset: str | None) -> Layer:
+    """What a row sets on another data set."""
+    values, at = entry.row.also.get(dataset or ""), ("rows", entry.index, "also", str(dataset))
+    return layer_at(entry.source, values, at) if isinstance(values, dict) else {}
+
+
+def without_settings(gathered: Gathered, dataset: str, protocol: Protocol, protocol_layer: Layer) -> Iterator[Problem]:
+    """Why a table cannot be measured on another data set, if so."""
+    spec, source = gathered.spec, gathered.source
+    name, there = f"{spec.paper}-{spec.table}", other_datasets(gathered)
+    if dataset not in there:
+        others = f"; others that it is: {', '.join(there)}" if there else ""
+        yield Problem(source.file, source.line("columns"), f"{name} is not measured on '{dataset}'{others}")
+    elif "data.dataset" in protocol_layer:
+        on = protocol_layer["data.dataset"].value
+        text = f"the protocol {protocol.name} measures every table on {on}: --dataset is for --protocol paper"
+        yield Problem(source.file, source.line("columns"), text)
+
+
+def seen_from(table: Table, dataset: str) -> Table:
+    """The table with another data set's columns as those that are measured, and its own under their data set's name."""
+
+    def key_there(key: str) -> str:
+        column = COLUMNS[key]
+        if column.source != "measured":
+            return key
+        return column.base if column.dataset == dataset else f"{key}@{table.dataset}" if not column.dataset else key
+
+    def there(values: dict[str, Any]) -> dict[str, Any]:
+        return {key_there(key): value for key, value in values.items()}
+
+    rows = tuple(
+        row.model_copy(update={"printed": there(row.printed), "printed_text": there(row.printed_text)})
+        for row in table.rows
+    )
+    claims = tuple(claim.model_copy(update={"metric": key_there(claim.metric)}) for claim in table.claims)
+    columns = tuple(key_there(key) for key in table.columns)
+    changes = {"dataset": dataset, "other": True, "rows": rows, "claims": claims, "columns": columns}
+    return table.model_copy(update=changes)
