@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 
+STALL_SECONDS = "BENCHMARK_STALL_SECONDS"
+DEFAULT_STALL_SECONDS = 600.0
+"""For a batch to come, and for one file to be examined."""
+
 
 def positive_seconds(variable: str, default: float) -> float:
     """The seconds that an environment variable says, or the default where it is unset or empty.

@@ -10,6 +10,7 @@ import errno
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +22,7 @@ from typing import Literal, TypeVar
 from benchmark.data.container import missing_bytes
 from benchmark.data.decode import probe
 from benchmark.data.errors import DecodeError
+from benchmark.data.limits import DEFAULT_STALL_SECONDS, STALL_SECONDS, positive_seconds
 from benchmark.data.parallel import by_batches, usable_cores
 
 State = Literal["ok", "missing", "empty", "corrupt"]
@@ -89,7 +91,7 @@ def _ends_a_line(path: Path) -> bool:
 Examine = Callable[[Path, str, "Probed | None"], "Probed | None"]
 """From a root, a path relative to it and what is known of it to what it is now; None where that is still true."""
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-CRASHED = "the decoder crashed on it; copy it again"
+CRASHED = "the decoder crashed on it or never came back; copy it again"
 
 
 def examine(
@@ -120,7 +122,23 @@ def examine(
 
 
 def _examine_batch(one: Examine, root: Path, items: Sequence[tuple[str, Probed | None]]) -> list[Probed | None]:
-    return [one(root, path, known) for path, known in items]
+    return [_in_time(partial(one, root, path, known)) for path, known in items]
+
+
+def _in_time(work: Callable[[], Result]) -> Result:
+    """Ends this process, if it is one of several, where a file takes longer than a loader may: nothing else can.
+
+    A call of a decoder that never comes back cannot be interrupted. What becomes of the file is up to `surviving`.
+    """
+    if multiprocessing.parent_process() is None:
+        return work()
+    timer = threading.Timer(positive_seconds(STALL_SECONDS, DEFAULT_STALL_SECONDS), os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+    try:
+        return work()
+    finally:
+        timer.cancel()
 
 
 def surviving(

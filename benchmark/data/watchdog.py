@@ -29,10 +29,8 @@ from typing import Any, Generic, TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
-from benchmark.data.limits import positive_seconds
+from benchmark.data.limits import DEFAULT_STALL_SECONDS, STALL_SECONDS, positive_seconds
 
-STALL_SECONDS = "BENCHMARK_STALL_SECONDS"
-DEFAULT_SECONDS = 600.0
 GRACE_SECONDS = 30.0
 """How long a read that was told to end may take to do so, and a loader process that was killed."""
 
@@ -83,7 +81,7 @@ class WatchedLoader(Generic[Batch]):
         """
         self._describe = describe
         self._workers = workers
-        self._seconds = positive_seconds(STALL_SECONDS, DEFAULT_SECONDS) if seconds is None else seconds
+        self._seconds = positive_seconds(STALL_SECONDS, DEFAULT_STALL_SECONDS) if seconds is None else seconds
         # Written by loader processes and read by this one, without a lock: a process may die while it holds one.
         self._board = RawArray("d", [0.0, -1.0, 0.0] * max(workers, 1))
         if workers:
