@@ -16,7 +16,7 @@ from typing import Any
 
 import pydantic
 
-from benchmark.spec.config import RunConfig, input_pixels
+from benchmark.spec.config import RunConfig, input_pixels, start_key
 from benchmark.spec.datasets import DATASETS
 from benchmark.spec.table import Row, Table
 
@@ -37,7 +37,10 @@ def science(config: RunConfig) -> dict[str, Any]:
                 kept[name] = [_plain(item) for item in value] if isinstance(value, tuple) else value
         return kept
 
-    return {**differing(config), "data_version": DATASETS[config.data.dataset].version}
+    kept = {**differing(config), "data_version": DATASETS[config.data.dataset].version}
+    if key := start_key(config):  # whatever the file is called that says what it was
+        kept["train"]["start_from"] = key
+    return kept
 
 
 def _plain(item: Any) -> Any:
@@ -58,12 +61,12 @@ def training_key(config: RunConfig) -> str:
 
 
 def seeded(row: Row, seed: int) -> RunConfig:
-    """The row's config with this seed, and with the key of the run that it starts from, the same for every seed."""
+    """The row's config with this seed, and with the training key of the run that it starts from, for every seed one."""
     assert row.config is not None, f"row {row.label} is not measured"
     config = row.config.model_copy(update={"seed": seed})
     if row.start is None:
         return config
-    name = f"{config.train.start_from}@{run_key(row.start)}"
+    name = f"{config.train.start_from}@{training_key(row.start)}"
     return config.model_copy(update={"train": config.train.model_copy(update={"start_from": name})})
 
 
@@ -94,6 +97,8 @@ class PlannedRun:
     config: RunConfig
     protocol: str
     used_by: list[tuple[str, str]] = field(default_factory=list)
+    for_its_weights: bool = False
+    """Whether it is there for others to start from, and for no cell."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +136,14 @@ def make_plan(tables: Iterable[Table]) -> Plan:
             if row.start is not None:
                 wanted += 1
                 key = run_key(row.start)
-                first = runs.setdefault(key, PlannedRun(key, row.start, table.protocol))
+                first = runs.setdefault(key, PlannedRun(key, row.start, table.protocol, for_its_weights=True))
                 first.used_by.append((table.id, f"{row.label} starts from it"))
             for _, config in row_runs(row, table.seeds):
                 wanted += 1
                 key = run_key(config)
                 run = runs.setdefault(key, PlannedRun(key, config, table.protocol))
                 run.used_by.append((table.id, row.label))
+                run.for_its_weights = False
     return Plan(tables, runs, wanted)
 
 

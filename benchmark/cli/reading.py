@@ -8,7 +8,7 @@ import statistics
 from typing import Any
 
 from benchmark.cli.text import duration, grid, split_of
-from benchmark.launch.rundir import RunDir
+from benchmark.launch.rundir import RunDir, is_to_do
 from benchmark.plan import (
     Plan,
     dotted,
@@ -132,7 +132,7 @@ def plan(arguments: argparse.Namespace) -> int:
     protocol, _, _ = load_protocol(arguments.protocol)
     rate, source = _rate(made, protocol.seconds_per_megapixel, protocol.device)
     states = {key: RunDir.of(key).state for key in made.runs}
-    todo = [key for key, state in states.items() if state != "done"]
+    todo = [key for key, run in made.runs.items() if is_to_do(run)]
     trained = {training_key(run.config) for run in made.runs.values() if RunDir.of(run.key).trained_by(run.config)}
     seconds = estimate_seconds(made.runs.values(), rate, trained)
     total = None if rate is None else sum(seconds[key] or 0 for key in todo)

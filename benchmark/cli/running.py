@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark.cli.progress import run_progress, steps
@@ -16,7 +17,7 @@ from benchmark.cost.audit_text import audit_markdown
 from benchmark.cost.cache import cached, get
 from benchmark.cost.latency import row_timings, timed_columns
 from benchmark.launch.local import Outcome, last_lines, run_all, slots
-from benchmark.launch.rundir import RunDir, write_atomic
+from benchmark.launch.rundir import RunDir, is_to_do, write_atomic
 from benchmark.plan import Plan, megapixels, training_key
 from benchmark.report.cells import CountedCost, ReadCost
 from benchmark.spec.architecture import Architecture
@@ -45,12 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
     made = arguments.plan
     # The longest first, so that no core is left with one of them at the end.
     todo = sorted(
-        (key for key in made.runs if RunDir.of(key).state != "done"),
+        (key for key, run in made.runs.items() if is_to_do(run)),
         key=lambda key: megapixels(made.runs[key].config),
         reverse=True,
     )
     if todo:
-        _prepare_data(made)
+        _prepare_data(made.runs[key].config for key in todo)
     count(arguments.loaded)
     outcome = _train(made, todo, arguments.jobs, arguments.device) if todo else Outcome()
     to_time = [table for table in arguments.loaded if arguments.time and timed_columns(table)]
@@ -79,8 +80,9 @@ def submit(arguments: argparse.Namespace) -> int:
     states = {key: RunDir.of(key).state for key in made.runs}
     training = {key: training_key(run.config) for key, run in made.runs.items()}
     on_its_way = {training[key] for key, state in states.items() if state in ("queued", "running")}
-    todo = [key for key, state in states.items() if state in ("pending", "failed", "interrupted")]
-    unfinished = {key for key, state in states.items() if state != "done"}
+    to_do = [key for key, run in made.runs.items() if is_to_do(run)]
+    todo = [key for key in to_do if states[key] in ("pending", "failed", "interrupted")]
+    unfinished = {training[key] for key in to_do}
     waiting = [key for key in todo if training[key] in on_its_way or start_key(made.runs[key].config) in unfinished]
     if waiting:
         print(f"{len(waiting)} of the runs wait for a training that comes first: submit them again when it is done.")
@@ -88,7 +90,7 @@ def submit(arguments: argparse.Namespace) -> int:
     if not todo:
         print("Nothing to submit: every run is done or on its way.")
         return 0
-    _prepare_data(made)
+    _prepare_data(made.runs[key].config for key in todo)
     runs = []
     for key in todo:
         directory = RunDir.of(key)
@@ -203,12 +205,13 @@ def count(tables: list[Table]) -> bool:
     return not failures
 
 
-def _prepare_data(made: Plan) -> None:
+def _prepare_data(to_run: Iterable[RunConfig]) -> None:
+    """What these runs read: data sets made here, and flow; an error where a user's data set is not ready."""
     from benchmark.cli.data import extract_flow_with_progress, prepare_with_progress
     from benchmark.data.datasets import open_split
     from benchmark.data.flow import interval_of
 
-    configs = [run.config for run in made.runs.values()]
+    configs = list(to_run)
     names = dict.fromkeys(config.data.dataset for config in configs)
     if any(config.representation == "flownet" and DATASETS[config.data.dataset].generated for config in configs):
         names["motionpairs"] = None  # what FlowNet's weights are trained on

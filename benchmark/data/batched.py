@@ -2,8 +2,8 @@
 
 Bilinear resizing with antialiasing is linear, along columns and rows apart, and so are cutting and mirroring. What a
 `View` asks for is therefore one matrix from the left and one from the right, Y = R X C', worked out with the clip's
-draws; a batch of clips of any sizes, filled up with zeros to the largest, is two batched matrix products. Frames cross
-to the device as they were decoded, uint8, each once however many views see it.
+draws. On the device they are two products over all frames and views of a clip. Frames cross to it as they were decoded,
+uint8 and of any size, each once however many views see it.
 
 Results differ from those of `transforms.viewed`, which rounds after every step, by a grey level here and there (at most
 two), as they do between devices. Where the work is done is therefore no part of a run's key; env.json says it. Optical
@@ -26,6 +26,8 @@ from torch import Tensor
 from benchmark.data.transforms import View
 
 WHERE = "BENCHMARK_TRANSFORMS"
+FLOATS = 2**26
+"""Pixels of as many frames as are cut at once, times their views: a quarter of a gigabyte."""
 
 
 def on_device() -> bool:
@@ -36,34 +38,50 @@ def on_device() -> bool:
     return said == "device"
 
 
-def weights(length: int, out: int) -> NDArray[np.float64]:
+def weights(length: int, out: int) -> NDArray[np.float32]:
     """Bilinear resizing of `length` samples to `out` with antialiasing, as a matrix (out, length)."""
     if length == out:
-        return np.eye(length)
+        return np.eye(length, dtype=np.float32)
     scale = length / out
     reach = max(scale, 1.0)
     centres = (np.arange(out) + 0.5) * scale
-    triangle = 1 - np.abs(np.arange(length) + 0.5 - centres[:, None]) / reach
-    made = np.clip(triangle, 0, None)
-    normalised: NDArray[np.float64] = made / made.sum(1, keepdims=True)
+    triangle = np.clip(1 - np.abs(np.arange(length) + 0.5 - centres[:, None]) / reach, 0, None)
+    normalised: NDArray[np.float32] = (triangle / triangle.sum(1, keepdims=True)).astype(np.float32)
     return normalised
 
 
 def matrices(view: View, height: int, width: int) -> tuple[Tensor, Tensor]:
     """R (boxes, side, height) and C (boxes, side, width) of a view of frames of height x width."""
-    down, across = np.eye(height), np.eye(width)
-    for tall, wide in view.sizes:
-        down, across = weights(len(down), tall) @ down, weights(len(across), wide) @ across
-    rows, columns = [], []
-    for box in view.boxes:
-        rows.append(weights(box.height, view.side) @ down[box.top : box.top + box.height])
-        part = weights(box.width, view.side) @ across[box.left : box.left + box.width]
-        columns.append(part[::-1] if box.flip else part)
-    return torch.from_numpy(np.stack(rows)).float(), torch.from_numpy(np.stack(columns)).float()
+    down = _resized(height, [size[0] for size in view.sizes])
+    across = _resized(width, [size[1] for size in view.sizes])
+    rows = [_cut(down, height, box.top, box.height, view.side) for box in view.boxes]
+    columns = [_cut(across, width, box.left, box.width, view.side)[:: -1 if box.flip else 1] for box in view.boxes]
+    return torch.from_numpy(np.stack(rows)), torch.from_numpy(np.stack(columns))
+
+
+def _resized(length: int, sizes: Sequence[int]) -> NDArray[np.float32] | None:
+    """All of a side's resizings as one matrix; None where it stays as it is."""
+    made, now = None, length
+    for size in sizes:
+        if size != now:
+            step = weights(now, size)
+            made = step if made is None else step @ made
+        now = size
+    return made
+
+
+def _cut(made: NDArray[np.float32] | None, length: int, start: int, extent: int, side: int) -> NDArray[np.float32]:
+    """The rows of the resized side that are cut out, resized to `side`; a product only where that is one."""
+    if made is None:
+        cut = np.zeros((side, length), np.float32)
+        cut[:, start : start + extent] = weights(extent, side)
+        return cut
+    part = made[start : start + extent]
+    return part if extent == side else weights(extent, side) @ part
 
 
 class Uncut(NamedTuple):
-    """A clip as decoded, and what is to be cut from it; or a batch of them, with one more leading dimension.
+    """A clip as decoded, and what is to be cut from it.
 
     frames: (n, C, H, W) uint8. rows, columns: (boxes, S, H) and (boxes, S, W). order: (clips, T), which of the frames
     each temporal view has. label, place, readable: as of `loader.Item`.
@@ -78,38 +96,26 @@ class Uncut(NamedTuple):
     readable: Tensor
 
 
-def collate(clips: Sequence[Uncut]) -> Uncut:
-    """A batch: frames and matrices are filled up with zeros to the largest of their kind."""
-    return Uncut(*(_padded([getattr(clip, name) for clip in clips]) for name in Uncut._fields))
+def collate(clips: list[Uncut]) -> list[Uncut]:
+    """A batch is a list: clips have sizes of their own."""
+    return clips
 
 
-def _padded(tensors: Sequence[Tensor]) -> Tensor:
-    shape = [max(sizes) for sizes in zip(*(tensor.shape for tensor in tensors), strict=True)]
-    if all(list(tensor.shape) == shape for tensor in tensors):
-        return torch.stack(list(tensors))
-    batch = tensors[0].new_zeros(len(tensors), *shape)
-    for room, tensor in zip(batch, tensors, strict=True):
-        room[tuple(slice(side) for side in tensor.shape)] = tensor
-    return batch
+def cut(clip: Uncut, device: torch.device) -> Tensor:
+    """Carries out a clip's views: (clips x boxes, T, C, S, S) uint8 on the device, temporal views outermost."""
+    frames, rows, columns = (t.to(device, non_blocking=True) for t in (clip.frames, clip.rows, clip.columns))
+    right = columns[:, None, None].transpose(-1, -2)
+    cuts = []
+    for part in frames.split(max(1, FLOATS // (frames[0].numel() * len(rows)))):
+        y = rows[:, None, None] @ part.float() @ right
+        cuts.append(y.round_().clamp_(0, 255).to(torch.uint8))
+    made = torch.cat(cuts, 1)  # (boxes, n, C, S, S)
+    return made[:, clip.order.to(device)].transpose(0, 1).flatten(0, 1)
 
 
-def cut_batch(batch: Uncut, device: torch.device) -> Tensor:
-    """Carries out a batch's views: (B, clips x boxes, T, C, S, S) uint8 on the device, temporal views outermost."""
-    frames, rows, columns = (t.to(device, non_blocking=True) for t in (batch.frames, batch.rows, batch.columns))
-    order = batch.order.to(device, non_blocking=True)
-    pixels, boxes = frames.float(), []
-    for box in range(rows.shape[1]):
-        y = rows[:, box, None, None] @ pixels @ columns[:, box, None, None].transpose(-1, -2)
-        boxes.append(y.round_().clamp_(0, 255).to(torch.uint8))
-    cut = torch.stack(boxes, 1)  # (B, boxes, n, C, S, S)
-    count, clips, length = order.shape
-    which = torch.arange(count, device=device)[:, None, None]
-    views = cut.transpose(1, 2)[which, order]  # (B, clips, T, boxes, C, S, S)
-    return views.permute(0, 1, 3, 2, 4, 5, 6).reshape(count, clips * rows.shape[1], length, *cut.shape[-3:])
-
-
-def cut_all(batches: Iterable[Uncut], device: torch.device, one_view: bool) -> Iterator[tuple[Tensor, ...]]:
+def cut_all(batches: Iterable[Sequence[Uncut]], device: torch.device, one_view: bool) -> Iterator[tuple[Tensor, ...]]:
     """The batches as the fields of `loader.Item`; with `one_view`, as in training, without the dimension of views."""
     for batch in batches:
-        frames = cut_batch(batch, device)
-        yield (frames[:, 0] if one_view else frames, batch.label, batch.place, batch.readable)
+        frames = torch.stack([cut(clip, device) for clip in batch])
+        rest = (torch.stack([getattr(clip, name) for clip in batch]) for name in ("label", "place", "readable"))
+        yield (frames[:, 0] if one_view else frames, *rest)

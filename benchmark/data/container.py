@@ -22,9 +22,15 @@ from typing import BinaryIO
 
 import av
 
+from benchmark.data.packets import DEFAULT_SECONDS
+
 LATEST, TOLERANCE = 0.5, 0.02
 _BOXES = frozenset(b"ftyp styp moov moof mdat mfra meta free skip wide uuid udta sidx ssix prft emsg pdin".split())
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
+_ELEMENTS = frozenset((_EBML, _SEGMENT, 0xEC, 0xBF)) | {
+    # Of a segment: seek head, info, tracks, cluster, cues, attachments, chapters, tags.
+    *(0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1F43B675, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367)
+}
 
 
 def missing_bytes(path: Path) -> int:
@@ -67,6 +73,8 @@ def _matroska(file: BinaryIO, size: int) -> Iterator[int]:
             inside = True
             continue
         at += content
+        if name not in _ELEMENTS:
+            return
         if name != _EBML:
             yield at
         if name == _SEGMENT:
@@ -108,7 +116,7 @@ def missing_seconds(path: Path) -> float:
     Raises:
         av.error.FFmpegError: The file cannot be opened.
     """
-    with av.open(str(path)) as container:
+    with av.open(str(path.absolute()), timeout=(DEFAULT_SECONDS, DEFAULT_SECONDS)) as container:
         # Where no duration is stored, FFmpeg estimates one, or has none.
         if not container.duration or "mpeg" in container.format.name:
             return 0.0

@@ -66,8 +66,11 @@ class FileLog:
             return found
         for line in text.splitlines():
             try:
-                record = Probed(**json.loads(line))
+                values = json.loads(line)
+                record = Probed(**values)
             except (json.JSONDecodeError, TypeError):
+                continue
+            if "partial" not in values:  # of an examination that did not look for it
                 continue
             found[record.path] = record
         return found

@@ -112,7 +112,7 @@ def survey(name: str, workers: int | None = None, progress: Progress | None = No
         path
         for clips in placed.values()
         for one in clips
-        if len(one.places) > 1 and found[one.places[0]].state != "ok"
+        if len(one.places) > 1 and not _whole(found[one.places[0]])
         for path in one.places[1:]
     }
     found |= examine(root.path, sorted(others - found.keys()), log, probe_file, workers, None)
@@ -130,14 +130,20 @@ def survey(name: str, workers: int | None = None, progress: Progress | None = No
     return Survey(name, root, listing, splits, tuple(problems))
 
 
+def _whole(probed: Probed) -> bool:
+    return probed.state == "ok" and not probed.partial
+
+
 def _split_survey(
     name: str, split: str, listing: Listing, placed: Sequence[Placed], found: Mapping[str, Probed]
 ) -> SplitSurvey:
     entries: list[Entry] = []
     disagreements = list(listing.disagreements.get(split, ()))
     for one in sorted(placed, key=lambda one: one.clip.id):
-        readable = [path for path in one.places if path in found and found[path].state == "ok"]
-        path = next(iter(readable or one.places), "")
+        known = [path for path in one.places if path in found]
+        whole = [path for path in known if _whole(found[path])]
+        readable = [path for path in known if found[path].state == "ok"]
+        path = next(iter(whole or readable or one.places), "")
         probed = found[path] if path else Probed("", 0, 0, "missing", reason="no such file")
         entries.append(Entry(one.clip.id, one.clip.label, path, probed))
         if one.disagreement:

@@ -19,10 +19,9 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ from benchmark.train import checkpoint
 from benchmark.train.loop import EpochState, EpochSummary, Predicted, predict, train_epoch
 from benchmark.train.optim import freeze_all_but_first_bn, make_optimizer
 
-EVALUATION_BYTES = 2**28
+EVALUATION_BYTES = 2**26
 """Pixels of the views that go through the network at once, and of each batch that a loader process prepares."""
 NAMED = 5
 """Clips that an error names."""
@@ -131,7 +130,7 @@ def _clips_at_once(val: ClipDataset, batch_size: int) -> int:
 def _train_and_evaluate(
     run: RunDir, config: RunConfig, device: torch.device, workers: int, parent: int | None
 ) -> dict[str, Any]:
-    started = time.monotonic()
+    started, late = time.monotonic(), on_device()
     _prepare_torch(device)
     train_split, val_split = open_split(config.data.dataset, "train"), open_split(config.data.dataset, "val")
     if config.eval.unreadable == "refuse":
@@ -154,17 +153,15 @@ def _train_and_evaluate(
         fingerprints |= {"train_flow": train_flow.fingerprint, "val_flow": val_flow.fingerprint}
     if config.representation == "flownet":
         fingerprints["flownet"] = digest_of(model.get_submodule("representation").state_dict())
-    start = start_key(config)
-    if start is not None:
-        # Once there is a checkpoint the weights are its, and the other run may be gone.
-        begun = run.env.get("fingerprints", {}) if (run.path / "checkpoint.pt").is_file() else {}
-        fingerprints["start"] = begun.get("start") or start_from(model, run, start)
-    env = _begin_env(run, device, fingerprints)
+    other = run.trained_by(config)
+    if start_key(config) is not None:
+        fingerprints["start"] = _starting_point(run, config, model, fingerprints, other)
+    transforms = "device" if late and config.modality != "flow" else "loader"
+    env = _begin_env(run, device, fingerprints, transforms)
     env["clips"] = {split.split: {"found": len(split), "missing": split.missing} for split in (train_split, val_split)}
     history, within = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
     for left in ("trained_by", "training"):
         env.pop(left, None)
-    other = run.trained_by(config)
     if not history and within is None and other is not None and other.env.get("fingerprints") == fingerprints:
         history, _ = checkpoint.load(model, optimizer, other.path / "checkpoint.pt")
         env["trained_by"] = other.key
@@ -172,10 +169,13 @@ def _train_and_evaluate(
         log(f"evaluating the network that {other.path} has trained")
     _write_metrics(run, history)  # a kill may have come between the checkpoint and its line
     report = Reporter(run, config.train.epochs, parent)
-    env["transforms"] = "device" if (late := on_device()) else "loader"
     settings = (config.data, config.eval, frames_per_segment, config.seed)
     dataset = ClipDataset(train_split, *settings, "train", train_flow, late)
-    save = partial(checkpoint.save, model, optimizer, history, write_atomic, run.path / "checkpoint.pt")
+
+    def save(within: EpochState | None = None) -> None:
+        checkpoint.save(model, optimizer, history, write_atomic, run.path / "checkpoint.pt", within)
+        _write_env(run, env, started)
+
     recipe, unreadable = config.train, Unreadable()
     for epoch in range(len(history), recipe.epochs):
         report.start("train", epoch)
@@ -193,7 +193,6 @@ def _train_and_evaluate(
         history.append(summary)
         save()
         _write_metrics(run, history)
-        _write_env(run, env, started)
         log(f"epoch {epoch + 1}/{recipe.epochs}: loss {summary.loss:.3f}, training top-1 {summary.top1:.1f}")
     if "trained_by" not in env:
         run.record_training(config)
@@ -214,6 +213,22 @@ def _train_and_evaluate(
     _write_env(run, env, started)
     write_json(run.path / "result.json", result)
     return result
+
+
+def _starting_point(
+    run: RunDir, config: RunConfig, model: torch.nn.Module, data: Mapping[str, str], other: RunDir | None
+) -> str:
+    """What distinguishes the weights that a run starts from. They are loaded, unless a checkpoint goes on from them.
+
+    `data`: fingerprints of everything else. `other`: the run that has trained what this one trains.
+    """
+    begun = run.env.get("fingerprints", {}) if (run.path / "checkpoint.pt").is_file() else {}
+    if not begun and other is not None:
+        theirs = other.env.get("fingerprints", {})
+        begun = theirs if {name: theirs.get(name) for name in data} == data else {}
+    key = start_key(config)
+    assert key is not None
+    return begun.get("start") or start_from(model, run, key)
 
 
 def _refuse_unreadable(split: Split, unreadable: Sequence[bool] | np.ndarray) -> None:
@@ -246,8 +261,8 @@ def _write_env(run: RunDir, env: dict[str, Any], started: float) -> None:
     write_json(run.path / "env.json", {**env, "seconds": seconds})
 
 
-def _begin_env(run: RunDir, device: torch.device, fingerprints: dict[str, str]) -> dict[str, Any]:
-    """Record this start; a start after the first is a resume, and the commits of all starts are kept.
+def _begin_env(run: RunDir, device: torch.device, fingerprints: dict[str, str], transforms: str) -> dict[str, Any]:
+    """Record this start; a start after the first is a resume, and what holds for each start is kept.
 
     Raises:
         StaleRunError: the data are others than at the first start.
@@ -258,7 +273,8 @@ def _begin_env(run: RunDir, device: torch.device, fingerprints: dict[str, str]) 
             f"the data changed since {run.path} was begun, or the weights that it starts from; remove the folder to run"
             " it on the new ones"
         )
-    starts = [*before.get("starts", []), {"at": datetime.now(UTC).isoformat(timespec="seconds"), **code_state()}]
+    now = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **code_state(), "transforms": transforms}
+    starts = [*before.get("starts", []), now]
     env = {
         **before,
         "starts": starts,

@@ -58,14 +58,14 @@ def slots(jobs: int | None = None, device: str | None = None) -> list[Slot]:
     if device == "cpu":
         count = jobs or usable_cores()
         return [Slot({"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}, "cpu") for _ in range(count)]
-    if device != "cuda":  # one that the user picked: nothing to deal out
-        return [Slot({}, device) for _ in range(jobs or 1)]
-    count = jobs or max(len(gpus), 1)
+    count = jobs or (max(len(gpus), 1) if device == "cuda" else 1)
     # A GPU waits for its clips: each run's loader has its share of the cores, less one that feeds the GPU.
     share = {"BENCHMARK_WORKERS": str(max(usable_cores() // count - 1, 1))}
     workers = {} if "BENCHMARK_WORKERS" in os.environ else share
-    chosen_gpu = [{"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {} for i in range(count)]
-    return [Slot(workers | gpu, device) for gpu in chosen_gpu]
+    if device != "cuda":  # one that the user picked: nothing to deal out
+        return [Slot(workers, device) for _ in range(count)]
+    dealt = [{"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if gpus else {} for i in range(count)]
+    return [Slot(workers | gpu, device) for gpu in dealt]
 
 
 def run_all(runs: Sequence[RunDir], places: list[Slot], on_tick: Callable[[list[RunDir], Outcome], None]) -> Outcome:
@@ -73,11 +73,15 @@ def run_all(runs: Sequence[RunDir], places: list[Slot], on_tick: Callable[[list[
 
     Args:
         runs: prepared run directories, in the order to start them. A run that trains what another one is training waits
-            for it, and evaluates its network; one that starts from another one's weights waits for that.
+            for it, and evaluates its network; one that starts from another one's weights waits for that, and is left
+            where that is somebody else's process.
         places: from `slots`.
         on_tick: called several times a second with the runs in progress and the outcome so far.
     """
-    waiting = {run: training_key(run.config) for run in runs}
+    configs = {run: run.config for run in runs}
+    waiting = {run: training_key(config) for run, config in configs.items()}
+    starts = {run: start_key(config) for run, config in configs.items()}
+    elsewhere: set[str] = set()
     outcome = Outcome()
     try:
         while waiting or any(slot.process for slot in places):
@@ -88,14 +92,16 @@ def run_all(runs: Sequence[RunDir], places: list[Slot], on_tick: Callable[[list[
                         outcome.done.append(slot.run)
                     elif slot.process.returncode == EXIT_CLAIMED:
                         outcome.elsewhere.append(slot.run)
+                        elsewhere.add(slot.training)
                     else:
                         outcome.failed.append(slot.run)
                     slot.process = slot.run = None
                 training = {slot.training for slot in places if slot.process is not None}
-                to_come = {run.key for run in waiting} | {slot.run.key for slot in places if slot.run is not None}
-                ready = (
-                    run for run, key in waiting.items() if key not in training and start_key(run.config) not in to_come
-                )
+                for left in [run for run in waiting if starts[run] in elsewhere]:
+                    outcome.elsewhere.append(left)
+                    del waiting[left]
+                to_come = {*waiting.values(), *training}
+                ready = (run for run, key in waiting.items() if key not in training and starts[run] not in to_come)
                 if slot.process is None and (run := next(ready, None)) is not None:
                     slot.run, slot.training = run, waiting.pop(run)
                     slot.process = _start(run, slot)

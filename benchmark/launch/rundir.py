@@ -183,6 +183,20 @@ class RunDir:
             return None
         return run if epochs == config.train.epochs and (run.path / "checkpoint.pt").is_file() else None
 
+    def trained(self, key: str) -> RunDir | None:
+        """The run beside this one that has the weights of a training, by its key (`training_key`).
+
+        One that was copied here is found by its config.
+        """
+        root = self.path.parent
+        noted = root / ".trained" / key
+        named = [root / noted.read_text()] if noted.is_file() else []
+        for folder in [*named, *(sorted(root.iterdir()) if root.is_dir() else [])]:
+            with contextlib.suppress(OSError, ValueError):
+                if (folder / "checkpoint.pt").is_file() and training_key(RunDir(folder).config) == key:
+                    return RunDir(folder)
+        return None
+
     def _training(self, config: RunConfig) -> Path:
         return self.path.parent / ".trained" / training_key(config)
 
@@ -225,6 +239,14 @@ class RunDir:
                 for left in self.path.glob(f".{name}.*"):  # half-written by a killed process
                     left.unlink(missing_ok=True)
             yield
+
+
+def is_to_do(planned: PlannedRun) -> bool:
+    """Whether a planned run is neither done nor there for weights alone that another run has trained."""
+    run = RunDir.of(planned.key)
+    if run.state == "done":
+        return False
+    return not (planned.for_its_weights and run.trained(training_key(planned.config)))
 
 
 def check_plan(runs: dict[str, PlannedRun]) -> None:

@@ -15,20 +15,27 @@ from benchmark.models.weights import PretrainedWeightsError, take_over
 def start_from(model: torch.nn.Module, run: RunDir, key: str) -> str:
     """Load the weights that the run starts from, and return what distinguishes them.
 
+    Args:
+        model: the run's network.
+        run: the run.
+        key: the training key of what it starts from.
+
     Raises:
-        PretrainedWeightsError: that run is not finished, its weights are gone, or of another network.
+        PretrainedWeightsError: that training is not finished, its weights are gone, or of another network.
     """
-    source, name = RunDir(run.path.parent / key), str(run.config.train.start_from).partition("@")[0]
-    if source.state != "done" or not source.checkpoint.is_file():
-        state = source.state if source.state != "done" else "without its checkpoint.pt"
+    name = str(run.config.train.start_from).partition("@")[0]
+    source = run.trained(key)
+    state = None if source is None else torch.load(source.path / "checkpoint.pt", map_location="cpu", weights_only=True)
+    finished = source is not None and state is not None and len(state["history"]) == source.config.train.epochs
+    if source is None or state is None or not finished or state.get("within") is not None:
         raise PretrainedWeightsError(
-            f"the run starts from {name}, whose run {source.path} is {state}: `run` and `submit` of this table train it"
-            " first; one that was trained elsewhere can be copied there, the whole folder"
+            f"the run starts from {name}, which is not trained in {run.path.parent} (training {key}): `run` of this"
+            " table trains it first, `submit` sends it first; the folder of one that was trained elsewhere, with its"
+            " checkpoint.pt, can be copied there"
         )
-    state = torch.load(source.checkpoint, map_location="cpu", weights_only=True)["model"]
-    take_over(model, state, f"{name} ({source.path})")
+    take_over(model, state["model"], f"{name} ({source.path})")
     log(f"starting from {name}, {source.path}")
-    return digest_of(state)
+    return digest_of(state["model"])
 
 
 def digest_of(state: Mapping[str, torch.Tensor]) -> str:

@@ -203,7 +203,7 @@ class RunConfig(Strict):
 
 
 def start_key(config: RunConfig) -> str | None:
-    """The key of the run whose weights a planned run starts from: `plan` writes it behind the base's name."""
+    """The training key of the run whose weights a planned run starts from: `plan` writes it behind the base's name."""
     return (config.train.start_from or "").partition("@")[2] or None
 
 

@@ -2,8 +2,8 @@
 
 Precedence of settings, weakest first: the class defaults, the base (and the base that it builds on), the table's `set`
 and, on another data set, its `also`, the protocol's `set` and what it has for the row's network, the row's `set` and
-`also`. The protocol's scale factors then apply to
-every spatial size and channel width that the protocol itself does not set.
+`also`. The protocol's scale factors then apply to every spatial size and channel width that the protocol itself does
+not set. The run that a row starts from has the settings of its base and of the protocol alone.
 
 Settings of `model.` belong to one network: a base that names another one does not inherit them, and those in a table's
 `set` pass by the rows whose base is another network's.
@@ -123,9 +123,11 @@ def load_table(
         there = below if dataset is None else base_on(entry, dataset, below, problems)
         there = there | shared | settings_on(entry, dataset)
         below = below | shared
-        narrowed = protocol_layer | for_model.get(network_of(below | own), {})
+        measured_on = there | own | own_settings_on(entry, dataset)
+        narrowed = protocol_layer | for_model.get(network_of(measured_on), {})
         resolver = _RowResolver(
             paper=below | own,
+            unscaled=measured_on,
             counted=layer_at(home, entry.spec.counted, ("counted",)),
             scaled=there | narrowed | own | own_settings_on(entry, dataset),
             where=(home.file, home.line("rows", entry.index)),
@@ -186,7 +188,7 @@ def _start(
     if layer is None:
         return None
     narrowed, where = protocol_layer | for_model.get(network_of(layer), {}), (entry.source.file, entry.source.line(*at))
-    start = _RowResolver(layer, {}, layer | narrowed, where, problems).at_scale(protocol, narrowed)
+    start = _RowResolver(layer, layer, {}, layer | narrowed, where, problems).at_scale(protocol, narrowed)
     if start is None:
         return None
     free = {"pretrained", "dropout"}
@@ -232,9 +234,14 @@ def _splits(config: RunConfig, gathered: Gathered, problems: list[Problem]) -> t
 
 @dataclass
 class _RowResolver:
-    """A row's merged settings; resolving one collects its problems instead of raising."""
+    """A row's merged settings; resolving one collects its problems instead of raising.
+
+    `paper`: as printed, on the table's own data set; `counted`: what differs for its costs. `unscaled`: as measured,
+    before the protocol; `scaled`: with what the protocol sets.
+    """
 
     paper: Layer
+    unscaled: Layer
     counted: Layer
     scaled: Layer
     where: tuple[str, int]
@@ -249,14 +256,20 @@ class _RowResolver:
         return self._resolve(self.paper | self.counted | (variant or {}))
 
     def at_scale(self, protocol: Protocol, protocol_layer: Layer) -> RunConfig | None:
-        paper, _ = resolve(self.paper, self.where)
-        if paper is None:
+        config, found = resolve(self.unscaled, self.where)
+        if config is None:
+            self.problems += found
             return None
-        return self._resolve(self.scaled | _scaled_layer(paper, protocol, protocol_layer, self.paper, self.where))
+        return self._resolve(self.scaled | _scaled_layer(config, protocol, protocol_layer, self.unscaled, self.where))
 
 
 def _canonical(config: RunConfig) -> RunConfig:
-    """Two spellings of one experiment become one config: a Quiet input as large as Busy's is the default."""
+    """Two spellings of one experiment become one config.
+
+    A Quiet input as large as Busy's is the default, and so is a batch that one device holds.
+    """
+    if config.train.parts == 1 and config.train.device_batch:
+        config = config.model_copy(update={"train": config.train.model_copy(update={"device_batch": None})})
     model = config.model
     if model.name != "bqn":
         return config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -154,7 +155,7 @@ def train_epoch(
 
     A batch may come in parts (`recipe.device_batch`). Its gradient is the mean over all of its clips, while batch
     normalisation sees one part at a time and records the statistics of the first: as on the papers' GPUs, of which the
-    first one's were saved. Only the order of the sums differs.
+    first one's were saved.
 
     Args:
         model: on its device.
@@ -219,6 +220,8 @@ def train_epoch(
         state.clips += seen
         state.step = step + 1
         on_step(step + 1, steps)
+    for _ in source:  # nothing is left: this is where a loader ends its processes
+        raise AssertionError(f"there are more batches than {steps} steps")
     if not state.clips:
         raise NoClipsError(f"none of the {state.unreadable} training clips of epoch {epoch + 1} could be read")
     clips = state.clips
@@ -281,7 +284,7 @@ def predict(
                 residual_sum, seen = residual_sum + residual.item() * count, seen + count
             could_read[readable] = True
             scores = out.float().unflatten(0, (count, views))
-            mean = scores.mean(1) if average == "logits" else scores.softmax(-1).mean(1).log()
+            mean = scores.mean(1) if average == "logits" else scores.log_softmax(-1).logsumexp(1) - math.log(views)
             logits[readable] = mean.cpu().numpy()
         on_step(step + 1, steps)
     return Predicted(logits, could_read, residual_sum / seen if seen else None)

@@ -152,7 +152,7 @@ def test_clips_may_be_cut_on_the_device(spec: Path, monkeypatch: pytest.MonkeyPa
             run = RunDir(spec.parent / where / run_key(config))
             run.prepare(config)
             results.append(execute(run, device="cpu"))
-            assert run.env["transforms"] == where
+            assert run.env["starts"][-1]["transforms"] == where
     finally:
         torch.use_deterministic_algorithms(False)
         torch.set_num_threads(threads)

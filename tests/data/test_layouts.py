@@ -283,3 +283,23 @@ def test_lists_for_detection_are_not_taken_for_those_of_recognition(tmp_path: Pa
     ucf_labels(tmp_path / "older", UCF, {1: (clips[1:], clips[:1])})
     with pytest.raises(DataError, match=r"older and .*ucfTrainTestlist have UCF101's label files each"):
         listed("ucf101", tmp_path)
+
+
+def test_labels_under_both_releases_names_are_read_once(tmp_path: Path) -> None:
+    labels = {f"Doing {i:03d}": str(i) for i in range(174)}
+    for prefix in ("", "something-something-v2-"):
+        something_v2_labels(tmp_path, {"1": "Doing 000"}, {"2": "Doing 001"}, labels, prefix)
+    assert labels_of(listed("something-v2", tmp_path), "val") == {"2": 1}
+    something_v2_labels(tmp_path / "labels", {"1": "Doing 000"}, {"2": "Doing 001"}, labels)
+    with pytest.raises(DataError, match="have the files of labels, train, validation each"):
+        listed("something-v2", tmp_path)
+
+
+def test_a_parent_that_cannot_be_listed_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "UCF-101").mkdir()
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(DataError, match="no label files of UCF101"):
+        listed("ucf101", tmp_path / "UCF-101")

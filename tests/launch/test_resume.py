@@ -96,9 +96,14 @@ def test_killed_right_after_a_checkpoint(undisturbed: RunDir, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_killed_within_an_epoch(undisturbed: RunDir, tmp_path: Path, workers: str) -> None:
+@pytest.mark.parametrize("device_batch", [None, 4])
+def test_killed_within_an_epoch(undisturbed: RunDir, tmp_path: Path, workers: str, device_batch: int | None) -> None:
     """With a checkpoint after every step, the run goes on from one of them, in the midst of an epoch."""
-    run = prepared(tmp_path)
+    config = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"device_batch": device_batch})})
+    run, reference = prepared(tmp_path, config), undisturbed
+    if device_batch:
+        reference = prepared(tmp_path / "undisturbed", config)
+        assert start(reference).wait() == 0
     variables = {"BENCHMARK_CHECKPOINT_SECONDS": "1e-9", "BENCHMARK_WORKERS": workers}
     for step in (2, 4):
         process = start(run, **variables)
@@ -109,7 +114,7 @@ def test_killed_within_an_epoch(undisturbed: RunDir, tmp_path: Path, workers: st
         process.wait()
     assert start(run, **variables).wait() == 0
     assert "goes on after step" in (run.path / "log.txt").read_text()
-    same_result(run, undisturbed)
+    same_result(run, reference)
 
 
 def test_a_finished_run_is_not_trained_again(undisturbed: RunDir) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,15 +14,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmark.cli import running
 from benchmark.cli.main import main
 from benchmark.data.datasets import prepare
 from benchmark.launch import local
 from benchmark.launch.job import execute
-from benchmark.launch.local import run_all, slots
+from benchmark.launch.local import Outcome, run_all, slots
 from benchmark.launch.rundir import RunDir, StaleRunError
 from benchmark.models.build import build_model
 from benchmark.models.weights import PretrainedWeightsError, take_over
-from benchmark.plan import make_plan, run_key
+from benchmark.plan import Plan, make_plan, run_key, training_key
 from benchmark.spec.config import DataConfig, RunConfig, TrainConfig, start_key
 from benchmark.spec.load import load_table
 from benchmark.spec.models import TsmResNetConfig
@@ -75,6 +77,16 @@ def test_the_first_run_is_planned_once_and_named_in_the_keys_of_the_others(spec:
     assert [start_key(run.config) for run in others] == [first.key] * 2 + [None] * 2
     assert plan.wanted == len(plan.runs) == 5
 
+    # Its views are no part of what starts from it, nor is the name of its file.
+    (spec.parent / "t/bases/first.yaml").write_text(BASE + "  # \n")
+    (spec.parent / "t/bases/other.yaml").write_text(
+        BASE.replace("{scale: 36}", "{scale: 36, clips: 2, average: probabilities}")
+    )
+    spec.write_text(TABLE.replace("start_from: first", "start_from: other"))
+    renamed = make_plan([load_table(str(spec), "paper")])
+    assert [run.key for run in renamed.runs.values()][1:] == [run.key for run in others]
+    spec.write_text(TABLE)
+
     # Another first training is another experiment.
     (spec.parent / "t/bases/first.yaml").write_text(BASE.replace("epochs: 2", "epochs: 3"))
     changed = [run.key for run in make_plan([load_table(str(spec), "paper")]).runs.values()]
@@ -115,7 +127,7 @@ def test_the_weights_are_those_of_the_run_that_came_first(spec: Path, capfd: pyt
     plan = make_plan([load_table(str(spec), "paper", (0,))])
     first, tuned, _ = (RunDir.of(key) for key in plan.runs)
     tuned.prepare(plan.runs[tuned.key].config)
-    with pytest.raises(PretrainedWeightsError, match=rf"starts from first, whose run .*{first.key} is pending"):
+    with pytest.raises(PretrainedWeightsError, match=rf"starts from first, which is not trained in .*{first.key}"):
         execute(tuned, device="cpu")
     assert not (tuned.path / "env.json").exists()
 
@@ -130,8 +142,34 @@ def test_the_weights_are_those_of_the_run_that_came_first(spec: Path, capfd: pyt
     assert torch.equal(weights[0][name], weights[1][name])
     assert not torch.equal(weights[0][name], torch.ones_like(weights[0][name]))
 
-    # Trained anew it is another network; a run that began with the old one does not go on with the new.
+    # Half of a training is none: another run that trains alike may be at it.
     (tuned.path / "result.json").unlink()
+    (tuned.path / "checkpoint.pt").rename(tuned.path / "kept.pt")
+    (first.path / "checkpoint.pt").rename(first.path / "whole.pt")
+    half = torch.load(first.path / "whole.pt", weights_only=True)
+    torch.save({**half, "history": half["history"][:1]}, first.path / "checkpoint.pt")
+    with pytest.raises(PretrainedWeightsError, match="not trained"):
+        execute(tuned, device="cpu")
+    (first.path / "whole.pt").rename(first.path / "checkpoint.pt")
+    (tuned.path / "kept.pt").rename(tuned.path / "checkpoint.pt")
+
+    # What differs from it in its views alone takes over its training, and needs the first run no more.
+    config = plan.runs[tuned.key].config
+    views = config.model_copy(update={"eval": config.eval.model_copy(update={"clips": 2})})
+    sibling = RunDir.of(run_key(views))
+    sibling.prepare(views)
+    first.path.rename(first.path.with_name("away"))
+    (tuned.path / "result.json").write_text("{}")
+    assert execute(sibling, device="cpu")["epochs"] == 2
+    assert sibling.env["trained_by"] == tuned.key
+    (tuned.path / "result.json").unlink()
+
+    # A folder that is copied here under its key is found, whether or not it was noted here.
+    shutil.rmtree(first.path.parent / ".trained")
+    assert tuned.trained(training_key(plan.runs[first.key].config)) == RunDir(first.path.with_name("away"))
+    first.path.with_name("away").rename(first.path)
+
+    # Trained anew it is another network; a run that began with the old one does not go on with the new.
     (tuned.path / "checkpoint.pt").unlink()
     state = torch.load(first.path / "checkpoint.pt", weights_only=True)
     state["model"]["backbone.layer4.1.bn2.weight"] += 1
@@ -154,6 +192,43 @@ def test_it_waits_for_the_run_that_it_starts_from(tmp_path: Path, monkeypatch: p
     assert len(outcome.done) == 3
     assert any({key, "later"} <= names for names in together)
     assert not any({"tuned", key} <= names for names in together)
+
+
+@pytest.mark.parametrize(("ending", "left"), [("sys.exit(75)", "elsewhere"), ("sys.exit(1)", "failed")])
+def test_where_the_first_run_does_not_end_here_the_others_say_so(
+    ending: str, left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held by another process, those that start from it are left to it; a failed one fails them, too."""
+    first = RunConfig(train=TrainConfig(epochs=9))
+    key = run_key(first)
+    runs = [RunDir(tmp_path / name) for name in (key, "tuned")]
+    for run, config in zip(runs, (first, RunConfig(train=TrainConfig(start_from=f"first@{key}"))), strict=True):
+        run.prepare(config)
+    monkeypatch.setattr(local, "JOB", [sys.executable, "-c", f"import sys; {ending}"])
+    outcome = run_all(runs, slots(2, "cpu"), lambda active, _: None)
+    assert getattr(outcome, left) == runs
+    assert outcome.ended == 2
+
+
+def test_data_of_a_run_that_is_done_need_not_be_here(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with UCF101 alone, to which a network trained on Kinetics-400 was copied."""
+    plan = make_plan([load_table(str(spec), "paper", (0,))])
+    first = RunDir.of(next(iter(plan.runs)))
+    first.prepare(plan.runs[first.key].config)
+    (first.path / "checkpoint.pt").touch()
+    asked: list[str] = []
+    monkeypatch.setattr("benchmark.data.datasets.open_split", lambda name, split: asked.append(name))
+    monkeypatch.setattr(running, "count", lambda tables: True)
+
+    def train(made: Plan, todo: list[str], jobs: int | None, device: str | None) -> Outcome:
+        asked.extend(todo)
+        return Outcome()
+
+    monkeypatch.setattr(running, "_train", train)
+    assert main(["run", str(spec), "--protocol", "paper", "--seeds", "1"]) == 0
+    assert asked[0] == "ucf101"
+    assert first.key not in asked
+    assert len(asked) == 3  # one data set, and the two runs of rows
 
 
 def test_submitting_leaves_it_out_until_then(

@@ -73,6 +73,32 @@ def test_the_recipe_there_is_the_papers(table: str, dataset: str, row: str, reci
     assert config == base(recipe)
 
 
+@pytest.mark.parametrize("where", ["table", "row", "base"])
+def test_sizes_there_are_those_that_are_said_there(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under a protocol that leaves sizes alone, and under one that halves them."""
+    monkeypatch.setenv("BENCHMARK_TABLES", str(tmp_path))
+    for name in ("bases", "protocols", "own"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "protocols/paper.yaml").write_text("title: as written\nseeds: [0]\n")
+    (tmp_path / "protocols/half.yaml").write_text("title: half\nseeds: [0]\nspatial: 0.5\nset: {train.epochs: 9}\n")
+    (tmp_path / "bases/here.yaml").write_text("data: {size: 224}\nmodel: {name: tsm_resnet}\n")
+    there = "data: {size: 112}\neval: {scale: 128}\nmodel: {name: tsm_resnet}\n"
+    (tmp_path / "bases/there.yaml").write_text(there)
+    sizes = "{data.size: 112, eval.scale: 128}"
+    of_table = {"table": sizes, "row": "{}", "base": "there"}[where]
+    of_row = f", also: {{hmdb51: {sizes}}}" if where == "row" else ""
+    (tmp_path / "own/sizes.yaml").write_text(
+        "paper: own\ntable: sizes\ncaption: Sizes.\ndataset: ucf101\ncolumns: [top1, top1@hmdb51]\nbase: here\n"
+        f"also: {{hmdb51: {of_table}}}\nrows:\n  - {{label: a, set: {{data.segments: 4}}{of_row}}}\n"
+    )
+    found = {}
+    for protocol in ("paper", "half"):
+        config = load_table("own-sizes", protocol, dataset="hmdb51").row("a").config
+        assert config is not None
+        found[protocol] = (config.data.size, config.eval.scale, config.data.segments)
+    assert found == {"paper": (112, 128, 4), "half": (56, 64, 4)}
+
+
 def test_official_splits_are_those_of_the_other_data_set() -> None:
     row = load_table("bqn-6", "paper", dataset="hmdb51").row("BQN")
     assert row.splits == ("hmdb51", "hmdb51-2", "hmdb51-3")

@@ -1,6 +1,7 @@
 """A batch in parts is the papers' batch over several GPUs; an epoch left within goes on as if it had not been."""
 
 import copy
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def parts(item: Item, size: int) -> list[Item]:
     return [Item(*(field[i : i + size] for field in item)) for i in range(0, len(item.label), size)]
 
 
-def trained(model: nn.Module, batches: list[Item], steps: int, recipe: TrainConfig, **more: Any) -> EpochSummary:
+def trained(model: nn.Module, batches: Iterable[Item], steps: int, recipe: TrainConfig, **more: Any) -> EpochSummary:
     return train_epoch(
         model, make_optimizer(model, recipe), batches, steps, 0, recipe, more.pop("on_step", lambda a, b: None), **more
     )
@@ -138,3 +139,17 @@ def test_parts_must_fill_a_batch() -> None:
     assert (TrainConfig().parts, TrainConfig(device_batch=8).parts) == (1, 32)
     small = TrainConfig(batch_size=4, device_batch=8)  # a batch that one device holds
     assert (small.parts, small.clips_at_once) == (1, 4)
+
+
+def test_a_loader_is_left_at_its_end() -> None:
+    """Its processes end by themselves then, instead of being killed."""
+    ended = []
+
+    def batches() -> Iterator[Item]:
+        yield from parts(clips(12), 2)
+        ended.append(True)
+
+    trained(Small(), batches(), 2, RECIPE)
+    assert ended == [True]
+    with pytest.raises(AssertionError, match="more batches than 1 steps"):
+        trained(Small(), iter(parts(clips(12), 2)), 1, RECIPE)

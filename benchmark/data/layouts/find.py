@@ -61,7 +61,10 @@ def _beside(name: str, root: Root) -> Listing | None:
     reader = {"ucf101": read_ucf101, "hmdb51": read_hmdb51}.get(root.name)
     if reader is None or root.labels != root.path:
         return None
-    beside = sorted(path for path in root.path.parent.iterdir() if BESIDE.match(path.name) and path.is_dir())
+    try:
+        beside = sorted(path for path in root.path.parent.iterdir() if BESIDE.match(path.name) and path.is_dir())
+    except OSError:
+        return None
     found = (reader(path, DATASETS[name].official_split) for path in beside if path != root.path)
     return next((listing for listing in found if listing is not None), None)
 

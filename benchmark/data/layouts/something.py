@@ -79,7 +79,8 @@ def _together(labels: Path, suffix: str, prefixes: tuple[str, ...], kinds: tuple
                 if path.name.lower() == f"{prefix}{kind}{suffix}":
                     folders.setdefault((path.parent, prefix), {})[kind] = path
     complete = [place for place, files in folders.items() if len(files) == len(kinds)]
-    if the_only([folder for folder, _ in complete], "the label files") is not None:
+    # Both releases' names may lie in one folder: the same labels twice.
+    if the_only(list(dict.fromkeys(folder for folder, _ in complete)), f"the files of {', '.join(kinds)}") is not None:
         return {kind: folders[complete[0]][kind] for kind in kinds}
     partial = next((f for (_, prefix), f in folders.items() if prefix and len(f) > 1), None)
     if partial is None:
