@@ -23,7 +23,7 @@ SHOWN = 10
 HEADINGS = {
     "missing": "missing: listed, but not on the disk",
     "empty": "empty: zero bytes, or a folder without frames",
-    "corrupt": "corrupt: there, but cannot be read",
+    "corrupt": "corrupt: cannot be opened, or not decoded to its end",
     "partial": "in part: there, but cut short or damaged within; what can be read of it is used",
     "short": "short: fewer frames than the three that a segment may need",
     "duplicates": "listed twice",

@@ -22,6 +22,7 @@ from benchmark.plan import (
 )
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.columns import COLUMNS
+from benchmark.spec.config import RunConfig, start_key
 from benchmark.spec.load import load_protocol
 from benchmark.spec.table import Claim, Row, Table
 
@@ -199,27 +200,20 @@ def status(arguments: argparse.Namespace) -> int:
 
     made = arguments.plan
     refresh([RunDir.of(key) for key in made.runs])
-    entries: list[dict[str, Any]] = []
+    entries = [
+        _entry(run.used_by[0][0], run.used_by[0][1], run.config, run.key)
+        for run in made.runs.values()
+        if run.for_its_weights
+    ]
     for table in arguments.loaded:
         for row in table.rows:
-            for seed, config in row_runs(row, table.seeds) if row.config else ():
-                key = run_key(config)
-                run = RunDir.of(key)
-                found = run.status
-                entries.append(
-                    {
-                        "table": table.id,
-                        "row": row.label,
-                        "seed": seed,
-                        "dataset": config.data.dataset,
-                        "key": key,
-                        "state": run.state,
-                        "progress": _progress(run.state, found),
-                        "job": found.get("job"),
-                        "seconds": run.env.get("seconds"),
-                        "error": found.get("error"),
-                    }
-                )
+            for _, config in row_runs(row, table.seeds) if row.config else ():
+                entries.append(_entry(table.id, row.label, config, run_key(config)))
+    to_come = {training_key(run.config): run.key for run in made.runs.values() if is_to_do(run)}
+    for entry in entries:
+        first = to_come.get(str(entry.pop("start")))
+        if first is not None and entry["state"] != "done":
+            entry["error"] = entry["error"] or f"waits for {first}"
     if arguments.json:
         return _print_json(entries)
     rows = [
@@ -240,6 +234,24 @@ def status(arguments: argparse.Namespace) -> int:
     counts = [f"{list(unique.values()).count(s)} {s}" for s in dict.fromkeys(unique.values())]
     print(f"\n{len(unique)} runs: {', '.join(counts)}.")
     return 0
+
+
+def _entry(table: str, label: str, config: RunConfig, key: str) -> dict[str, Any]:
+    run = RunDir.of(key)
+    found = run.status
+    return {
+        "table": table,
+        "row": label,
+        "seed": config.seed,
+        "dataset": config.data.dataset,
+        "key": key,
+        "state": run.state,
+        "progress": _progress(run.state, found),
+        "job": found.get("job"),
+        "seconds": run.env.get("seconds"),
+        "error": found.get("error"),
+        "start": start_key(config),
+    }
 
 
 def _progress(state: str, found: dict[str, Any]) -> str:

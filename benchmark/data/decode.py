@@ -78,11 +78,22 @@ def _opened(
         # Not this file's fault, and every later file would fail, too.
         if number in _OUT_OF_RESOURCES:
             raise
-        if number in _NOT_ITS_CONTENT:
+        if number in _NOT_ITS_CONTENT and not _can_be_read(path):
             reason = f"cannot be read ({os.strerror(number)}); check its permissions and the disk"
             raise DecodeError(f"{path}: {reason}") from error
         told = "damaged data" if number == errno.EPERM else error  # what FFmpeg's decoders mean by -1
         raise DecodeError(f"{path}: cannot be decoded ({told}); copy it again") from error
+
+
+def _can_be_read(path: Path) -> bool:
+    """Whether the bytes of a file are there: FFmpeg also calls it an input error where there are too few."""
+    try:
+        with path.open("rb") as file:
+            while file.read(2**20):
+                pass
+    except OSError:
+        return False
+    return True
 
 
 def _is_folder(path: Path) -> bool:

@@ -196,6 +196,7 @@ def _train_and_evaluate(
         log(f"epoch {epoch + 1}/{recipe.epochs}: loss {summary.loss:.3f}, training top-1 {summary.top1:.1f}")
     if "trained_by" not in env:
         run.record_training(config)
+        env["weights"] = digest_of(model.state_dict())
     report.start("evaluate", recipe.epochs)
     val = ClipDataset(val_split, *settings, "eval", val_flow, late)
     at_once = _clips_at_once(val, recipe.batch_size)
@@ -238,16 +239,16 @@ def _refuse_unreadable(split: Split, unreadable: Sequence[bool] | np.ndarray) ->
         UnreadableError: with the number of clips, and the first of them by id.
     """
     ids = [clip.id for clip, bad in zip(split.clips, unreadable, strict=True) if bad]
+    name, wrong = f"{split.name}/{split.split}", []
     if ids:
         named = ", ".join(ids[:NAMED]) + (", ..." if len(ids) > NAMED else "")
-        raise UnreadableError(
-            f"{len(ids)} of {len(split)} clips of {split.name}/{split.split} cannot be read ({named}), and"
-            f" eval.unreadable is refuse: copy them again and run: python -m benchmark data prepare {split.name}"
-        )
+        wrong.append(f"{len(ids)} of {len(split)} clips of {name} cannot be read ({named})")
     if split.missing:
+        wrong.append(f"{split.missing} of the clips of {name} are not on this disk (`data check` names them)")
+    if wrong:
         raise UnreadableError(
-            f"{split.missing} of the clips of {split.name}/{split.split} are not on this disk, and eval.unreadable is"
-            f" refuse: copy them there and run: python -m benchmark data prepare {split.name}"
+            f"{', and '.join(wrong)}, and eval.unreadable is refuse: copy them again and run:"
+            f" python -m benchmark data prepare {split.name}"
         )
 
 
@@ -316,13 +317,21 @@ def _write_result(
     }
 
 
+def _workers() -> int:
+    """Loader processes that BENCHMARK_WORKERS says. Raises DataError if it is no such number."""
+    text = os.environ.get("BENCHMARK_WORKERS") or "0"
+    if not text.isdecimal():
+        raise DataError(f"BENCHMARK_WORKERS={text} is not a number of processes")
+    return int(text)
+
+
 def main(arguments: list[str]) -> int:
     """`python -m benchmark.launch.job FOLDER [DEVICE]`: run one folder; the exit status says how it ended."""
     run, parent = RunDir(Path(arguments[0])), os.environ.get("BENCHMARK_PARENT")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     device = arguments[1] if len(arguments) > 1 and arguments[1] else None
     try:
-        execute(run, device, int(os.environ.get("BENCHMARK_WORKERS", "0")), int(parent) if parent else None)
+        execute(run, device, _workers(), int(parent) if parent else None)
     except ClaimedError as error:
         log(str(error))
         return EXIT_CLAIMED

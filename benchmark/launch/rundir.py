@@ -207,6 +207,8 @@ class RunDir:
             return "done"
         status = self.status
         state: State = status.get("state", "pending")
+        if state == "done":  # its result is gone: it does not count, and goes on from its checkpoint
+            return "interrupted"
         if state == "running" and not self._alive(status):
             return "interrupted"
         return state
@@ -242,11 +244,20 @@ class RunDir:
 
 
 def is_to_do(planned: PlannedRun) -> bool:
-    """Whether a planned run is neither done nor there for weights alone that another run has trained."""
+    """Whether a planned run has something to do.
+
+    One that is there for its weights alone has not where another run has trained them, or where all runs that start
+    from them have begun.
+    """
     run = RunDir.of(planned.key)
     if run.state == "done":
         return False
-    return not (planned.for_its_weights and run.trained(training_key(planned.config)))
+    if not planned.for_its_weights:
+        return True
+    begun = all(
+        later.state == "done" or (later.path / "checkpoint.pt").is_file() for later in map(RunDir.of, planned.starts)
+    )
+    return not begun and run.trained(training_key(planned.config)) is None
 
 
 def check_plan(runs: dict[str, PlannedRun]) -> None:

@@ -123,10 +123,11 @@ def _parameters(profile: ClusterProfile) -> dict[str, Any]:
     # names a file or folder is made absolute: jobs start elsewhere.
     said = {name: value for name, value in os.environ.items() if name.startswith("BENCHMARK_") and value}
     exports = {name: str(Path(value).resolve()) if Path(value).exists() else value for name, value in said.items()}
+    of_profile = {name: os.environ.get(name, value) for name, value in profile.env.items()}
     exports.setdefault("BENCHMARK_DATA", str(Path("data").resolve()))
     exports["BENCHMARK_RUNS"] = str(runs_root().resolve())
     setup = [f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}${{PYTHONPATH:+:$PYTHONPATH}}"]
-    setup += [f"export {name}={shlex.quote(value)}" for name, value in (profile.env | exports).items()]
+    setup += [f"export {name}={shlex.quote(value)}" for name, value in (of_profile | exports).items()]
     parameters: dict[str, Any] = {
         "name": "benchmark",
         "timeout_min": profile.time_minutes,

@@ -31,7 +31,7 @@ def start_from(model: torch.nn.Module, run: RunDir, key: str) -> str:
         raise PretrainedWeightsError(
             f"the run starts from {name}, which is not trained in {run.path.parent} (training {key}): `run` of this"
             " table trains it first, `submit` sends it first; the folder of one that was trained elsewhere, with its"
-            " checkpoint.pt, can be copied there"
+            " checkpoint.pt, can be copied there; if it is done and lost its checkpoint.pt, remove its folder"
         )
     take_over(model, state["model"], f"{name} ({source.path})")
     log(f"starting from {name}, {source.path}")

@@ -11,6 +11,7 @@ from benchmark.launch.rundir import RunDir, StaleRunError
 from benchmark.plan import row_runs, run_key
 from benchmark.report.cells import Predictions, SeedResult
 from benchmark.report.splits import over_splits
+from benchmark.spec.config import start_key
 from benchmark.spec.table import Table
 
 
@@ -38,13 +39,17 @@ def _seed_result(seed: int, run: RunDir) -> SeedResult:
     notes = [f"{unreadable} clips unreadable, counted as wrong"] if unreadable else []
     missing = result.get("missing_clips", 0)
     notes += [f"{missing} clips of the split are not on this disk and were not evaluated"] if missing else []
-    notes += [f"{untrained} training clips unreadable, left out"] if untrained else []
+    notes += [f"up to {untrained} training clips an epoch unreadable, left out"] if untrained else []
     missing = result.get("missing_training_clips", 0)
     notes += [f"{missing} training clips are not on this disk"] if missing else []
     env = run.env
     known, now = env.get("fingerprints", {}), present_fingerprints(run.config.data.dataset)
     if any(known.get(split, now[split]) != now[split] for split in now):
         notes.append(f"of other data than those that are prepared now: remove {run.path} to run it on these")
+    key = start_key(run.config)
+    first = run.trained(key) if key else None
+    if first is not None and first.env.get("weights", known.get("start")) != known.get("start"):
+        notes.append(f"started from other weights than {first.path} has now: remove {run.path} to start from these")
     return SeedResult(
         seed,
         run.key,

@@ -122,7 +122,7 @@ def load_table(
         own = layer_at(home, row.set, ("rows", entry.index, "set"))
         there = below if dataset is None else base_on(entry, dataset, below, problems)
         there = there | shared | settings_on(entry, dataset)
-        below = below | shared
+        base, below = below, below | shared
         measured_on = there | own | own_settings_on(entry, dataset)
         narrowed = protocol_layer | for_model.get(network_of(measured_on), {})
         resolver = _RowResolver(
@@ -133,6 +133,8 @@ def load_table(
             where=(home.file, home.line("rows", entry.index)),
             problems=problems,
         )
+        for other in {*entry.spec.also, *row.also} if dataset is None and not row.quoted else ():
+            problems += _problems_on(entry, other, base, shared, own)
         measured = not (row.quoted or row.average)
         config = resolver.at_scale(protocol, narrowed) if measured else None
         start = _start(config, entry, protocol, protocol_layer, for_model, problems) if config else None
@@ -172,6 +174,14 @@ def load_table(
         note=spec.note,
     )
     return table if dataset is None else seen_from(table, dataset)
+
+
+def _problems_on(entry: Entry, dataset: str, below: Layer, shared: Layer, own: Layer) -> list[Problem]:
+    """What is wrong with a row's settings on another data set, which nothing has asked for."""
+    problems: list[Problem] = []
+    there = base_on(entry, dataset, below, problems) | shared | settings_on(entry, dataset)
+    where = (entry.source.file, entry.source.line("rows", entry.index))
+    return problems + resolve(there | own | own_settings_on(entry, dataset), where)[1]
 
 
 def _start(

@@ -101,9 +101,11 @@ def test_what_the_user_has_said_by_variable_holds_for_the_jobs(tmp_path: Path, m
     for name, value in (("UCF101", "ucf 101"), ("TRANSFORMS", "device"), ("DECODE_SECONDS", "5"), ("WEIGHTS", "")):
         monkeypatch.setenv(f"BENCHMARK_{name}", value)
     monkeypatch.delenv("BENCHMARK_DATA", raising=False)
+    monkeypatch.setenv("SLURM_CONF", f"{tmp_path}/slurm.conf")
     lines = _parameters(load_cluster("dev"))["slurm_setup"]
     assert f"export BENCHMARK_UCF101='{tmp_path}/ucf 101'" in lines
     assert "export BENCHMARK_TRANSFORMS=device" in lines
+    assert f"export SLURM_CONF={tmp_path}/slurm.conf" in lines  # and wins over the profile's
     assert "export BENCHMARK_DECODE_SECONDS=5" in lines
     assert f"export BENCHMARK_DATA={tmp_path}/data" in lines
     assert not any("WEIGHTS" in line for line in lines)

@@ -144,3 +144,12 @@ def test_a_training_that_is_no_longer_that_is_not_taken_over(tmp_path: Path, fau
         (run.path / "config.json").write_text("{")
     views = config.model_copy(update={"eval": EvalConfig(clips=2, crops=3)})
     assert RunDir(tmp_path / run_key(views)).trained_by(views) is None
+
+
+def test_a_run_whose_result_is_gone_is_not_done(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "run")
+    run.prepare(RunConfig())
+    run.set_status(state="done")
+    assert run.state == "interrupted"
+    (run.path / "result.json").write_text("{}")
+    assert run.state == "done"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -20,10 +21,11 @@ from benchmark.data.datasets import prepare
 from benchmark.launch import local
 from benchmark.launch.job import execute
 from benchmark.launch.local import Outcome, run_all, slots
-from benchmark.launch.rundir import RunDir, StaleRunError
+from benchmark.launch.rundir import RunDir, StaleRunError, is_to_do
 from benchmark.models.build import build_model
 from benchmark.models.weights import PretrainedWeightsError, take_over
 from benchmark.plan import Plan, make_plan, run_key, training_key
+from benchmark.report.collect import collect
 from benchmark.spec.config import DataConfig, RunConfig, TrainConfig, start_key
 from benchmark.spec.load import load_table
 from benchmark.spec.models import TsmResNetConfig
@@ -162,6 +164,7 @@ def test_the_weights_are_those_of_the_run_that_came_first(spec: Path, capfd: pyt
     (tuned.path / "result.json").write_text("{}")
     assert execute(sibling, device="cpu")["epochs"] == 2
     assert sibling.env["trained_by"] == tuned.key
+    assert tuned.env["fingerprints"]["start"] == RunDir(first.path.with_name("away")).env["weights"]
     (tuned.path / "result.json").unlink()
 
     # A folder that is copied here under its key is found, whether or not it was noted here.
@@ -229,6 +232,42 @@ def test_data_of_a_run_that_is_done_need_not_be_here(spec: Path, monkeypatch: py
     assert asked[0] == "ucf101"
     assert first.key not in asked
     assert len(asked) == 3  # one data set, and the two runs of rows
+
+
+def test_the_first_run_is_not_repeated_for_runs_that_have_begun(spec: Path) -> None:
+    plan = make_plan([load_table(str(spec), "paper", (0,))])
+    first, tuned, _ = plan.runs.values()
+    assert first.starts == [tuned.key]
+    assert is_to_do(first)
+    directory = RunDir.of(tuned.key)
+    directory.prepare(tuned.config)
+    (directory.path / "checkpoint.pt").touch()
+    assert not is_to_do(first)
+    assert is_to_do(tuned)
+
+
+def test_status_shows_the_first_run_and_what_waits_for_it(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", str(spec), "--protocol", "paper", "--seeds", "1", "--json"]) == 0
+    first, tuned, scratch = json.loads(capsys.readouterr().out)
+    assert (first["row"], first["state"], first["error"]) == ("tuned starts from it", "pending", None)
+    assert (tuned["row"], tuned["error"]) == ("tuned", f"waits for {first['key']}")
+    assert scratch["error"] is None
+
+
+def test_a_row_from_other_weights_than_there_are_now_says_so(spec: Path) -> None:
+    table = load_table(str(spec), "paper", (0,))
+    first, tuned, _ = make_plan([table]).runs.values()
+    for run, env in ((first, {"weights": "old"}), (tuned, {"fingerprints": {"start": "old"}})):
+        directory = RunDir.of(run.key)
+        directory.prepare(run.config)
+        (directory.path / "checkpoint.pt").touch()
+        (directory.path / "env.json").write_text(json.dumps(env))
+        result = {"key": run.key, "metrics": {"top1": 1.0}, "unreadable_clips": 0}
+        (directory.path / "result.json").write_text(json.dumps(result))
+    assert collect(table)["tuned"][0].note == ""
+    (RunDir.of(first.key).path / "env.json").write_text('{"weights": "new"}')
+    note = collect(table)["tuned"][0].note
+    assert f"started from other weights than {RunDir.of(first.key).path} has now" in note
 
 
 def test_submitting_leaves_it_out_until_then(
