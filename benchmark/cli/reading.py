@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from benchmark.cli.text import duration, grid, split_of
@@ -137,6 +138,7 @@ def plan(arguments: argparse.Namespace) -> int:
     trained = {training_key(run.config) for run in made.runs.values() if RunDir.of(run.key).trained_by(run.config)}
     seconds = estimate_seconds(made.runs.values(), rate, trained)
     total = None if rate is None else sum(seconds[key] or 0 for key in todo)
+    needs = _needs([made.runs[key].config for key in todo])
     summary = {
         "protocol": protocol.name,
         "wanted": made.wanted,
@@ -147,6 +149,7 @@ def plan(arguments: argparse.Namespace) -> int:
         "to_do": len(todo),
         "device_hours": None if total is None else total / 3600,
         "estimated_from": source,
+        **needs,
     }
     if arguments.json:
         runs = [
@@ -175,8 +178,19 @@ def plan(arguments: argparse.Namespace) -> int:
         print(
             f"{made.evaluated_only} of the runs differ from another in their views alone, and take over its training."
         )
+    if todo:
+        weights = f"; pretrained weights: {', '.join(needs['weights'])}" if needs["weights"] else ""
+        print(f"What is to do reads {', '.join(needs['reads'])}{weights}.")
     print(f"Estimate: {duration(total)} of one process, {source}.")
     return 0
+
+
+def _needs(configs: Sequence[RunConfig]) -> dict[str, list[str]]:
+    """What these runs read: data sets, or their flow, and published weights with the networks that they are of."""
+    reads = [f"{config.data.dataset}{' (flow)' if config.modality == 'flow' else ''}" for config in configs]
+    pretrained = [(getattr(config.model, "pretrained", None), config.model.name) for config in configs]
+    weights = [f"{name} of {network}" for name, network in pretrained if name]
+    return {"reads": list(dict.fromkeys(reads)), "weights": list(dict.fromkeys(weights))}
 
 
 def _rate(made: Plan, declared: float | None, device: str) -> tuple[float | None, str]:

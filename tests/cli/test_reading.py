@@ -128,3 +128,13 @@ def test_help_names_every_command() -> None:
         "costs",
     ):
         assert f"  {command} " in done.stdout
+
+
+def test_a_plan_says_what_its_runs_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "bqn-6", "--protocol", "paper"]) == 0
+    printed = capsys.readouterr().out
+    assert "reads kinetics400, ucf101, ucf101-2, ucf101-3; pretrained weights: imagenet of bqn." in printed
+    assert main(["plan", "da-6", "--protocol", "paper", "--dataset", "ucf101", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["reads"] == ["ucf101", "ucf101 (flow)"]
+    assert found["weights"] == ["imagenet of tsm_resnet"]
