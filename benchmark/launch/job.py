@@ -19,11 +19,11 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -32,8 +32,8 @@ from benchmark.data.batched import on_device
 from benchmark.data.census import known_damage
 from benchmark.data.datasets import Split, open_split
 from benchmark.data.errors import DataError
-from benchmark.data.flow import interval_of, open_flow
-from benchmark.data.loader import ClipDataset, epoch_order, make_loader
+from benchmark.data.flow import FlowSplit, interval_of, open_flow
+from benchmark.data.loader import ClipDataset, Item, epoch_order, make_loader
 from benchmark.launch.during import Keeper, Orphaned, Reporter, Unreadable, log
 from benchmark.launch.provenance import code_state, processor, versions
 from benchmark.launch.rundir import (
@@ -122,9 +122,47 @@ def _order(config: RunConfig, clips: int, epoch: int) -> Sequence[int]:
     return order[:whole] if whole else order
 
 
-def _clips_at_once(val: ClipDataset, batch_size: int) -> int:
-    """Clips of an evaluation batch: those of a training batch, fewer where their views take too much memory."""
-    return min(batch_size, max(1, EVALUATION_BYTES // math.prod(val.shape)))
+@dataclass(frozen=True)
+class _Clips:
+    """How a run reads its clips: with `workers` processes, cut by them or, `late`, on the device."""
+
+    config: RunConfig
+    device: torch.device
+    workers: int
+    late: bool
+
+    def of(self, split: Split, mode: Literal["train", "eval"], flow: FlowSplit | None) -> ClipDataset:
+        """The clips of a split as the run's network wants them."""
+        config = self.config
+        frames = config.model.frames_per_segment
+        return ClipDataset(split, config.data, config.eval, frames, config.seed, mode, flow, self.late)
+
+    def batches(self, dataset: ClipDataset, size: int, order: Sequence[int]) -> Iterable[Item]:
+        """Batches of clips in an order."""
+        return make_loader(dataset, size, order, self.workers, self.device)
+
+
+def _evaluate(
+    model: torch.nn.Module, clips: _Clips, dataset: ClipDataset, report: Reporter, unreadable: Unreadable
+) -> Predicted:
+    """What the network makes of every clip of a split, over its views.
+
+    As many clips go through it at once as in training, fewer where their views take too much memory.
+    """
+    config = clips.config
+    at_once = min(config.train.batch_size, max(1, EVALUATION_BYTES // math.prod(dataset.shape)))
+    batches = unreadable.noted(dataset.split, clips.batches(dataset, at_once, range(len(dataset))))
+    return predict(
+        model,
+        batches,
+        len(dataset),
+        config.data.num_classes,
+        math.ceil(len(dataset) / at_once),
+        config.train.precision,
+        report,
+        config.data.normalisation,
+        config.eval.average,
+    )
 
 
 def _train_and_evaluate(
@@ -136,7 +174,6 @@ def _train_and_evaluate(
     if config.eval.unreadable == "refuse":
         damaged = known_damage(val_split)
         _refuse_unreadable(val_split, [not clip.frames or clip.id in damaged for clip in val_split.clips])
-    frames_per_segment, normalisation = config.model.frames_per_segment, config.data.normalisation
     train_flow = val_flow = None
     if config.modality == "flow":
         train_flow, val_flow = (open_flow(split, interval_of(config.model)) for split in (train_split, val_split))
@@ -169,8 +206,8 @@ def _train_and_evaluate(
         log(f"evaluating the network that {other.path} has trained")
     _write_metrics(run, history)  # a kill may have come between the checkpoint and its line
     report = Reporter(run, config.train.epochs, parent)
-    settings = (config.data, config.eval, frames_per_segment, config.seed)
-    dataset = ClipDataset(train_split, *settings, "train", train_flow, late)
+    clips = _Clips(config, device, workers, late)
+    dataset = clips.of(train_split, "train", train_flow)
 
     def save(within: EpochState | None = None) -> None:
         checkpoint.save(model, optimizer, history, write_atomic, run.path / "checkpoint.pt", within)
@@ -187,9 +224,9 @@ def _train_and_evaluate(
             log(f"epoch {epoch + 1}/{recipe.epochs} goes on after step {state.step} of {steps}")
         within = None
         to_come = order[state.step * recipe.batch_size :]
-        batches = make_loader(dataset, recipe.clips_at_once, to_come, workers, device)
-        on_step, noted = Keeper(report, save, state, device), unreadable.noted(train_split, batches)
-        summary = train_epoch(model, optimizer, noted, steps, epoch, recipe, on_step, normalisation, state)
+        batches = unreadable.noted(train_split, clips.batches(dataset, recipe.clips_at_once, to_come))
+        on_step, normalisation = Keeper(report, save, state, device), config.data.normalisation
+        summary = train_epoch(model, optimizer, batches, steps, epoch, recipe, on_step, normalisation, state)
         history.append(summary)
         save()
         _write_metrics(run, history)
@@ -198,15 +235,7 @@ def _train_and_evaluate(
         run.record_training(config)
         env["weights"] = digest_of(model.state_dict())
     report.start("evaluate", recipe.epochs)
-    val = ClipDataset(val_split, *settings, "eval", val_flow, late)
-    at_once = _clips_at_once(val, recipe.batch_size)
-    batches = make_loader(val, at_once, range(len(val)), workers, device)
-    classes, precision = config.data.num_classes, recipe.precision
-    noted = unreadable.noted(val_split, batches)
-    average = config.eval.average
-    predicted = predict(
-        model, noted, len(val), classes, math.ceil(len(val) / at_once), precision, report, normalisation, average
-    )
+    predicted = _evaluate(model, clips, clips.of(val_split, "eval", val_flow), report, unreadable)
     if config.eval.unreadable == "refuse":
         _refuse_unreadable(val_split, ~predicted.readable)
     result = _write_result(run, config, val_split, predicted, history)
