@@ -88,7 +88,7 @@ def several_uniform(frames: int, segments: int, length: int, clips: int) -> Indi
     """
     _check(frames, segments, length)
     spacing = max(0.0, (frames - length + 1) / segments)
-    # A product and a quotient of whole numbers each, so that a start that is whole does not fall short of it.
+    # In the released code's order of operations: where a start is whole, floats may fall short of it in both.
     offsets = spacing * (2 * np.arange(clips) + 1) / (2 * clips)
     return (offsets[:, None] + spacing * np.arange(segments)).astype(np.int64)
 
