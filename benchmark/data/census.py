@@ -227,10 +227,10 @@ def _less_than_all(path: Path) -> str:
 
     Damage within the packets of VP8, VP9 and MPEG-4 may still decode to something, and shows in no way.
     """
-    with av.logging.Capture() as messages:
-        seconds = missing_seconds(path)
     if text := cut_short(path):
         return text
+    with av.logging.Capture() as messages:
+        seconds = missing_seconds(path)
     if seconds:
         return f"cut short: it ends {seconds:.1f} s earlier than its container says"
     # Decoders also complain of what they can deal with, such as the beginning of a clip that was cut out of another.

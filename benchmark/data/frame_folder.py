@@ -139,8 +139,7 @@ def _read_image(path: Path, height: int | None, width: int | None) -> tuple[Fram
         box = None
         with Image.open(path) as image:
             pixels = np.asarray(_eight_bits(image).convert("RGB"))
-    if box is None or stored is None:
-        stored = pixels.shape[0], pixels.shape[1]
+    stored = stored or (pixels.shape[0], pixels.shape[1])
     if height is not None and width is not None and pixels.shape[:2] != (height, width):
         scaled = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, box)
         pixels = np.asarray(scaled)

@@ -11,7 +11,7 @@ from benchmark.launch.rundir import RunDir, StaleRunError
 from benchmark.plan import row_runs, run_key
 from benchmark.report.cells import Predictions, SeedResult
 from benchmark.report.splits import over_splits
-from benchmark.spec.config import start_key
+from benchmark.spec.config import RunConfig, start_key
 from benchmark.spec.table import Table
 
 
@@ -23,12 +23,13 @@ def collect(table: Table) -> dict[str, list[SeedResult]]:
             continue
         by_seed: dict[int, list[SeedResult]] = {}
         for seed, config in row_runs(row, table.seeds):
-            by_seed.setdefault(seed, []).append(_seed_result(seed, RunDir.of(run_key(config))))
+            by_seed.setdefault(seed, []).append(_seed_result(seed, config))
         found[row.label] = [over_splits(runs) if row.splits else runs[0] for runs in by_seed.values()]
     return found
 
 
-def _seed_result(seed: int, run: RunDir) -> SeedResult:
+def _seed_result(seed: int, config: RunConfig) -> SeedResult:
+    run = RunDir.of(run_key(config))
     try:
         result = run.result
     except StaleRunError as error:  # one damaged folder must not hide the other cells
@@ -43,10 +44,10 @@ def _seed_result(seed: int, run: RunDir) -> SeedResult:
     missing = result.get("missing_training_clips", 0)
     notes += [f"{missing} training clips are not on this disk"] if missing else []
     env = run.env
-    known, now = env.get("fingerprints", {}), present_fingerprints(run.config.data.dataset)
+    known, now = env.get("fingerprints", {}), present_fingerprints(config.data.dataset)
     if any(known.get(split, now[split]) != now[split] for split in now):
         notes.append(f"of other data than those that are prepared now: remove {run.path} to run it on these")
-    key = start_key(run.config)
+    key = start_key(config)
     first = run.trained(key) if key else None
     if first is not None and first.env.get("weights", known.get("start")) != known.get("start"):
         notes.append(f"started from other weights than {first.path} has now: remove {run.path} to start from these")

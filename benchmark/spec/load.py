@@ -25,11 +25,10 @@ from benchmark.spec.datasets import official_splits
 from benchmark.spec.files import parse_as, protocol_names, shown, spec_paths, tables_root
 from benchmark.spec.include import Entry, Gathered, gather, is_include
 from benchmark.spec.other_datasets import (
-    base_on,
+    layer_on,
     other_datasets,
     own_settings_on,
     seen_from,
-    settings_on,
     without_settings,
 )
 from benchmark.spec.overrides import Layer, Setting, resolve
@@ -120,21 +119,19 @@ def load_table(
         if row.base and network_of(below) != network_of(base_layer(entry.spec.base, home, ("base",), problems) or {}):
             shared = {key: value for key, value in shared.items() if not key.startswith("model.")}
         own = layer_at(home, row.set, ("rows", entry.index, "set"))
-        there = below if dataset is None else base_on(entry, dataset, below, problems)
-        there = there | shared | settings_on(entry, dataset)
-        base, below = below, below | shared
-        measured_on = there | own | own_settings_on(entry, dataset)
+        there, own_there = layer_on(entry, dataset, below, shared, problems), own_settings_on(entry, dataset)
+        measured_on = there | own | own_there
         narrowed = protocol_layer | for_model.get(network_of(measured_on), {})
         resolver = _RowResolver(
-            paper=below | own,
+            paper=below | shared | own,
             unscaled=measured_on,
             counted=layer_at(home, entry.spec.counted, ("counted",)),
-            scaled=there | narrowed | own | own_settings_on(entry, dataset),
+            scaled=there | narrowed | own | own_there,
             where=(home.file, home.line("rows", entry.index)),
             problems=problems,
         )
         for other in {*entry.spec.also, *row.also} if dataset is None and not row.quoted else ():
-            problems += _problems_on(entry, other, base, shared, own)
+            problems += _problems_on(entry, other, below, shared, own)
         measured = not (row.quoted or row.average)
         config = resolver.at_scale(protocol, narrowed) if measured else None
         start = _start(config, entry, protocol, protocol_layer, for_model, problems) if config else None
@@ -179,7 +176,7 @@ def load_table(
 def _problems_on(entry: Entry, dataset: str, below: Layer, shared: Layer, own: Layer) -> list[Problem]:
     """What is wrong with a row's settings on another data set, which nothing has asked for."""
     problems: list[Problem] = []
-    there = base_on(entry, dataset, below, problems) | shared | settings_on(entry, dataset)
+    there = layer_on(entry, dataset, below, shared, problems)
     where = (entry.source.file, entry.source.line("rows", entry.index))
     return problems + resolve(there | own | own_settings_on(entry, dataset), where)[1]
 

@@ -24,22 +24,22 @@ def _has_settings(entry: Entry, dataset: str) -> bool:
     return dataset in entry.spec.also or dataset in entry.row.also
 
 
-def base_on(entry: Entry, dataset: str, below: Layer, problems: list[Problem]) -> Layer:
-    """The base of a row on another data set: one of its own there, the table's there, or the same as ever (`below`)."""
+def layer_on(entry: Entry, dataset: str | None, base: Layer, shared: Layer, problems: list[Problem]) -> Layer:
+    """A row's settings below its own: the base, the table's `set` (`shared`), and what the table sets on a data set.
+
+    The base is one of the row there, or of the table there, or the same as ever. `dataset` None is the table's own.
+    """
+    if dataset is None:
+        return base | shared
     for also, at in ((entry.row.also, ("rows", entry.index, "also", dataset)), (entry.spec.also, ("also", dataset))):
         name = also.get(dataset)
         if isinstance(name, str):
-            return base_layer(name, entry.source, at, problems) or {}
-    return below
-
-
-def settings_on(entry: Entry, dataset: str | None) -> Layer:
-    """What a row's table sets on another data set."""
-    values = entry.spec.also.get(dataset or "")
-    settings = layer_at(entry.source, values, ("also", str(dataset))) if isinstance(values, dict) else {}
-    if dataset is None:
-        return settings
-    return {"data.dataset": Setting(dataset, entry.source.file, entry.source.line("also", dataset))} | settings
+            base = base_layer(name, entry.source, at, problems) or {}
+            break
+    values, at = entry.spec.also.get(dataset), ("also", dataset)
+    settings = layer_at(entry.source, values, at) if isinstance(values, dict) else {}
+    there = {"data.dataset": Setting(dataset, entry.source.file, entry.source.line(*at))}
+    return base | shared | there | settings
 
 
 def own_settings_on(entry: Entry, dataset: str | None) -> Layer:

@@ -9,6 +9,7 @@ from benchmark.launch import local
 from benchmark.launch.local import Outcome, run_all, slots
 from benchmark.launch.rundir import EXIT_CLAIMED, RunDir
 from benchmark.spec.config import EvalConfig, RunConfig
+from tests.launch.conftest import SideBySide
 
 
 def test_one_place_per_core_with_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,14 +60,9 @@ def test_every_ending_is_told_apart_and_the_others_go_on(tmp_path: Path, monkeyp
     assert seen[-1] == 4
 
 
-def test_what_trains_alike_waits_for_the_first_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = [RunDir(tmp_path / name) for name in ("one", "two", "other")]
-    for run, config in zip(runs, (RunConfig(), RunConfig(eval=EvalConfig(clips=2)), RunConfig(seed=1)), strict=True):
-        run.prepare(config)
-    script = "import sys, time, pathlib; time.sleep(0.3); (pathlib.Path(sys.argv[1]) / 'result.json').write_text('{}')"
-    monkeypatch.setattr(local, "JOB", [sys.executable, "-c", script])
-    together: set[frozenset[str]] = set()
-    outcome = run_all(runs, slots(3, "cpu"), lambda active, _: together.add(frozenset(r.path.name for r in active)))
-    assert len(outcome.done) == 3
+def test_what_trains_alike_waits_for_the_first_of_them(side_by_side: SideBySide) -> None:
+    together = side_by_side(
+        {"one": RunConfig(), "two": RunConfig(eval=EvalConfig(clips=2)), "other": RunConfig(seed=1)}
+    )
     assert {"one", "other"} in together
     assert not any({"one", "two"} <= names for names in together)

@@ -31,6 +31,7 @@ from benchmark.spec.load import load_table
 from benchmark.spec.models import TsmResNetConfig
 from benchmark.spec.source import SpecError
 from tests.data.trees import ucf_tree
+from tests.launch.conftest import SideBySide
 
 BASE = """\
 data: {dataset: ucf101-2, size: 32, segments: 2, flip: true}
@@ -181,18 +182,11 @@ def test_the_weights_are_those_of_the_run_that_came_first(spec: Path, capfd: pyt
         execute(tuned, device="cpu")
 
 
-def test_it_waits_for_the_run_that_it_starts_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_waits_for_the_run_that_it_starts_from(side_by_side: SideBySide) -> None:
     first, later = RunConfig(train=TrainConfig(epochs=9)), RunConfig(train=TrainConfig(epochs=8))
     key = run_key(first)
     tuned = RunConfig(train=TrainConfig(start_from=f"first@{key}"))
-    runs = [RunDir(tmp_path / name) for name in ("tuned", key, "later")]
-    for run, config in zip(runs, (tuned, first, later), strict=True):
-        run.prepare(config)
-    script = "import sys, time, pathlib; time.sleep(0.3); (pathlib.Path(sys.argv[1]) / 'result.json').write_text('{}')"
-    monkeypatch.setattr(local, "JOB", [sys.executable, "-c", script])
-    together: set[frozenset[str]] = set()
-    outcome = run_all(runs, slots(3, "cpu"), lambda active, _: together.add(frozenset(r.path.name for r in active)))
-    assert len(outcome.done) == 3
+    together = side_by_side({"tuned": tuned, key: first, "later": later})
     assert any({key, "later"} <= names for names in together)
     assert not any({"tuned", key} <= names for names in together)
 
