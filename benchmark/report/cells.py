@@ -39,7 +39,7 @@ class SeedResult:
     """One run as the report sees it. A fused result has `members`, and `key` joins their keys by '+'.
 
     metrics: by name, accuracies in percent. predictions: reads them when called. env: what the run recorded of its
-    commit, versions and dates, copied to PROVENANCE.json.
+    commit, versions and dates, copied to PROVENANCE.json. clips: how many were evaluated.
     """
 
     seed: int
@@ -50,6 +50,7 @@ class SeedResult:
     members: tuple[SeedResult, ...] = ()
     env: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    clips: int = 0
 
     def value(self, column: str) -> float | None:
         """The column's metric, or None unless the run is done and the number finite."""
@@ -81,7 +82,8 @@ class CountedCost:
 class Cell:
     """One value: `n` of `wanted` seeds make up a measured one, `values` are theirs; `text` overrides the digits.
 
-    `multiple`: K, M or G, where the value is shown in another than the column's. `timed`: of a timed one, the device,
+    `multiple`: K, M or G, where the value is shown in another than the column's. `clips`: that each of its runs was
+    evaluated on. `timed`: of a timed one, the device,
     the spread of its `n` passes and the rest; its value is their median.
     """
 
@@ -100,6 +102,7 @@ class Cell:
     note: str = ""
     multiple: str = ""
     timed: Timed | None = None
+    clips: int = 0
 
     def display(self) -> str:
         """As shown in a table: `51.4 ± 0.3 (3)`, `51.4` for one seed, `51.5 ± 0.2 (2/3)`, `…` running, `–` missing.
@@ -242,6 +245,7 @@ def _measured(table: Table, row: Row, column: Column, results: Sequence[SeedResu
         state,
         values,
         note=note,
+        clips=min((r.clips for r in results if r.value(column.key) is not None), default=0),
     )
 
 

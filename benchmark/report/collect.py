@@ -59,6 +59,7 @@ def _seed_result(seed: int, config: RunConfig) -> SeedResult:
         predictions=partial(_read_predictions, run) if (run.path / "predictions.npz").exists() else None,
         env=env,
         note="; ".join(notes),
+        clips=result.get("num_clips", 0),
     )
 
 

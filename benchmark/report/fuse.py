@@ -56,7 +56,13 @@ def fuse_seed(members: Sequence[SeedResult]) -> SeedResult:
 
     fused = predictions()
     return SeedResult(
-        members[0].seed, key, "done", all_metrics(fused.logits, fused.labels), predictions, tuple(members)
+        members[0].seed,
+        key,
+        "done",
+        all_metrics(fused.logits, fused.labels),
+        predictions,
+        tuple(members),
+        clips=len(fused.labels),
     )
 
 

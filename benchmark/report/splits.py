@@ -46,4 +46,5 @@ def over_splits(results: Sequence[SeedResult]) -> SeedResult:
         pooled if state == "done" and len(available) == len(results) else None,
         tuple(run for result in results for run in (result.members or (result,))),
         note="; ".join(notes),
+        clips=sum(result.clips for result in results),
     )

@@ -34,7 +34,8 @@ def seed_result(label: str, seed: int, accuracy: float, state: str = "done", cli
         return SeedResult(seed, key, state)  # type: ignore[arg-type]
     made = predictions(label, seed, accuracy, clips)
     env = {"git": {"commit": "0" * 40, "changes": None}, "started": "2026-01-01T00:00:00"}
-    return SeedResult(seed, key, "done", all_metrics(made.logits, made.labels), lambda: made, env=env)
+    metrics = all_metrics(made.logits, made.labels)
+    return SeedResult(seed, key, "done", metrics, lambda: made, env=env, clips=clips)
 
 
 def synthetic(table: Table, sd: float = 0.6, lift: float = 10.0) -> dict[str, list[SeedResult]]:
