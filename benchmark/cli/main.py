@@ -12,9 +12,10 @@ from pathlib import Path
 
 from benchmark.cli import data, decode, reading, running, timing, visualize
 from benchmark.data.errors import DataError
-from benchmark.launch.rundir import StaleRunError, check_plan, write_atomic
+from benchmark.launch.rundir import RunDirError, check_plan, write_atomic
 from benchmark.launch.slurm import ClusterError
 from benchmark.plan import make_plan
+from benchmark.report.writing import ResultsError
 from benchmark.spec.architecture import Architecture, load_architecture
 from benchmark.spec.files import architecture_paths, is_architecture, protocol_names, spec_paths, table_paths
 from benchmark.spec.load import load_table, select
@@ -37,6 +38,10 @@ environment:
 
 TRAINING = ("plan", "status", "submit", "time")
 """Commands that have nothing to do for a table that prints an architecture."""
+RENDERING = ("run", "render", "time")
+"""Commands that show tables, in which a damaged run is a cell that says so."""
+OF_RUNS = ("list", "plan", "status", "submit", *RENDERING)
+"""Commands that end with 1 where a run directory is damaged."""
 
 
 class RequestError(Exception):
@@ -81,18 +86,20 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--jobs", type=_positive, help="runs side by side (default: one per GPU, else one per core)")
     run.add_argument("--device", type=_device, help="cpu, cuda, ... (default: a GPU if there is one)")
     run.add_argument("--time", action="store_true", help="then fill the timed columns, as `time` does")
+    _add_force(run)
     run.set_defaults(call=running.run)
     timed = add("time", "time what is missing of the timed columns (latency, throughput) on this machine, then render")
     timed.add_argument("--again", action="store_true", help="time what has been timed on this device, too")
     timed.add_argument("--device", type=_device, help="cpu, cuda, ... (default: a GPU if there is one)")
+    _add_force(timed)
     timed.set_defaults(call=timing.main)
     submit = add("submit", "send what is missing to a SLURM cluster and return at once")
     submit.add_argument("--cluster", required=True, help="a profile of slurm/clusters/, or the path of one")
     submit.set_defaults(call=running.submit)
     add("status", "every run of the tables: state, progress, time", json=True).set_defaults(call=reading.status)
-    add("render", "write results/ from the runs as they are now, and print the tables", json=True).set_defaults(
-        call=running.render
-    )
+    rendered = add("render", "write results/ from the runs as they are now, and print the tables", json=True)
+    _add_force(rendered)
+    rendered.set_defaults(call=running.render)
     sets = add("data", "data sets: list, prepare, check, extract optical flow", tables=False)
     data.add_arguments(sets)
     sets.set_defaults(call=data.main)
@@ -103,6 +110,11 @@ def build_parser() -> argparse.ArgumentParser:
     visualize.add_arguments(pictures)
     pictures.set_defaults(call=visualize.main)
     return parser
+
+
+def _add_force(command: argparse.ArgumentParser) -> None:
+    text = "replace a results folder even where it holds values that these runs do not have"
+    command.add_argument("--force", action="store_true", help=text)
 
 
 def _positive(text: str) -> int:
@@ -191,12 +203,17 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"Nothing to train or time for {names}: `run` compares the printed layers with ours.")
                 return 0
             arguments.plan = make_plan(arguments.loaded)
-            check_plan(arguments.plan.runs)
-        return int(arguments.call(arguments))
+            arguments.damaged = check_plan(arguments.plan.runs)
+        status = int(arguments.call(arguments))
+        if getattr(arguments, "damaged", None) and arguments.command in OF_RUNS:
+            shown = arguments.damaged.values() if arguments.command not in RENDERING else ()
+            print("".join(f"{text}\n" for text in shown), end="", file=sys.stderr)
+            return status or 1
+        return status
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader left; nothing more can be said
         return 0
-    except (SpecError, StaleRunError, RequestError, ClusterError, DataError) as error:
+    except (SpecError, RunDirError, RequestError, ClusterError, DataError, ResultsError) as error:
         print(str(error), file=sys.stderr)
         return 2
     except OSError as error:

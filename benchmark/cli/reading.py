@@ -133,8 +133,8 @@ def plan(arguments: argparse.Namespace) -> int:
     made = arguments.plan
     protocol, _, _ = load_protocol(arguments.protocol)
     rate, source = _rate(made, protocol.seconds_per_megapixel, protocol.device)
-    states = {key: RunDir.of(key).state for key in made.runs}
-    todo = [key for key, run in made.runs.items() if is_to_do(run)]
+    states = {key: "damaged" if key in arguments.damaged else RunDir.of(key).state for key in made.runs}
+    todo = [key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)]
     trained = {training_key(run.config) for run in made.runs.values() if RunDir.of(run.key).trained_by(run.config)}
     seconds = estimate_seconds(made.runs.values(), rate, trained)
     total = None if rate is None else sum(seconds[key] or 0 for key in todo)
@@ -145,7 +145,7 @@ def plan(arguments: argparse.Namespace) -> int:
         "runs": len(made.runs),
         "shared": made.shared,
         "evaluated_only": made.evaluated_only,
-        "done": len(made.runs) - len(todo),
+        "done": len(made.runs) - len(todo) - len(arguments.damaged),
         "to_do": len(todo),
         "device_hours": None if total is None else total / 3600,
         "estimated_from": source,
@@ -228,6 +228,8 @@ def status(arguments: argparse.Namespace) -> int:
         first = to_come.get(str(entry.pop("start")))
         if first is not None and entry["state"] != "done":
             entry["error"] = entry["error"] or f"waits for {first}"
+        if entry["key"] in arguments.damaged:
+            entry |= {"state": "damaged", "error": arguments.damaged[entry["key"]]}
     if arguments.json:
         return _print_json(entries)
     rows = [

@@ -8,22 +8,27 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.cli.progress import run_progress, steps
 from benchmark.cli.text import duration, split_of
-from benchmark.cost.audit import AuditRow, audit_table, row_configs
+from benchmark.cost.audit import audit_table, row_configs
 from benchmark.cost.audit_text import audit_markdown
 from benchmark.cost.cache import cached, get
 from benchmark.cost.latency import row_timings, timed_columns
 from benchmark.launch.local import Outcome, last_lines, run_all, slots
-from benchmark.launch.rundir import RunDir, is_to_do, write_atomic
+from benchmark.launch.rundir import RunDir, is_to_do
 from benchmark.plan import Plan, megapixels, training_key
-from benchmark.report.cells import CountedCost, ReadCost
+from benchmark.report.frame import counted_cost
+from benchmark.report.writing import check_writable
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.config import RunConfig, start_key
 from benchmark.spec.datasets import DATASETS
 from benchmark.spec.table import Table
+
+NAMED = 5
+"""Cells that a message names."""
 
 
 def cost(arguments: argparse.Namespace) -> int:
@@ -44,9 +49,11 @@ def cost(arguments: argparse.Namespace) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """`run`: prepare the data, train what is missing, count costs, render, print; with --time fill timed columns."""
     made = arguments.plan
+    for folder in _folders(arguments):
+        check_writable(folder)
     # The longest first, so that no core is left with one of them at the end.
     todo = sorted(
-        (key for key, run in made.runs.items() if is_to_do(run)),
+        (key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)),
         key=lambda key: megapixels(made.runs[key].config),
         reverse=True,
     )
@@ -55,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     count(arguments.loaded)
     outcome = _train(made, todo, arguments.jobs, arguments.device) if todo else Outcome()
     to_time = [table for table in arguments.loaded if arguments.time and timed_columns(table)]
-    render_tables([table for table in arguments.loaded if table not in to_time], show=True)
+    whole = render_tables([table for table in arguments.loaded if table not in to_time], arguments.force)
     render_architectures(arguments.architectures, show=True)
     for broken in outcome.failed:
         _say_failed(broken)
@@ -63,8 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
     if to_time:
         from benchmark.cli.timing import time_tables
 
-        not_timed = time_tables(to_time, arguments.device)
-    return 1 if not_timed or outcome.failed or outcome.elsewhere else 0
+        not_timed = time_tables(to_time, arguments.device, force=arguments.force)
+    return 1 if not_timed or outcome.failed or outcome.elsewhere or whole.damaged else 0
 
 
 def submit(arguments: argparse.Namespace) -> int:
@@ -80,7 +87,7 @@ def submit(arguments: argparse.Namespace) -> int:
     states = {key: RunDir.of(key).state for key in made.runs}
     training = {key: training_key(run.config) for key, run in made.runs.items()}
     on_its_way = {training[key] for key, state in states.items() if state in ("queued", "running")}
-    to_do = [key for key, run in made.runs.items() if is_to_do(run)]
+    to_do = [key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)]
     todo = [key for key in to_do if states[key] in ("pending", "failed", "interrupted")]
     unfinished = {training[key] for key in to_do}
     waiting = [key for key in todo if training[key] in on_its_way or start_key(made.runs[key].config) in unfinished]
@@ -105,12 +112,26 @@ def submit(arguments: argparse.Namespace) -> int:
 
 
 def render(arguments: argparse.Namespace) -> int:
-    """`render`: tables as the runs are now."""
-    written = render_tables(arguments.loaded, show=not arguments.json)
-    written |= render_architectures(arguments.architectures, show=not arguments.json)
+    """`render`: tables as the runs are now; 1 where a run is damaged, or a folder holds what the runs do not."""
+    found = render_tables(arguments.loaded, arguments.force, show=not arguments.json)
+    found.files |= render_architectures(arguments.architectures, show=not arguments.json)
     if arguments.json:
-        print(json.dumps({name: [str(path) for path in paths] for name, paths in written.items()}, indent=1))
-    return 0
+        print(json.dumps({name: [str(path) for path in paths] for name, paths in found.files.items()}, indent=1))
+    return 1 if found.damaged or found.kept else 0
+
+
+def _folders(arguments: argparse.Namespace) -> list[Path]:
+    tables = [results_folder(table) for table in arguments.loaded]
+    return tables + [_folder(table.paper, table.number) for table in arguments.architectures]
+
+
+@dataclass
+class Written:
+    """The files of each table, and the tables with damaged runs, and those whose folder was left as it is."""
+
+    files: dict[str, list[Path]] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
 
 
 def results_folder(table: Table) -> Path:
@@ -123,28 +144,46 @@ def results_folder(table: Table) -> Path:
     return folder / table.dataset if table.other else folder
 
 
-def render_tables(tables: list[Table], show: bool) -> dict[str, list[Path]]:
-    """Write the tables' folders and return their files by table; `show` prints each table."""
+def render_tables(tables: list[Table], force: bool = False, show: bool = True) -> Written:
+    """Write the tables' folders; `show` prints each table, and what could not be written or read is said in any case.
+
+    A folder that holds more than is known now is left as it is, unless by `force`.
+    """
     from benchmark.report.collect import collect
     from benchmark.report.render import render as write
 
-    written = {}
+    done = Written()
     for table in tables:
         folder = results_folder(table)
         audit = audit_table(table)
-        costs = {row.label: _counted(row) for row in audit}
-        paths = write(table, collect(table), costs, folder, timings=row_timings(table))
-        if audit:
-            write_atomic(folder / "audit.md", audit_markdown(table, audit))
-            paths.append(folder / "audit.md")
-        else:
-            (folder / "audit.md").unlink(missing_ok=True)
-        written[table.id] = paths
+        costs = {row.label: counted_cost(row) for row in audit}
+        page = audit_markdown(table, audit) if audit else None
+        made = write(table, collect(table), costs, folder, timings=row_timings(table), audit=page, force=force)
+        done.files[table.id] = made.paths
+        if show:
+            print(made.markdown.rstrip() + "\n")
+            if made.paths:
+                print(f"Written to {folder}/: {', '.join(path.name for path in made.paths)}\n")
+        if made.lost:
+            done.kept.append(table.id)
+            _say_kept(table, folder, made.lost)
+        if made.damaged:
+            done.damaged.append(table.id)
+        for line in (*made.damaged, *made.problems):
+            print(line, file=sys.stderr)
         if len(audit) < sum(not row.quoted for row in table.rows):
             print(f"Costs are not counted yet: python -m benchmark cost {table.id}", file=sys.stderr)
-        if show:
-            _show(folder, paths)
-    return written
+    return done
+
+
+def _say_kept(table: Table, folder: Path, lost: list[str]) -> None:
+    named = "\n".join(f"    {line}" for line in lost[:NAMED])
+    more = f"\n    and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+    print(
+        f"Not written: {folder}/ holds values that are not known here, and stays as it is:\n{named}{more}\n"
+        f"  `run {table.id}` makes them again; BENCHMARK_RESULTS=elsewhere writes elsewhere; --force replaces them.",
+        file=sys.stderr,
+    )
 
 
 def render_architectures(tables: list[Architecture], show: bool) -> dict[str, list[Path]]:
@@ -157,27 +196,13 @@ def render_architectures(tables: list[Architecture], show: bool) -> dict[str, li
         folder = _folder(table.paper, table.number)
         written[table.id] = render_architecture(table, check_architecture(table), folder)
         if show:
-            _show(folder, written[table.id])
+            print((folder / "table.md").read_text().rstrip() + "\n")
+            print(f"Written to {folder}/: {', '.join(path.name for path in written[table.id])}\n")
     return written
 
 
 def _folder(paper: str, number: str) -> Path:
     return Path(os.environ.get("BENCHMARK_RESULTS") or "results") / paper / number
-
-
-def _show(folder: Path, paths: list[Path]) -> None:
-    print((folder / "table.md").read_text().rstrip() + "\n")
-    print(f"Written to {folder}/: {', '.join(path.name for path in paths)}\n")
-
-
-def _counted(row: AuditRow) -> CountedCost:
-    """What a table shows of an audit: the reading only where there is a print that it explains."""
-    readings = {
-        key: ReadCost(cell.verdict.count, cell.reading, cell.verdict.text())
-        for key, cell in row.cells.items()
-        if cell.verdict is not None
-    }
-    return CountedCost({key: cell.count for key, cell in row.cells.items()}, readings)
 
 
 def count(tables: list[Table]) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmark.cli.running import render_tables
+from benchmark.cli.running import render_tables, results_folder
 from benchmark.cost.cache import cost_digest
 from benchmark.cost.latency import Device, Sample, describe, missing_batches, time_config, timed_columns, timed_config
+from benchmark.report.writing import check_writable
 from benchmark.spec.config import RunConfig
 from benchmark.spec.table import Table
 
@@ -18,10 +19,12 @@ def main(arguments: argparse.Namespace) -> int:
     if not tables:
         print("Nothing to time: no column of these tables is timed.", file=sys.stderr)
         return 0
-    return time_tables(tables, arguments.device, arguments.again)
+    for table in tables:
+        check_writable(results_folder(table))
+    return time_tables(tables, arguments.device, arguments.again, arguments.force)
 
 
-def time_tables(tables: list[Table], device_name: str | None, again: bool = False) -> int:
+def time_tables(tables: list[Table], device_name: str | None, again: bool = False, force: bool = False) -> int:
     """Time the networks of the tables that lack it on this device, or all `again`, and render; 1 if one failed."""
     import torch
 
@@ -44,8 +47,7 @@ def time_tables(tables: list[Table], device_name: str | None, again: bool = Fals
                 print(f"{title}: {_in_words(sample)}", file=sys.stderr, flush=True)
     if not todo:
         print(f"Everything is timed on {where.name} already; --again repeats it.", file=sys.stderr)
-    render_tables(tables, show=True)
-    return 1 if failed else 0
+    return 1 if render_tables(tables, force).damaged or failed else 0
 
 
 def _todo(tables: list[Table], where: Device, again: bool) -> list[tuple[str, RunConfig, list[int]]]:

@@ -14,6 +14,7 @@ import io
 import json
 import math
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -38,8 +39,11 @@ from benchmark.launch.during import Keeper, Orphaned, Reporter, Unreadable, log
 from benchmark.launch.provenance import code_state, processor, versions
 from benchmark.launch.rundir import (
     EXIT_CLAIMED,
+    RESIDUAL,
     ClaimedError,
+    DamagedRunError,
     RunDir,
+    RunDirError,
     StaleRunError,
     write_atomic,
     write_json,
@@ -196,11 +200,11 @@ def _train_and_evaluate(
     transforms = "device" if late and config.modality != "flow" else "loader"
     env = _begin_env(run, device, fingerprints, transforms)
     env["clips"] = {split.split: {"found": len(split), "missing": split.missing} for split in (train_split, val_split)}
-    history, within = checkpoint.load(model, optimizer, run.path / "checkpoint.pt")
+    history, within = _restore(model, optimizer, run)
     for left in ("trained_by", "training"):
         env.pop(left, None)
     if not history and within is None and other is not None and other.env.get("fingerprints") == fingerprints:
-        history, _ = checkpoint.load(model, optimizer, other.path / "checkpoint.pt")
+        history, _ = _restore(model, optimizer, other)
         env["trained_by"] = other.key
         env["training"] = {name: other.env.get(name) for name in ("starts", "versions", "device", "seconds")}
         log(f"evaluating the network that {other.path} has trained")
@@ -243,6 +247,20 @@ def _train_and_evaluate(
     _write_env(run, env, started)
     write_json(run.path / "result.json", result)
     return result
+
+
+def _restore(
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, run: RunDir
+) -> tuple[list[EpochSummary], EpochState | None]:
+    """The state of a run's checkpoint, put into model and optimiser. Raises DamagedRunError if it cannot be."""
+    path = run.path / "checkpoint.pt"
+    try:
+        return checkpoint.load(model, optimizer, path)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+        what = (str(error) or type(error).__name__).splitlines()[0]
+        raise DamagedRunError(f"{path} is damaged ({what}); remove it to train from the start") from error
 
 
 def _starting_point(
@@ -329,11 +347,12 @@ def _write_result(
     labels = np.array([clip.label for clip in split.clips])
     order = np.argsort(ids, kind="stable")
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, ids=ids[order], labels=labels[order], logits=predicted.logits[order])
-    write_atomic(run.path / "predictions.npz", buffer.getvalue())
     metrics = all_metrics(predicted.logits[order], labels[order])
+    arrays: dict[str, Any] = {"ids": ids[order], "labels": labels[order], "logits": predicted.logits[order]}
     if predicted.residual is not None:
-        metrics["residual"] = predicted.residual
+        metrics[RESIDUAL] = arrays[RESIDUAL] = predicted.residual
+    np.savez_compressed(buffer, **arrays)
+    write_atomic(run.path / "predictions.npz", buffer.getvalue())
     return {
         "key": run.key,
         "seed": config.seed,
@@ -367,7 +386,7 @@ def main(arguments: list[str]) -> int:
     except (KeyboardInterrupt, Orphaned):
         log("interrupted")
         return 130
-    except (DataError, PretrainedWeightsError, StaleRunError, UnreadableError) as error:
+    except (DataError, PretrainedWeightsError, RunDirError, UnreadableError) as error:
         log(f"{type(error).__name__}: {error}")  # says what to do; where in the code it was noticed does not help
         return 1
     except Exception:

@@ -27,12 +27,22 @@ from benchmark.spec.config import RunConfig
 State = Literal["done", "running", "queued", "failed", "interrupted", "pending"]
 BEAT_SECONDS = 1.0
 SILENT_SECONDS = 120.0
+RESIDUAL = "residual"
+"""Name of the projection loss among a run's metrics, and beside its predictions."""
 EXIT_CLAIMED = 75
 """Exit status of a process that finds its run held by another one."""
 
 
-class StaleRunError(Exception):
+class RunDirError(Exception):
+    """A run directory cannot be used as it is; the message says what to do."""
+
+
+class StaleRunError(RunDirError):
     """A run directory holds a run of another config than the one that now has its key."""
+
+
+class DamagedRunError(RunDirError):
+    """A file of a run directory is not as a run has written it: cut, edited, gone, or another run's."""
 
 
 class ClaimedError(Exception):
@@ -63,16 +73,25 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Content of a JSON file, or None where there is none."""
+    """Content of a JSON file, or None where there is none.
+
+    Raises:
+        DamagedRunError: it cannot be read, or is no mapping.
+    """
     try:
         content = json.loads(path.read_text())
         if not isinstance(content, dict):
             raise ValueError("not a mapping")
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise StaleRunError(f"{path} is damaged ({error}); remove its folder to run it again") from None
+    except (OSError, ValueError) as error:
+        raise damaged(path, str(error)) from None
     return content
+
+
+def damaged(path: Path, what: str) -> DamagedRunError:
+    """The error of a file of a run directory that is not as a run has written it, with what to do about it."""
+    return DamagedRunError(f"{path} is damaged ({what}); remove {path.parent} to run it again")
 
 
 @dataclass(frozen=True)
@@ -93,19 +112,34 @@ class RunDir:
 
     @property
     def config(self) -> RunConfig:
-        """The config that the folder was made for."""
-        return RunConfig.model_validate_json((self.path / "config.json").read_text())
+        """The config that the folder was made for.
+
+        Raises:
+            DamagedRunError: config.json is gone, or not one.
+        """
+        path = self.path / "config.json"
+        try:
+            return RunConfig.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise damaged(path, "it is gone") from None
+        except (OSError, ValueError) as error:
+            raise damaged(path, str(error).splitlines()[0]) from None
 
     @property
     def result(self) -> dict[str, Any] | None:
         """result.json, or None while the run does not count.
 
         Raises:
-            StaleRunError: it is damaged, or another run's.
+            DamagedRunError: it is damaged, or another run's.
         """
-        result = read_json(self.path / "result.json")
-        if result is not None and (not isinstance(result.get("metrics"), dict) or result.get("key") != self.key):
-            raise StaleRunError(f"{self.path}/result.json is not this run's; remove its folder to run it again")
+        path = self.path / "result.json"
+        result = read_json(path)
+        if result is None:
+            return None
+        if result.get("key") != self.key:
+            raise damaged(path, f"it is of run {result.get('key')}")
+        if not isinstance(metrics := result.get("metrics"), dict) or not all(map(_is_number, metrics.values())):
+            raise damaged(path, "its metrics are not numbers")
         return result
 
     @property
@@ -140,11 +174,12 @@ class RunDir:
 
         Raises:
             StaleRunError: with the settings that differ.
+            DamagedRunError: config.json is damaged, or gone from beside a result.
         """
         stored = read_json(self.path / "config.json")
         if stored is None:
             if (self.path / "result.json").exists():
-                raise StaleRunError(f"{self.path} has lost its config.json; remove the folder to run it again")
+                raise damaged(self.path / "config.json", "it is gone")
             return
         old, new = dotted(stored), dotted(config.model_dump(mode="json"))
         differing = [
@@ -179,7 +214,7 @@ class RunDir:
             same_views = config.model_copy(update={"eval": run.config.eval, "seed": run.config.seed})
             run.check(same_views)
             epochs = len((run.path / "metrics.jsonl").read_text().splitlines())
-        except (OSError, ValueError, StaleRunError):
+        except (OSError, ValueError, RunDirError):
             return None
         return run if epochs == config.train.epochs and (run.path / "checkpoint.pt").is_file() else None
 
@@ -192,7 +227,7 @@ class RunDir:
         noted = root / ".trained" / key
         named = [root / noted.read_text()] if noted.is_file() else []
         for folder in [*named, *(sorted(root.iterdir()) if root.is_dir() else [])]:
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, RunDirError):
                 if (folder / "checkpoint.pt").is_file() and training_key(RunDir(folder).config) == key:
                     return RunDir(folder)
         return None
@@ -260,24 +295,36 @@ def is_to_do(planned: PlannedRun) -> bool:
     return not begun and run.trained(training_key(planned.config)) is None
 
 
-def check_plan(runs: dict[str, PlannedRun]) -> None:
-    """Refuse a plan under which a default has changed.
+def check_plan(runs: dict[str, PlannedRun]) -> dict[str, str]:
+    """Refuse a plan under which a default has changed, and find the run directories that are damaged.
+
+    Returns:
+        What is damaged and what to do, by run key: such a run is neither trained nor shown, and the others stand.
 
     Raises:
-        StaleRunError: naming every such run directory and setting.
+        StaleRunError: naming every run directory and setting under which a default has changed.
     """
-    errors = []
-    for key, run in runs.items():
+    errors, broken = [], {}
+    for key, planned in runs.items():
+        run = RunDir.of(key)
         try:
-            RunDir.of(key).check(run.config)
+            run.check(planned.config)
+            _ = run.result
         except StaleRunError as error:
             errors.append(str(error))
+        except DamagedRunError as error:
+            broken[key] = str(error)
     if errors:
         raise StaleRunError("\n".join(errors))
+    return broken
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _readable(path: Path) -> dict[str, Any]:
     """Content of a file that decides nothing: a damaged one is as good as none."""
-    with contextlib.suppress(StaleRunError):
+    with contextlib.suppress(DamagedRunError):
         return read_json(path) or {}
     return {}

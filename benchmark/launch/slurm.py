@@ -6,6 +6,7 @@ cluster: SLURM is asked only about runs that are queued. Imports without torch, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.launch.cluster import ClusterProfile, load_cluster
-from benchmark.launch.rundir import RunDir, read_json, runs_root, write_json
+from benchmark.launch.rundir import DamagedRunError, RunDir, read_json, runs_root, write_json
 from benchmark.plan import training_key
 from benchmark.spec.files import REPOSITORY
 from benchmark.spec.source import SpecError
@@ -152,7 +153,9 @@ def refresh(runs: Sequence[RunDir]) -> None:
     for run in runs:
         if run.state != "queued":
             continue
-        job = read_json(run.path / "job.json")
+        job = None
+        with contextlib.suppress(DamagedRunError):  # without it the job cannot be asked for; its own files go on
+            job = read_json(run.path / "job.json")
         if job is None:
             if time.time() - run.status.get("queued", 0) > SUBMISSION_SECONDS:
                 run.set_status(state="pending")  # the submission was cut off before SLURM answered

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import cast
 
 from benchmark.cost.architecture import Check
-from benchmark.launch.rundir import write_atomic
 from benchmark.report.latex import latex
 from benchmark.report.layout import Heading, Layout, Line
 from benchmark.report.markdown import markdown
+from benchmark.report.writing import replace_together
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.table import Table
 
@@ -23,7 +23,7 @@ OUTPUTS = {"below": "with next", "lost": "illegible"}
 
 
 def render_architecture(table: Architecture, checks: Sequence[Check], out_dir: Path) -> list[Path]:
-    """Write the table's files, each whole and only where its content changed, and return them."""
+    """Write the table's files, all or none, and return them. Raises ResultsError where they cannot be written."""
     layout = lay_out_architecture(table, checks)
     named = cast(Table, table)  # without contrasts and claims, the two writers read nothing but its id
     contents = {
@@ -32,12 +32,7 @@ def render_architecture(table: Architecture, checks: Sequence[Check], out_dir: P
         # The writer's second line of headings is for grouped columns, of which there are none.
         "table.tex": re.sub(r"(?m)^[ &]+\\\\\n", "", latex(named, layout)),
     }
-    out_dir.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        path = out_dir / name
-        if not path.exists() or path.read_text() != content:
-            write_atomic(path, content)
-    return [out_dir / name for name in contents]
+    return replace_together(out_dir, contents)
 
 
 def lay_out_architecture(table: Architecture, checks: Sequence[Check]) -> Layout:

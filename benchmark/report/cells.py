@@ -18,7 +18,7 @@ from benchmark.cost.latency import RowTimings, Timed
 from benchmark.spec.columns import COLUMNS, MULTIPLES, Column, multiple_of
 from benchmark.spec.table import Row, Table
 
-State = Literal["done", "running", "queued", "failed", "interrupted", "pending"]
+State = Literal["done", "running", "queued", "failed", "damaged", "interrupted", "pending"]
 Kind = Literal["printed", "measured", "counted", "config", "timed", "quoted", "missing"]
 ALWAYS_COUNTED = ("gmacs", "mparams")
 """Counted in any case, and shown unless the paper prints a cost of another kind."""
@@ -251,5 +251,5 @@ def _measured(table: Table, row: Row, column: Column, results: Sequence[SeedResu
 
 def _worst_news(unfinished: Sequence[SeedResult]) -> State:
     """What a reader most needs to know of the runs that are not in the cell: a failure before one in progress."""
-    states: tuple[State, ...] = ("failed", "running", "queued", "interrupted", "pending")
+    states: tuple[State, ...] = ("damaged", "failed", "running", "queued", "interrupted", "pending")
     return next((s for s in states if any(r.state == s for r in unfinished)), "done")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
+import math
+import zlib
+from collections.abc import Mapping
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from benchmark.data.manifest import present_fingerprints
-from benchmark.launch.rundir import RunDir, StaleRunError
+from benchmark.launch.rundir import RESIDUAL, RunDir, RunDirError, damaged
 from benchmark.plan import row_runs, run_key
 from benchmark.report.cells import Predictions, SeedResult
+from benchmark.report.metrics import all_metrics
 from benchmark.report.splits import over_splits
 from benchmark.spec.config import RunConfig, start_key
 from benchmark.spec.table import Table
@@ -31,12 +36,63 @@ def collect(table: Table) -> dict[str, list[SeedResult]]:
 def _seed_result(seed: int, config: RunConfig) -> SeedResult:
     run = RunDir.of(run_key(config))
     try:
+        run.check(config)
         result = run.result
-    except StaleRunError as error:  # one damaged folder must not hide the other cells
-        return SeedResult(seed, run.key, "failed", note=str(error))
-    if result is None:
-        return SeedResult(seed, run.key, run.state, note=str(run.status.get("error") or ""))
-    unreadable, untrained = result["unreadable_clips"], result.get("unreadable_training_clips", 0)
+        if result is None:
+            return SeedResult(seed, run.key, run.state, note=str(run.status.get("error") or ""))
+        predictions, metrics = read_predictions(run, result)
+    except RunDirError as error:  # one damaged folder must not hide the other cells
+        return SeedResult(seed, run.key, "damaged", note=str(error))
+    return SeedResult(
+        seed,
+        run.key,
+        "done",
+        metrics=metrics,
+        predictions=lambda: predictions,
+        env=run.env,
+        note="; ".join(_notes(run, config, result)),
+        clips=len(predictions.ids),
+    )
+
+
+def read_predictions(run: RunDir, result: Mapping[str, Any]) -> tuple[Predictions, dict[str, float]]:
+    """What a finished run predicted, and its metrics, computed from that.
+
+    A metric that they do not determine (a projection loss) is the one stored beside them, or else in result.json.
+
+    Raises:
+        DamagedRunError: predictions.npz is gone, cut, or cannot be what the run wrote, or result.json says otherwise.
+    """
+    path = run.path / "predictions.npz"
+    try:
+        with np.load(path) as stored:
+            held = {name: stored[name] for name in stored.files}
+        found = Predictions(held["ids"], held["labels"], held["logits"])
+        metrics = all_metrics(found.logits, found.labels)
+    except FileNotFoundError:
+        raise damaged(path, "it is gone") from None
+    except KeyError as error:
+        raise damaged(path, f"it has no {error}") from None
+    except (OSError, EOFError, ValueError, IndexError, TypeError, BadZipFile, zlib.error) as error:
+        raise damaged(path, str(error) or type(error).__name__) from None
+    clips = len(found.ids)
+    if not clips or found.ids.shape != (clips,) or (found.ids[1:] <= found.ids[:-1]).any():
+        raise damaged(path, "its clips are not each there once, in order")
+    if clips != result.get("num_clips", clips):
+        raise damaged(path, f"it has {clips} clips, result.json says {result['num_clips']}")
+    if RESIDUAL in held:
+        metrics[RESIDUAL] = float(held[RESIDUAL])
+    for name, said in result["metrics"].items():
+        if not math.isclose(metrics.setdefault(name, said), said, rel_tol=1e-9, abs_tol=1e-9):
+            raise damaged(
+                path.with_name("result.json"), f"{name} is {said:g}, but {metrics[name]:g} by predictions.npz"
+            )
+    return found, metrics
+
+
+def _notes(run: RunDir, config: RunConfig, result: Mapping[str, Any]) -> list[str]:
+    """What a reader must know of a finished run beside its value."""
+    unreadable, untrained = result.get("unreadable_clips", 0), result.get("unreadable_training_clips", 0)
     notes = [f"{unreadable} clips unreadable, counted as wrong"] if unreadable else []
     missing = result.get("missing_clips", 0)
     notes += [f"{missing} clips of the split are not on this disk and were not evaluated"] if missing else []
@@ -44,6 +100,8 @@ def _seed_result(seed: int, config: RunConfig) -> SeedResult:
     missing = result.get("missing_training_clips", 0)
     notes += [f"{missing} training clips are not on this disk"] if missing else []
     env = run.env
+    if not env:
+        notes.append(f"{run.path}/env.json is gone or damaged: what made this run is not known")
     known, now = env.get("fingerprints", {}), present_fingerprints(config.data.dataset)
     if any(known.get(split, now[split]) != now[split] for split in now):
         notes.append(f"of other data than those that are prepared now: remove {run.path} to run it on these")
@@ -51,18 +109,4 @@ def _seed_result(seed: int, config: RunConfig) -> SeedResult:
     first = run.trained(key) if key else None
     if first is not None and first.env.get("weights", known.get("start")) != known.get("start"):
         notes.append(f"started from other weights than {first.path} has now: remove {run.path} to start from these")
-    return SeedResult(
-        seed,
-        run.key,
-        "done",
-        metrics=result["metrics"],
-        predictions=partial(_read_predictions, run) if (run.path / "predictions.npz").exists() else None,
-        env=env,
-        note="; ".join(notes),
-        clips=result.get("num_clips", 0),
-    )
-
-
-def _read_predictions(run: RunDir) -> Predictions:
-    with np.load(run.path / "predictions.npz") as stored:
-        return Predictions(stored["ids"], stored["labels"], stored["logits"])
+    return notes

@@ -1,14 +1,14 @@
-"""Write everything that is known of a table into its results folder."""
+"""Everything that is known of a table, as the files of its results folder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmark.cost.latency import RowTimings
-from benchmark.launch.rundir import write_atomic
-from benchmark.report.cells import NO_TIMINGS, CountedCost, RowRuns, build_cells
+from benchmark.report.cells import NO_TIMINGS, Cell, CountedCost, RowRuns, build_cells
 from benchmark.report.claims import judge
 from benchmark.report.compare import Comparison, Contrast
 from benchmark.report.curves import curves
@@ -17,9 +17,25 @@ from benchmark.report.latex import latex
 from benchmark.report.layout import lay_out
 from benchmark.report.markdown import markdown
 from benchmark.report.plot import accuracy_against_cost
-from benchmark.report.tables import cells_csv, provenance_json, table_csv
+from benchmark.report.tables import cells_csv, cells_frame, provenance_json, table_csv
+from benchmark.report.writing import lost_cells, replace_together
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A table's files: the `paths` written, its `markdown`, and why nothing was written, or what was left out.
+
+    `lost`: what the folder holds and the new files would not; they were not written then. `problems`: pictures that
+    could not be drawn. `damaged`: run directories that could not be read, each with what to do.
+    """
+
+    paths: list[Path]
+    markdown: str
+    lost: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
 
 def render(
@@ -29,10 +45,27 @@ def render(
     out_dir: Path,
     provenance: Mapping[str, Any] | None = None,
     timings: RowTimings = NO_TIMINGS,
-) -> list[Path]:
-    """Render the table at whatever stage its runs are, and return the files, seven or nine.
+    audit: str | None = None,
+    force: bool = False,
+) -> Rendered:
+    """Render the table at whatever stage its runs are.
 
-    Each file appears whole or not at all, and only where its content changed: the same runs give the same bytes.
+    All files appear or none does, and only those are written whose content changed: the same runs give the same bytes.
+    Where the folder holds measured, timed or counted values that are not known now, nothing is written, unless by
+    `force`. A picture that cannot be drawn keeps no table from being written.
+
+    Args:
+        table: what to render.
+        runs: the results of its rows.
+        costs: counted at paper scale, by row.
+        out_dir: the table's folder.
+        provenance: joins the top level of PROVENANCE.json.
+        timings: by row and column.
+        audit: content of audit.md, if there is one.
+        force: replace a folder's files even if that loses values.
+
+    Raises:
+        ResultsError: the folder cannot be written; it is as it was.
     """
     complete = with_fused(table, runs)
     cells = build_cells(table, complete, costs, timings)
@@ -41,17 +74,36 @@ def render(
     judgements = [judge(claim, table, comparison, costs, timings) for claim in table.claims]
     layout = lay_out(table, cells, costs)
     first = next((c.column for c in contrasts), None)
-    contents: dict[str, str | bytes] = {
-        "cells.csv": cells_csv(table, cells),
+    pictures, problems = _pictures(table, cells)
+    contents: dict[str, str | bytes | None] = {
+        "cells.csv": cells_csv(cells_frame(table, cells)),
         "table.csv": table_csv(table, cells, costs, contrasts),
         "table.md": markdown(table, layout, [c for c in contrasts if c.column == first], judgements),
         "table.tex": latex(table, layout),
         "PROVENANCE.json": provenance_json(table, complete, provenance),
+        **pictures,
+        "audit.md": audit,
     }
-    contents |= {f"plot.{kind}": image for kind, image in accuracy_against_cost(table, cells).items()}
-    contents |= {f"curves.{kind}": image for kind, image in curves(table, cells).items()}
-    out_dir.mkdir(parents=True, exist_ok=True)
-    return [_write(out_dir / name, content) for name, content in contents.items()]
+    text = str(contents["table.md"])
+    broken = [f"{table.id} '{label}': {r.note}" for label, rs in complete.items() for r in rs if r.state == "damaged"]
+    lost = [] if force else lost_cells(out_dir, str(contents["cells.csv"]))
+    if lost:
+        return Rendered([], text, lost, problems, broken)
+    return Rendered(replace_together(out_dir, contents), text, [], problems, broken)
+
+
+def _pictures(table: Table, cells: Sequence[Cell]) -> tuple[dict[str, bytes | None], list[str]]:
+    """plot.* and curves.*, None for one that the table does not have now, and what went wrong in drawing them."""
+    files: dict[str, bytes | None] = {}
+    problems = []
+    for name, draw in (("plot", accuracy_against_cost), ("curves", curves)):
+        drawn: dict[str, bytes] = {}
+        try:
+            drawn = draw(table, cells)
+        except Exception as error:  # whatever a drawing library makes of a label, the table is worth more
+            problems.append(f"{table.id}: {name} cannot be drawn: {type(error).__name__}: {error}")
+        files |= {f"{name}.{kind}": drawn.get(kind) for kind in ("svg", "png")}
+    return files, problems
 
 
 def baseline_contrasts(table: Table, comparison: Comparison) -> list[Contrast]:
@@ -63,10 +115,3 @@ def baseline_contrasts(table: Table, comparison: Comparison) -> list[Contrast]:
         for row in table.rows
         if row.label != table.baseline and (contrast := comparison.contrast(row.label, table.baseline, key))
     ]
-
-
-def _write(path: Path, content: str | bytes) -> Path:
-    data = content.encode() if isinstance(content, str) else content
-    if not path.exists() or path.read_bytes() != data:
-        write_atomic(path, data)
-    return path

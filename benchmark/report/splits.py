@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmark.report.cells import Predictions, SeedResult, State
 
-LEAST_ADVANCED: tuple[State, ...] = ("failed", "interrupted", "pending", "queued", "running", "done")
+LEAST_ADVANCED: tuple[State, ...] = ("damaged", "failed", "interrupted", "pending", "queued", "running", "done")
 """What is made of several runs is as far as the least advanced of them, the first of these that occurs."""
 
 

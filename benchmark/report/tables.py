@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.report.cells import Cell, CountedCost, SeedResult, find_cell, shown_columns
 from benchmark.report.compare import Contrast
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 CELL_FIELDS = (
     *("table", "row", "label", "column", "kind", "value", "sd"),
@@ -19,37 +20,57 @@ CELL_FIELDS = (
 )
 TIMING_FIELDS = ("device", "threads", "precision", "batch", "p10", "p90", "load", "date", "torch")
 """Further fields of cells.csv, of tables with timed columns."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a cell begins with that a spreadsheet evaluates."""
 
 
-def cells_csv(table: Table, cells: Sequence[Cell]) -> str:
-    """One line per cell. `row` counts from 1; `runs` are keys; `values` are seed=value; a missing cell has no value.
+def cells_frame(table: Table, cells: Sequence[Cell]) -> DataFrame:
+    """A row per cell: its place, value and origin, raw.
 
-    The value of a timed cell is the median of `n` passes, its percentiles are in the same unit.
+    Columns: `row` counts from 1; `kind` is printed, quoted, measured, counted, timed, config or missing; `value` and
+    `sd` are in `unit`, `n` of `wanted` seeds are in a measured one; `runs` is a tuple of run keys, `values` a dict from
+    seed to value. The value of a timed cell is the median of `n` passes, its percentiles are in the same unit.
     """
-    with_timings = any(COLUMNS[key].source == "timed" for key in table.columns)
+    import pandas as pd
+
     position = {row.label: i for i, row in enumerate(table.rows, 1)}
-    lines = []
-    for cell in cells:
-        state = cell.state if cell.kind == "missing" and cell.state else ""
-        lines.append(
-            {
-                "table": table.id,
-                "row": position[cell.row],
-                "label": cell.row,
-                "column": cell.column,
-                "kind": cell.kind,
-                "value": cell.value,
-                "sd": cell.sd,
-                "n": cell.n if cell.wanted or cell.timed else None,
-                "wanted": cell.wanted or None,
-                "unit": cell.unit,
-                "runs": " ".join(cell.runs),
-                "values": " ".join(f"{seed}={value!r}" for seed, value in cell.values),
-                "note": "; ".join(part for part in (state, cell.note) if part),
-                **(_timing(cell) if with_timings else {}),
-            }
-        )
-    return _csv(CELL_FIELDS + (TIMING_FIELDS if with_timings else ()), lines)
+    lines = [
+        {
+            "table": table.id,
+            "row": position[cell.row],
+            "label": cell.row,
+            "column": cell.column,
+            "kind": cell.kind,
+            "value": cell.value,
+            "sd": cell.sd,
+            "n": cell.n if cell.wanted or cell.timed else None,
+            "wanted": cell.wanted or None,
+            "unit": cell.unit,
+            "runs": cell.runs,
+            "values": dict(cell.values),
+            "note": "; ".join(part for part in (_state(cell), cell.note) if part),
+            **_timing(cell),
+        }
+        for cell in cells
+    ]
+    with_timings = any(COLUMNS[key].source == "timed" for key in table.columns)
+    frame = pd.DataFrame(lines, columns=list(CELL_FIELDS + (TIMING_FIELDS if with_timings else ())))
+    numbers = {name: "float64" for name in ("value", "sd", "p10", "p90", "load") if name in frame}
+    counts = {name: "Int64" for name in ("n", "wanted", "threads", "batch") if name in frame}
+    return frame.astype(numbers | counts)
+
+
+def cells_csv(frame: DataFrame) -> str:
+    """cells.csv: a line per cell; `runs` are keys, `values` are seed=value, both separated by blanks."""
+    shown = frame.assign(
+        runs=[" ".join(keys) for keys in frame["runs"]],
+        values=[" ".join(f"{seed}={value!r}" for seed, value in held.items()) for held in frame["values"]],
+    )
+    return shown.to_csv(index=False, lineterminator="\n")
+
+
+def _state(cell: Cell) -> str:
+    return str(cell.state) if cell.kind == "missing" and cell.state else ""
 
 
 def _timing(cell: Cell) -> dict[str, Any]:
@@ -64,11 +85,16 @@ def _timing(cell: Cell) -> dict[str, Any]:
 def table_csv(
     table: Table, cells: Sequence[Cell], costs: Mapping[str, CountedCost], contrasts: Sequence[Contrast]
 ) -> str:
-    """One line per row. Differences are from the baseline row, with their 95 % interval and McNemar's p."""
+    """One line per row. Differences are from the baseline row, with their 95 % interval and McNemar's p.
+
+    Labels are text to a spreadsheet, whatever they begin with; cells.csv has them as they are.
+    """
+    import pandas as pd
+
     by_pair = {(c.lhs, c.column): c for c in contrasts}
     lines = []
     for row in table.rows:
-        line: dict[str, Any] = {"label": row.label}
+        line: dict[str, Any] = {"label": spreadsheet_text(row.label)}
         for column in shown_columns(table):
             key = column.key
             printed = find_cell(cells, row.label, key, ours=False)
@@ -96,7 +122,14 @@ def table_csv(
                 line[f"reading_name_{column.key}"] = read.name if read else None
                 line[f"reading_verdict_{column.key}"] = read.verdict if read else None
         lines.append(line)
-    return _csv(tuple(lines[0]) if lines else (), lines)
+    frame = pd.DataFrame(lines)
+    counts = [name for name in frame.columns if name.startswith("n_")]
+    return frame.astype(dict.fromkeys(counts, "Int64")).to_csv(index=False, lineterminator="\n")
+
+
+def spreadsheet_text(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: one that would be is led by an apostrophe."""
+    return f"'{text}" if text[:1] in FORMULA else text
 
 
 def provenance_json(
@@ -123,11 +156,3 @@ def provenance_json(
         "runs": sorted(found.values(), key=lambda run: run["key"]),
     }
     return json.dumps(whole | dict(given or {}), indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"
-
-
-def _csv(fields: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fields, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return buffer.getvalue()

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.launch.rundir import RunDir, runs_root
+from benchmark.launch.rundir import DamagedRunError, RunDir, runs_root
 from benchmark.spec.config import RunConfig
 from benchmark.visualize.errors import VisualizeError
 
@@ -69,8 +69,8 @@ def config_of(run: RunDir) -> RunConfig:
     """The config of a run. Raises VisualizeError if it cannot be read by this version."""
     try:
         return run.config
-    except (OSError, ValueError) as error:
-        raise VisualizeError(f"{run.path}/config.json cannot be read ({str(error).splitlines()[0]})") from error
+    except DamagedRunError as error:
+        raise VisualizeError(str(error)) from error
 
 
 def load_trained(name: str) -> Trained:

@@ -59,27 +59,6 @@ def test_plan_refuses_a_changed_default(capsys: pytest.CaptureFixture[str]) -> N
     assert "train.momentum: 0.5 when it was run, 0.9 now" in capsys.readouterr().err
 
 
-def test_a_damaged_result_is_a_failed_cell_that_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    key, run = next(iter(make_plan([load_table("bqn-3b")]).runs.items()))
-    directory = RunDir.of(key)
-    directory.prepare(run.config)
-    for content in ('{"metrics": {"top1"', "[]", '{"key": "of another run", "metrics": {}}'):
-        (directory.path / "result.json").write_text(content)
-        assert main(["render", "bqn-3b"]) == 0
-        out = capsys.readouterr().out
-        assert out.count("failed") >= 1
-        assert "remove its folder to run it again" in " ".join(out.split())
-
-
-def test_a_result_that_lost_its_config_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    key = next(iter(make_plan([load_table("bqn-3b")]).runs))
-    RunDir.of(key).path.mkdir(parents=True)
-    write_json(RunDir.of(key).path / "result.json", {"key": key, "metrics": {"top1": 99.0}})
-    for command in ("plan", "render", "status", "list"):
-        assert main([command, "bqn-3b"]) == 2
-        assert "has lost its config.json" in capsys.readouterr().err
-
-
 def test_status_of_runs_that_never_started(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "bqn-3b", "--json"]) == 0
     assert {e["state"] for e in json.loads(capsys.readouterr().out)} == {"pending"}

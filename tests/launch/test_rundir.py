@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.launch.rundir import ClaimedError, RunDir, StaleRunError, check_plan, write_atomic, write_json
+from benchmark.launch.rundir import (
+    ClaimedError,
+    DamagedRunError,
+    RunDir,
+    StaleRunError,
+    check_plan,
+    write_atomic,
+    write_json,
+)
 from benchmark.plan import PlannedRun, run_key
 from benchmark.spec.config import EvalConfig, RunConfig, TrainConfig
 
@@ -108,7 +116,7 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pyte
 
 def test_a_damaged_file_says_what_to_do(run: RunDir) -> None:
     (run.path / "result.json").write_text('{"metrics": ')
-    with pytest.raises(StaleRunError, match=r"result.json is damaged .* remove its folder to run it again"):
+    with pytest.raises(DamagedRunError, match=rf"result.json is damaged .* remove {run.path} to run it again"):
         _ = run.result
 
 

@@ -42,7 +42,7 @@ def test_every_table_renders_whole_and_well_formed(
     name: str, protocol: str, make: SimpleNamespace, tmp_path: Path
 ) -> None:
     table = make.table(name, protocol)
-    paths = render(table, make.runs(table), make.costs(table), tmp_path)
+    paths = render(table, make.runs(table), make.costs(table), tmp_path).paths
     assert {path.name for path in paths} == FILES == {path.name for path in tmp_path.iterdir()}
     markdown = (tmp_path / "table.md").read_text()
     grid = [line for line in markdown.splitlines() if line.startswith("|")][: len(table.rows) + 2]
@@ -87,7 +87,7 @@ def test_rendering_again_changes_no_byte_and_writes_no_file(
 
 
 def _both(make: SimpleNamespace, table: Table, folder: Path) -> list[Path]:
-    return render(table, make.runs(table), make.costs(table), folder)
+    return render(table, make.runs(table), make.costs(table), folder).paths
 
 
 def test_every_subset_of_finished_runs_renders(make: SimpleNamespace, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_every_subset_of_finished_runs_renders(make: SimpleNamespace, tmp_path: 
                 else [make.seed_result(label, run.seed, 0.0, next(states)) for run in results]
                 for label, results in whole.items()
             }
-            render(table, runs, make.costs(table) if size % 2 else {}, tmp_path)
+            render(table, runs, make.costs(table) if size % 2 else {}, tmp_path, force=True)
             lines = {line["label"]: line["measured_top1"] for line in _read(tmp_path / "table.csv")}
             expected = {*done, *(["Quiet+Busy"] if {"Quiet", "Busy"} <= set(done) else [])}
             assert {label for label, value in lines.items() if value} == expected
