@@ -22,10 +22,11 @@ from benchmark.plan import (
     training_key,
 )
 from benchmark.spec.architecture import Architecture
+from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.config import RunConfig, start_key
 from benchmark.spec.load import load_protocol
-from benchmark.spec.table import Claim, Row, Table
+from benchmark.spec.table import Row, Table
 
 
 def list_tables(arguments: argparse.Namespace) -> int:
@@ -108,8 +109,10 @@ def _show_layers(table: Architecture) -> None:
 
 def _comparison(claim: Claim) -> str:
     if claim.relation == "monotone":
-        return " < ".join([claim.lhs, *claim.rhs])
-    return f"{claim.lhs} {'better than' if claim.relation == 'best' else claim.relation} {'; '.join(claim.rhs)}"
+        return " < ".join(claim.labels)
+    return (
+        f"{'; '.join(claim.lhs)} {'better than' if claim.relation == 'best' else claim.relation} {'; '.join(claim.rhs)}"
+    )
 
 
 def _settings(row: Row, table: Table) -> str:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Literal
 
 from benchmark.cost.latency import RowTimings, Timed
@@ -31,9 +31,10 @@ from benchmark.report.cells import NO_TIMINGS, CountedCost, config_value
 from benchmark.report.compare import Comparison, Contrast
 from benchmark.report.layout import dataset_title, flat
 from benchmark.report.stats import binomial_se, holm, seeds_needed, t_quantile
+from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS, Column
 from benchmark.spec.datasets import DATASETS
-from benchmark.spec.table import Claim, Table
+from benchmark.spec.table import Table
 
 Verdict = Literal["supported", "contradicted", "not resolved"]
 MARGIN = 0.5
@@ -77,7 +78,9 @@ def judge(
     """The verdict on one claim at whatever stage the runs are."""
     column = COLUMNS[claim.metric]
     printed = check_printed(claim, table)
-    unknown = sorted({label for pair in _pairs(claim) for label in pair} - {row.label for row in table.rows})
+    if claim.relation == "~":
+        return Judgement(claim, "not resolved", "equivalence is not judged yet", printed=printed)
+    unknown = sorted(set(_labels(claim)) - {row.label for row in (*table.rows, *table.elsewhere)})
     if unknown:
         return Judgement(claim, "not resolved", f"not in this table: {_listed(unknown)}", printed=printed)
     if column.dataset:
@@ -103,8 +106,11 @@ def judge(
 def check_printed(claim: Claim, table: Table) -> PrintedCheck | None:
     """Whether the printed numbers agree with the claim, and by more than chance; None where one is missing."""
     column = COLUMNS[claim.metric]
-    printed = {row.label: row.printed[column.key] for row in table.rows if column.key in row.printed}
+    rows = (*table.rows, *table.elsewhere)
+    printed = {row.label: row.printed[column.key] for row in rows if column.key in row.printed}
     pairs = directed_pairs(claim)
+    if claim.relation == "~":
+        return None
     if any(label not in printed for pair in pairs for label in pair):
         return None
     better, worse = min(pairs, key=lambda pair: printed[pair[0]] - printed[pair[1]])
@@ -140,7 +146,7 @@ def directed_pairs(claim: Claim) -> list[tuple[str, str]]:
 def _pairs(claim: Claim) -> list[tuple[str, str]]:
     if claim.relation == "monotone":
         return list(pairwise(_labels(claim)))
-    return [(claim.lhs, other) for other in claim.rhs]
+    return list(product(claim.lhs, claim.rhs))
 
 
 def _listed(labels: Sequence[str]) -> str:
@@ -148,7 +154,7 @@ def _listed(labels: Sequence[str]) -> str:
 
 
 def _labels(claim: Claim) -> tuple[str, ...]:
-    return (claim.lhs, *claim.rhs)
+    return claim.labels
 
 
 def _judge_exact(
@@ -248,7 +254,7 @@ def towards(claim: Claim, difference: float) -> float:
 
 
 def _difference(claim: Claim, contrast: Contrast) -> str:
-    several = len(claim.rhs) > 1
+    several = len(_pairs(claim)) > 1
     pair = f" ({flat(contrast.lhs)} - {flat(contrast.rhs)})" if several and towards(claim, 1.0) > 0 else ""
     if several and not pair:
         pair = f" ({flat(contrast.rhs)} - {flat(contrast.lhs)})"

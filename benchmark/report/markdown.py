@@ -8,8 +8,9 @@ from textwrap import fill
 from benchmark.report.claims import Judgement, towards
 from benchmark.report.compare import Contrast
 from benchmark.report.layout import Heading, Layout, flat
+from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS
-from benchmark.spec.table import Claim, Table
+from benchmark.spec.table import Table
 
 SYMBOLS = {"supported": "✓", "contradicted": "✗", "not resolved": "?"}
 _WRAP = 110
@@ -52,16 +53,16 @@ def aligned(headings: Sequence[Heading], lines: Sequence[Sequence[str]]) -> str:
 
 def claim_formula(claim: Claim) -> str:
     """The claim in symbols, as in 'Top-1: 16 > 0'."""
-    title, lhs = COLUMNS[claim.metric].title, flat(claim.lhs)
+    title, lhs = COLUMNS[claim.metric].title, "; ".join(flat(label) for label in claim.lhs)
     others = [flat(label) for label in claim.rhs]
     if claim.relation == "monotone":
         sign = " > " if COLUMNS[claim.metric].better == "lower" else " < "
         return f"{title}: {sign.join([lhs, *others])}"
     if claim.relation == "best":
         return f"{title}: {lhs} best of all"
-    sign = {">=": "≥", "<=": "≤"}.get(claim.relation, claim.relation)
+    sign = {">=": "≥", "<=": "≤", "~": "≈"}.get(claim.relation, claim.relation)
     joined = others[0] if len(others) == 1 else f"each of {'; '.join(others)}"
-    return f"{title}: {lhs} {sign} {joined}"
+    return f"{title}: {'each of ' if len(claim.lhs) > 1 else ''}{lhs} {sign} {joined}"
 
 
 def _grid(layout: Layout) -> str:

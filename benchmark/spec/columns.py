@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmark.spec.datasets import DATASETS
+from benchmark.spec.source import did_you_mean
 
 MULTIPLES = {"K": 1e3, "M": 1e6, "G": 1e9}
 
@@ -107,6 +108,18 @@ COLUMNS: dict[str, Column] = {
     )
 }
 """By key. A measured column also exists for every printed data set: `top1@ucf101`."""
+
+
+def known_column(key: str) -> str:
+    """The key itself.
+
+    Raises:
+        ValueError: no column has it.
+    """
+    if key not in COLUMNS:
+        own = [name for name, column in COLUMNS.items() if not column.dataset]
+        raise ValueError(f"unknown column '{key}'.{did_you_mean(key, list(COLUMNS) if '@' in key else own)}")
+    return key
 
 
 def multiple_of(text: str) -> str:

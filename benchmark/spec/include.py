@@ -15,10 +15,11 @@ from typing import Any
 
 import pydantic
 
+from benchmark.spec.claim import EVERY_OTHER, Claim, IncludeClaims
 from benchmark.spec.files import parse_as, shown, table_paths
 from benchmark.spec.overrides import problem_text
 from benchmark.spec.source import Located, Problem, did_you_mean, read_yaml
-from benchmark.spec.table import Claim, IncludeClaims, IncludeRows, RowSpec, SweepRows, TableSpec
+from benchmark.spec.table import IncludeRows, RowSpec, SweepRows, TableSpec
 
 DEEPEST = 4
 
@@ -95,7 +96,7 @@ def gather(path: Path, problems: list[Problem], depth: int = 0) -> Gathered | No
     claims: list[Claim] = []
     for i, claim in enumerate(spec.claims):
         if not is_include(source, "claims", i):
-            claims.append(claim)
+            claims.append(_written_out(claim, entries, source, i, problems))
             continue
         wanted = _parsed(IncludeClaims, source, ("claims", i), problems)
         if wanted is None:
@@ -119,6 +120,18 @@ def gather(path: Path, problems: list[Problem], depth: int = 0) -> Gathered | No
     return Gathered(spec, source, entries, tuple(claims))
 
 
+def _written_out(claim: Claim, entries: list[Entry], source: Located, index: int, problems: list[Problem]) -> Claim:
+    """The claim with every other row by name, where it has "*"."""
+    if claim.rhs != (EVERY_OTHER,):
+        return claim
+    others = [entry for entry in entries if entry.row.label not in claim.lhs]
+    printing = [entry for entry in others if claim.metric in entry.texts] or others
+    if not printing:
+        problems.append(Problem(source.file, source.line("claims", index, "rhs"), "the table has no other row"))
+        return claim
+    return claim.model_copy(update={"rhs": tuple(entry.row.label for entry in printing)})
+
+
 def _swept(source: Located, spec: TableSpec, index: int, problems: list[Problem]) -> list[Entry]:
     sweep = _parsed(SweepRows, source, ("rows", index), problems)
     try:
@@ -138,7 +151,7 @@ def _with_stand_ins(source: Located) -> Located:
             for i, row in enumerate(rows)
         )
     if isinstance(claims, tuple):
-        stand_in = {"id": "", "lhs": "", "relation": ">", "rhs": ("",), "metric": "top1", "text": ""}
+        stand_in = {"id": "", "lhs": "", "relation": ">", "rhs": EVERY_OTHER, "metric": "top1", "text": ""}
         data["claims"] = tuple(stand_in if is_include(source, "claims", i) else claim for i, claim in enumerate(claims))
     return replace(source, data=data)
 
@@ -208,11 +221,11 @@ def _claims(wanted: IncludeClaims, other: Gathered, spec: TableSpec, names: dict
     """The other table's claims whose rows and columns are all here."""
     taken: list[Claim] = []
     for claim in other.claims:
-        labels = (claim.lhs, *claim.rhs)
-        here = all(label in names for label in labels) and claim.metric in spec.columns
+        here = all(label in names for label in claim.labels) and claim.metric in spec.columns
         if not here or (wanted.only and claim.id not in wanted.only):
             continue
         number = f"{spec.paper}-{spec.table}.{before + len(taken) + 1:02d}"
-        lhs, *rhs = (names[label] for label in labels)
-        taken.append(claim.model_copy(update={"id": number, "lhs": lhs, "rhs": tuple(rhs)}))
+        lhs, rhs = (tuple(names[label] for label in side) for side in (claim.lhs, claim.rhs))
+        changes = {"id": number, "lhs": lhs, "rhs": rhs, "where": wanted.where, "repeats": claim.id}
+        taken.append(claim.model_copy(update=changes))
     return taken

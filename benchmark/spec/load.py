@@ -23,7 +23,7 @@ from benchmark.spec.columns import COLUMNS, printed_value
 from benchmark.spec.config import RunConfig
 from benchmark.spec.datasets import official_splits
 from benchmark.spec.files import parse_as, protocol_names, shown, spec_paths, tables_root
-from benchmark.spec.include import Entry, Gathered, gather, is_include
+from benchmark.spec.include import Entry, Gathered, gather
 from benchmark.spec.other_datasets import (
     layer_on,
     other_datasets,
@@ -32,6 +32,7 @@ from benchmark.spec.other_datasets import (
     without_settings,
 )
 from benchmark.spec.overrides import Layer, Setting, resolve
+from benchmark.spec.sides import check_claims, named_elsewhere
 from benchmark.spec.source import Located, Problem, SpecError, did_you_mean, read_yaml
 from benchmark.spec.table import Protocol, Reading, Row, Table
 
@@ -102,54 +103,17 @@ def load_table(
         raise SpecError(problems)
     spec = gathered.spec
     problems += _cross_checks(gathered, path)
+    problems += check_claims(gathered)
     if dataset == spec.dataset:
         dataset = None
     if dataset is not None:
         refused = list(without_settings(gathered, dataset, protocol, protocol_layer))
         if refused:
             raise SpecError(problems + refused)
-    rows: list[Row] = []
-    for entry in gathered.entries:
-        row, home = entry.row, entry.source
-        at = ("rows", entry.index, "base") if row.base else ("base",)
-        below = base_layer(row.base or entry.spec.base, home, at, problems)
-        if below is None:
-            continue
-        shared = layer_at(home, entry.spec.set, ("set",))
-        if row.base and network_of(below) != network_of(base_layer(entry.spec.base, home, ("base",), problems) or {}):
-            shared = {key: value for key, value in shared.items() if not key.startswith("model.")}
-        own = layer_at(home, row.set, ("rows", entry.index, "set"))
-        there, own_there = layer_on(entry, dataset, below, shared, problems), own_settings_on(entry, dataset)
-        measured_on = there | own | own_there
-        narrowed = protocol_layer | for_model.get(network_of(measured_on), {})
-        resolver = _RowResolver(
-            paper=below | shared | own,
-            unscaled=measured_on,
-            counted=layer_at(home, entry.spec.counted, ("counted",)),
-            scaled=there | narrowed | own | own_there,
-            where=(home.file, home.line("rows", entry.index)),
-            problems=problems,
-        )
-        for other in {*entry.spec.also, *row.also} if dataset is None and not row.quoted else ():
-            problems += _problems_on(entry, other, below, shared, own)
-        measured = not (row.quoted or row.average)
-        config = resolver.at_scale(protocol, narrowed) if measured else None
-        start = _start(config, entry, protocol, protocol_layer, for_model, problems) if config else None
-        rows.append(
-            Row(
-                label=row.label,
-                config=config,
-                start=start,
-                splits=_splits(config, gathered, problems) if config else (),
-                paper_config=resolver.at_paper_scale() if measured else None,
-                readings=dict(_readings(entry, resolver if measured else None)),
-                average=row.average,
-                quoted=row.quoted,
-                printed={key: printed_value(text, COLUMNS[key]) for key, text in entry.texts.items()},
-                printed_text=entry.texts,
-                note=row.note,
-            )
-        )
+    make = _RowMaker(protocol, protocol_layer, for_model, dataset, problems)
+    rows = tuple(row for entry in gathered.entries if (row := make(entry, gathered)))
+    named = named_elsewhere(gathered, dataset, problems)
+    elsewhere = tuple(row for other, entry in named if (row := make(entry, other)))
     if problems:
         raise SpecError(problems)
     table = Table(
@@ -162,8 +126,9 @@ def load_table(
         columns=spec.columns,
         curves=spec.curves,
         baseline=spec.baseline or rows[0].label,
-        rows=tuple(rows),
+        rows=rows,
         claims=gathered.claims,
+        elsewhere=elsewhere,
         protocol=protocol.name,
         seeds=protocol.seeds if seeds is None else seeds,
         splits=spec.splits,
@@ -171,6 +136,58 @@ def load_table(
         note=spec.note,
     )
     return table if dataset is None else seen_from(table, dataset)
+
+
+@dataclass
+class _RowMaker:
+    """Resolves rows as they are asked for: by a protocol, on a data set (None: the table's own)."""
+
+    protocol: Protocol
+    protocol_layer: Layer
+    for_model: dict[str, Layer]
+    dataset: str | None
+    problems: list[Problem]
+
+    def __call__(self, entry: Entry, gathered: Gathered) -> Row | None:
+        """A row of a table; None, and problems, where its base cannot be read."""
+        row, home, problems = entry.row, entry.source, self.problems
+        at = ("rows", entry.index, "base") if row.base else ("base",)
+        below = base_layer(row.base or entry.spec.base, home, at, problems)
+        if below is None:
+            return None
+        shared = layer_at(home, entry.spec.set, ("set",))
+        if row.base and network_of(below) != network_of(base_layer(entry.spec.base, home, ("base",), problems) or {}):
+            shared = {key: value for key, value in shared.items() if not key.startswith("model.")}
+        own = layer_at(home, row.set, ("rows", entry.index, "set"))
+        there, own_there = layer_on(entry, self.dataset, below, shared, problems), own_settings_on(entry, self.dataset)
+        measured_on = there | own | own_there
+        narrowed = self.protocol_layer | self.for_model.get(network_of(measured_on), {})
+        resolver = _RowResolver(
+            paper=below | shared | own,
+            unscaled=measured_on,
+            counted=layer_at(home, entry.spec.counted, ("counted",)),
+            scaled=there | narrowed | own | own_there,
+            where=(home.file, home.line("rows", entry.index)),
+            problems=problems,
+        )
+        for other in {*entry.spec.also, *row.also} if self.dataset is None and not row.quoted else ():
+            problems += _problems_on(entry, other, below, shared, own)
+        measured = not (row.quoted or row.average)
+        config = resolver.at_scale(self.protocol, narrowed) if measured else None
+        start = _start(config, entry, self.protocol, self.protocol_layer, self.for_model, problems) if config else None
+        return Row(
+            label=row.label,
+            config=config,
+            start=start,
+            splits=_splits(config, gathered, problems) if config else (),
+            paper_config=resolver.at_paper_scale() if measured else None,
+            readings=dict(_readings(entry, resolver if measured else None)),
+            average=row.average,
+            quoted=row.quoted,
+            printed={key: printed_value(text, COLUMNS[key]) for key, text in entry.texts.items()},
+            printed_text=entry.texts,
+            note=row.note,
+        )
 
 
 def _problems_on(entry: Entry, dataset: str, below: Layer, shared: Layer, own: Layer) -> list[Problem]:
@@ -338,7 +355,6 @@ def _cross_checks(gathered: Gathered, path: Path) -> Iterator[Problem]:
 
     entries = gathered.entries
     labels = [entry.row.label for entry in entries]
-    expected = f"{spec.paper}-{spec.table}"
     yield from misplaced(spec.paper, spec.table, source, path)
     parts = spec.label.count(" | ")
     for i, entry in enumerate(entries):
@@ -365,15 +381,3 @@ def _cross_checks(gathered: Gathered, path: Path) -> Iterator[Problem]:
             yield problem(text, "also", name)
     if spec.baseline is not None and spec.baseline not in labels:
         yield problem(f"no row '{spec.baseline}'.{did_you_mean(spec.baseline, labels)}", "baseline")
-    for i, claim in enumerate(spec.claims):
-        if is_include(source, "claims", i):
-            continue
-        if any(other.id == claim.id for other in spec.claims[:i]):
-            yield problem(f"claim id '{claim.id}' is given twice", "claims", i, "id")
-        if not claim.id.startswith(f"{expected}."):
-            yield problem(f"claim id '{claim.id}' must begin with '{expected}.'", "claims", i, "id")
-        for name in (claim.lhs, *claim.rhs):
-            if name not in labels:
-                yield problem(f"no row '{name}'.{did_you_mean(name, labels)}", "claims", i)
-        if claim.metric not in spec.columns:
-            yield problem(f"metric '{claim.metric}' is not among the table's columns", "claims", i, "metric")

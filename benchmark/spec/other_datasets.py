@@ -17,10 +17,11 @@ def other_datasets(gathered: Gathered) -> list[str]:
     """The data sets of a table's columns, besides its own, that all of its measured rows have settings for."""
     named = dict.fromkeys(COLUMNS[key].dataset for key in gathered.spec.columns if COLUMNS[key].dataset)
     measured = [entry for entry in gathered.entries if not (entry.row.quoted or entry.row.average)]
-    return [name for name in named if measured and all(_has_settings(entry, name) for entry in measured)]
+    return [name for name in named if measured and all(has_settings(entry, name) for entry in measured)]
 
 
-def _has_settings(entry: Entry, dataset: str) -> bool:
+def has_settings(entry: Entry, dataset: str) -> bool:
+    """Whether a row, or the table that it was written in, says how it is measured on another data set."""
     return dataset in entry.spec.also or dataset in entry.row.also
 
 
@@ -73,11 +74,14 @@ def seen_from(table: Table, dataset: str) -> Table:
     def there(values: dict[str, Any]) -> dict[str, Any]:
         return {key_there(key): value for key, value in values.items()}
 
-    rows = tuple(
-        row.model_copy(update={"printed": there(row.printed), "printed_text": there(row.printed_text)})
-        for row in table.rows
+    rows, elsewhere = (
+        tuple(
+            row.model_copy(update={"printed": there(row.printed), "printed_text": there(row.printed_text)})
+            for row in part
+        )
+        for part in (table.rows, table.elsewhere)
     )
     claims = tuple(claim.model_copy(update={"metric": key_there(claim.metric)}) for claim in table.claims)
     columns = tuple(key_there(key) for key in table.columns)
-    changes = {"dataset": dataset, "other": True, "rows": rows, "claims": claims, "columns": columns}
-    return table.model_copy(update=changes)
+    changes = {"dataset": dataset, "other": True, "rows": rows, "elsewhere": elsewhere}
+    return table.model_copy(update={**changes, "claims": claims, "columns": columns})

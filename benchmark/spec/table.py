@@ -7,23 +7,15 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from benchmark.spec.columns import COLUMNS, printed_value
+from benchmark.spec.claim import Claim
+from benchmark.spec.columns import COLUMNS, known_column, printed_value
 from benchmark.spec.config import RunConfig
 from benchmark.spec.datasets import known_dataset
 from benchmark.spec.representations import Strict
-from benchmark.spec.source import did_you_mean
 
 Convention = Literal[
     "fvcore", "fvcore_core", "fvcore_2021", "two_per_mac", "thop_2005", "thop_2001", "thop_motionsqueeze"
 ]
-Relation = Literal[">", ">=", "<", "<=", "best", "monotone"]
-
-
-def _known_column(key: str) -> str:
-    if key not in COLUMNS:
-        own = [name for name, column in COLUMNS.items() if not column.dataset]
-        raise ValueError(f"unknown column '{key}'.{did_you_mean(key, list(COLUMNS) if '@' in key else own)}")
-    return key
 
 
 class IncludeRows(Strict):
@@ -48,35 +40,6 @@ class IncludeRows(Strict):
         if self.row is not None and self.rows:
             raise ValueError("give `row` or `rows`, not both")
         return self
-
-
-class IncludeClaims(Strict):
-    """Claims of another table whose rows are included, under this table's ids; labels follow the rows' new ones."""
-
-    include: str
-    only: tuple[str, ...] = Field((), description="ids in the other table; default: all whose rows are here")
-
-
-class Claim(Strict):
-    """A comparison that the paper draws from the table.
-
-    `lhs relation rhs` on `metric`: for `best`, lhs beats every rhs; for `monotone`, lhs then each rhs in turn improves.
-    With several rhs the other relations must hold against each.
-    """
-
-    id: str
-    lhs: str
-    relation: Relation
-    rhs: tuple[str, ...] = Field(min_length=1)
-    metric: str
-    text: str = Field(description="what the paper concludes, in our words")
-
-    @field_validator("rhs", mode="before")
-    @classmethod
-    def _one_is_a_list(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
-
-    _metric = field_validator("metric")(_known_column)
 
 
 class CostReading(Strict):
@@ -114,7 +77,7 @@ class RowSpec(Strict):
     @classmethod
     def _cells_are_numbers(cls, printed: dict[str, float | str]) -> dict[str, float | str]:
         for key, value in printed.items():
-            _known_column(key)
+            known_column(key)
             printed_value(str(value), COLUMNS[key])
         return printed
 
@@ -122,7 +85,7 @@ class RowSpec(Strict):
     @classmethod
     def _columns_counted(cls, readings: dict[str, CostReading]) -> dict[str, CostReading]:
         for key in readings:
-            if COLUMNS[_known_column(key)].source != "counted":
+            if COLUMNS[known_column(key)].source != "counted":
                 raise ValueError(f"'{key}' is not counted, so it has no reading")
         return readings
 
@@ -166,7 +129,7 @@ class CurvesSpec(Strict):
     x: str = Field(description="title of the x axis")
     metric: str = "top1"
 
-    _metric = field_validator("metric")(_known_column)
+    _metric = field_validator("metric")(known_column)
 
 
 class TableSpec(Strict):
@@ -203,7 +166,7 @@ class TableSpec(Strict):
     @field_validator("columns")
     @classmethod
     def _columns_known(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_known_column(key) for key in columns)
+        return tuple(known_column(key) for key in columns)
 
 
 class Reading(Strict):
@@ -246,6 +209,7 @@ class Table(Strict):
     baseline: str = Field(description="label of the row that contrasts are taken against")
     rows: tuple[Row, ...]
     claims: tuple[Claim, ...] = ()
+    elsewhere: tuple[Row, ...] = Field((), description="rows of other tables that claims name, as they name them")
     curves: CurvesSpec | None = None
     protocol: str
     seeds: tuple[int, ...]
@@ -253,8 +217,8 @@ class Table(Strict):
     note: str = ""
 
     def row(self, label: str) -> Row:
-        """The row with this label."""
-        return next(row for row in self.rows if row.label == label)
+        """The row with this label, of this table or of another that a claim names."""
+        return next(row for row in (*self.rows, *self.elsewhere) if row.label == label)
 
     def members(self, row: Row) -> tuple[Row, ...]:
         """The measured rows whose runs make up `row`: itself, or those that it averages."""

@@ -8,7 +8,8 @@ from benchmark.report.cells import CountedCost, Predictions, SeedResult
 from benchmark.report.claims import Judgement, check_printed, judge
 from benchmark.report.compare import Comparison
 from benchmark.report.metrics import all_metrics
-from benchmark.spec.table import Claim, Table
+from benchmark.spec.claim import Claim
+from benchmark.spec.table import Table
 
 CLIPS = 4000
 Judge = Callable[..., Judgement]

@@ -12,9 +12,10 @@ from benchmark.report.claims import Judgement, judge
 from benchmark.report.compare import Comparison
 from benchmark.report.layout import lay_out
 from benchmark.report.render import render
+from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.load import load_table
-from benchmark.spec.table import Claim, Table
+from benchmark.spec.table import Table
 
 SPEC = """\
 paper: mine

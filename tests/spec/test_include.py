@@ -91,9 +91,15 @@ def test_fused_rows_and_claims_follow_the_new_labels(write: Path) -> None:
     table = second(write)
     assert table.row("both").average == ("a", "B")
     assert [(claim.id, claim.lhs, claim.rhs) for claim in table.claims] == [
-        ("p-second.01", "B", ("a",)),
-        ("p-second.02", "both", ("a", "B")),
+        ("p-second.01", ("B",), ("a",)),
+        ("p-second.02", ("both",), ("a", "B")),
     ]
+
+
+def test_included_claims_repeat_the_originals_and_stand_where_the_include_says(write: Path) -> None:
+    assert [(claim.repeats, claim.where) for claim in second(write).claims] == [("p-first.01", ""), ("p-first.02", "")]
+    table = second(write, "  - {include: p-first}\n", "  - {include: p-first, where: Section 2}\n")
+    assert {claim.where for claim in table.claims} == {"Section 2"}
 
 
 def test_claims_about_rows_that_were_left_out_are_left_out(write: Path) -> None:
