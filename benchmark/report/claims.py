@@ -1,248 +1,314 @@
-"""Verdicts on the claims that a paper draws from a table: from our runs, and from the printed numbers alone.
+"""The state of every claim that a paper draws from a table, judged by our own rows.
 
-A measured claim is decided by the 95 % confidence interval of each contrast, which covers training (seeds) and test
-set (clips):
+Each measured claim says where a difference lies: above zero (`>`, `<`, `best`), above -margin (`>=`, `<=`: no worse), or
+between -margin and margin (`~`: about the same). The 95 % interval of the difference (`benchmark.report.stats`) decides:
 
-* `>`, `<`, `best` and `monotone` are conjunctions. Supported: every interval lies on the claimed side, so the weakest
-  contrast decides and no correction is needed (an intersection-union test). For `monotone` these are the adjacent
-  contrasts.
-* Contradicted: one contrast lies wholly on the other side. Any of several would do, so Holm's adjusted p must be below
-  0.05.
-* `>=` and `<=` claim "no worse". Supported: every interval ends above -0.5 points (MARGIN), that is, a loss of more
-  than that is excluded. Contradicted: otherwise, where a loss is shown as above.
-* Not resolved: neither. With one seed per row no interval exists; the difference and the clips' own p are still given.
+* supported: it lies in the claimed region, for every pair that the claim names (an intersection-union test);
+* contradicted: it lies outside, for one pair at least (which of them is not said beforehand, so Bonferroni's correction
+  is made for their number);
+* not resolved: neither, or a row's training is unstable.
 
-A timed claim is judged between our own rows on one device, never against a print. Supported: every larger row's tenth
-percentile lies above the smaller one's ninetieth. Contradicted: one pair lies as far the other way. Else not resolved.
+`monotone` is a trend: the mean rise from row to row lies above zero, and a fall of more than the margin is excluded at
+every step. It is contradicted by a falling trend, or by such a fall.
 
-Counted and config columns are exact, and so are their verdicts.
+The claims of one table on one metric are corrected together (Holm); a claim that repeats another one counts once. A claim
+between our costs is exact; one between timings is judged by where the tenth and ninetieth percentiles of their passes
+lie, on one device, never against a print.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise, product
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from benchmark.cost.latency import RowTimings, Timed
 from benchmark.report.cells import NO_TIMINGS, CountedCost, config_value
 from benchmark.report.compare import Comparison, Contrast
-from benchmark.report.layout import dataset_title, flat
-from benchmark.report.stats import binomial_se, holm, seeds_needed, t_quantile
+from benchmark.report.layout import dataset_title, flat, has_meaning, measured_dataset
+from benchmark.report.printed import SizeCheck, Trial, check_sizes, directed_pairs, margin_of, try_printed
+from benchmark.report.stats import ALPHA, POWER, holm, seeds_needed, spread_range
 from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS, Column
-from benchmark.spec.datasets import DATASETS
 from benchmark.spec.table import Table
 
-Verdict = Literal["supported", "contradicted", "not resolved"]
-MARGIN = 0.5
-ALPHA = 0.05
+State = Literal["supported", "contradicted", "not resolved", "not measured yet", "not testable here"]
+STATES: tuple[State, ...] = ("supported", "contradicted", "not resolved", "not measured yet", "not testable here")
+VERSION = "2"
+"""Of the statistics: a new one may judge the same runs otherwise. It is part of PROVENANCE.json."""
 MOST_SEEDS = 100
 
 
 @dataclass(frozen=True)
-class PrintedCheck:
-    """What the printed numbers alone say: the `difference` of the weakest pair, and its sampling `error`.
+class Judgement:
+    """A claim's state, with the reason, and what it takes to leave it.
 
-    The error is the half width of the difference's 95 % interval, from the binomial SE of each accuracy: unpaired,
-    since a paper prints no predictions. It is None for exact columns and data sets of unknown size.
+    Attributes:
+        claim: The claim.
+        state: One of five.
+        reason: What the state rests on: the decisive difference, or what is missing.
+        takes: What it takes to resolve it; "" where it is resolved.
+        contrast: The decisive pair of a measured claim, as (larger, smaller) of the claim.
+        p: Two-sided, of this claim alone; None where nothing is tested.
+        p_adjusted: The same, corrected for the table's claims on the metric.
+        printed: What the printed numbers say; None where one is not printed.
+        sizes: The claimed sizes against our own values, where these are of the printed data or are costs.
     """
 
-    difference: float
-    agrees: bool
-    error: float | None = None
-    exceeds: bool | None = None
+    claim: Claim
+    state: State
+    reason: str
+    takes: str = ""
+    contrast: Contrast | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    printed: Trial | None = None
+    sizes: tuple[SizeCheck, ...] = ()
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """A claim's verdict and reason. `contrast` decided it; so many `seeds` would resolve it (80 % power)."""
+class _Tested:
+    """One-sided p of both verdicts, and the pair that decides each."""
 
-    claim: Claim
-    verdict: Verdict
-    reason: str
-    contrast: Contrast | None = None
-    seeds: int | None = None
-    printed: PrintedCheck | None = None
+    support: float
+    contradict: float
+    for_it: Contrast
+    against: Contrast
+    text: str = ""
+
+    @property
+    def p(self) -> float:
+        """Two-sided: of whichever verdict is nearer."""
+        return min(1.0, 2 * min(self.support, self.contradict))
+
+    @property
+    def decisive(self) -> Contrast:
+        """The pair that the nearer verdict rests on."""
+        return self.for_it if self.support <= self.contradict else self.against
 
 
-def judge(
-    claim: Claim,
-    table: Table,
-    comparison: Comparison,
-    costs: Mapping[str, CountedCost],
-    timings: RowTimings = NO_TIMINGS,
-) -> Judgement:
-    """The verdict on one claim at whatever stage the runs are."""
+def judge_claims(
+    table: Table, comparison: Comparison, costs: Mapping[str, CountedCost], timings: RowTimings = NO_TIMINGS
+) -> list[Judgement]:
+    """The state of each of the table's claims at whatever stage the runs are, in their order."""
+    judged: list[Judgement] = []
+    tested: dict[int, _Tested] = {}
+    for number, claim in enumerate(table.claims):
+        found = _judge(claim, table, comparison, costs, timings)
+        if isinstance(found, _Tested):
+            tested[number] = found
+            found = Judgement(claim, "not resolved", "", p=found.p)
+        judged.append(replace(found, printed=try_printed(claim, table)))
+    for number, adjusted in _adjusted(table, tested).items():
+        judged[number] = _decided(judged[number], tested[number], adjusted, table, comparison)
+    return judged
+
+
+def _judge(
+    claim: Claim, table: Table, comparison: Comparison, costs: Mapping[str, CountedCost], timings: RowTimings
+) -> Judgement | _Tested:
     column = COLUMNS[claim.metric]
-    printed = check_printed(claim, table)
-    if claim.relation == "~":
-        return Judgement(claim, "not resolved", "equivalence is not judged yet", printed=printed)
-    unknown = sorted(set(_labels(claim)) - {row.label for row in (*table.rows, *table.elsewhere)})
-    if unknown:
-        return Judgement(claim, "not resolved", f"not in this table: {_listed(unknown)}", printed=printed)
+    quoted = [label for label in claim.labels if table.row(label).quoted]
+    if quoted and column.source != "config":
+        reason = f"quoted from other papers: {_listed(quoted)}"
+        return Judgement(claim, "not testable here", reason, "a row of our own for each of them")
     if column.dataset:
-        reason = f"printed only: no run is on {dataset_title(column.dataset)}"
-        return Judgement(claim, "not resolved", reason, printed=printed)
+        takes = "a run on it: --protocol paper"
+        if column.dataset in table.others:
+            takes += f" --dataset {column.dataset}"
+        return Judgement(claim, "not testable here", f"of {dataset_title(column.dataset)}, which is not measured", takes)
+    if not has_meaning(column, table):
+        reason = f"{column.title} says little of the few classes of {dataset_title(measured_dataset(table))}"
+        return Judgement(claim, "not testable here", reason, "a data set of 20 classes or more")
     if column.source in ("counted", "config"):
-        return _judge_exact(claim, column, table, costs, printed)
-    quoted = [label for label in _labels(claim) if table.row(label).quoted]
-    if quoted:
-        return Judgement(claim, "not resolved", f"quoted, not measured: {_listed(quoted)}", printed=printed)
+        return _judge_exact(claim, column, table, costs)
     if column.source == "timed":
-        return _judge_timed(claim, column, timings, printed)
-    missing = [label for label in _labels(claim) if not comparison.values(label, column.key)]
+        return _judge_timed(claim, column, table, timings)
+    missing = [label for label in claim.labels if not comparison.values(label, column.key)]
     if missing:
-        return Judgement(claim, "not resolved", f"not measured yet: {_listed(missing)}", printed=printed)
-    contrasts = [comparison.contrast(better, worse, column.key) for better, worse in directed_pairs(claim)]
+        return Judgement(claim, "not measured yet", f"no finished run: {_listed(missing)}", f"run {table.id}")
+    unstable = [f"{flat(label)}: {text}" for label in claim.labels if (text := comparison.unstable(label, column.key))]
+    if unstable:
+        return Judgement(claim, "not resolved", "; ".join(unstable), "a recipe under which these rows train alike")
+    return _test(claim, column, comparison)
+
+
+def _test(claim: Claim, column: Column, comparison: Comparison) -> Judgement | _Tested:
+    contrasts = [comparison.contrast(larger, smaller, column.key) for larger, smaller in directed_pairs(claim)]
     known = [contrast for contrast in contrasts if contrast is not None]
-    if len(known) < len(contrasts):
-        return Judgement(claim, "not resolved", "the rows have finished no seed in common", printed=printed)
-    return _judge_measured(claim, known, printed)
+    weakest = min(known, key=lambda c: -abs(c.difference) if claim.relation == "~" else c.difference)
+    still_open = next((contrast for contrast in known if contrast.estimate is None), None)
+    if still_open is not None:
+        reason = f"{still_open.why_open}; {_difference(claim, weakest)}"
+        return Judgement(claim, "not resolved", reason, "more seeds a row: --seeds 3", weakest)
+    means = [sum(values.values()) / len(values) for values in (comparison.values(x, column.key) for x in claim.labels)]
+    margin = margin_of(claim, means)
+    if claim.relation == "monotone":
+        return _test_trend(claim, column, comparison, known, margin)
+    supports = [_p_inside(claim, contrast, margin) for contrast in known]
+    against = [min(1.0, len(known) * _p_outside(claim, contrast, margin)) for contrast in known]
+    worst = supports.index(max(supports))
+    loss = against.index(min(against))
+    text = f"margin {margin:g} {_unit(column)}" if claim.relation in (">=", "<=", "~") else ""
+    return _Tested(supports[worst], against[loss], known[worst], known[loss], text)
 
 
-def check_printed(claim: Claim, table: Table) -> PrintedCheck | None:
-    """Whether the printed numbers agree with the claim, and by more than chance; None where one is missing."""
-    column = COLUMNS[claim.metric]
-    rows = (*table.rows, *table.elsewhere)
-    printed = {row.label: row.printed[column.key] for row in rows if column.key in row.printed}
-    pairs = directed_pairs(claim)
-    if claim.relation == "~":
-        return None
-    if any(label not in printed for pair in pairs for label in pair):
-        return None
-    better, worse = min(pairs, key=lambda pair: printed[pair[0]] - printed[pair[1]])
-    # One decimal less one decimal leaves binary dust, which would turn a tie into a difference.
-    difference = round(printed[better] - printed[worse], 9)
-    agrees = difference >= 0 if claim.relation in (">=", "<=") else difference > 0
-    dataset = column.dataset or _printed_on(table, better)
-    if column.unit != "%" or dataset not in DATASETS:
-        return PrintedCheck(difference, agrees)
-    clips = DATASETS[dataset].val_clips
-    se = math.hypot(binomial_se(printed[better], clips), binomial_se(printed[worse], clips))
-    error = t_quantile(math.inf) * se
-    return PrintedCheck(difference, agrees, error, abs(difference) > error)
-
-
-def _printed_on(table: Table, label: str) -> str:
-    """The data set of a row's printed values: its own at paper scale where it has a config."""
-    config = table.row(label).paper_config
-    return config.data.dataset if config is not None else table.dataset
-
-
-def directed_pairs(claim: Claim) -> list[tuple[str, str]]:
-    """The pairs (larger, smaller) that the claim asserts; `best`, `monotone` follow the column's better direction."""
-    up = claim.relation in (">", ">=") or (
-        claim.relation in ("best", "monotone") and COLUMNS[claim.metric].better != "lower"
+def _test_trend(
+    claim: Claim, column: Column, comparison: Comparison, steps: Sequence[Contrast], margin: float
+) -> Judgement | _Tested:
+    labels = claim.labels[::-1] if column.better == "lower" else claim.labels
+    slope = comparison.trend(labels, column.key)
+    if isinstance(slope, str):
+        return Judgement(claim, "not resolved", slope, "more seeds a row: --seeds 3")
+    falls = [contrast.estimate.p_above(-margin) for contrast in steps if contrast.estimate is not None]
+    shown = [contrast.estimate.p_below(-margin) for contrast in steps if contrast.estimate is not None]
+    sure, worst = falls.index(max(falls)), shown.index(min(shown))
+    sign = -1.0 if column.better == "lower" else 1.0
+    rise, half = sign * slope.value, slope.half_width()
+    digits = column.decimals + 1
+    text = (
+        f"mean step {rise:+.{digits}f} {_unit(column)}, 95% CI [{rise - half:+.{digits}f}, {rise + half:+.{digits}f}];"
+        f" largest fall allowed {margin:g}"
     )
-    if claim.relation == "monotone":
-        # Each improves on the one before, so the later row takes lhs's place in the pair.
-        up = not up
-    return [pair if up else (pair[1], pair[0]) for pair in _pairs(claim)]
+    contradict = min(1.0, (len(steps) + 1) * min(slope.p_below(0.0), shown[worst]))
+    return _Tested(max(slope.p_above(0.0), falls[sure]), contradict, steps[sure], steps[worst], text)
 
 
-def _pairs(claim: Claim) -> list[tuple[str, str]]:
-    if claim.relation == "monotone":
-        return list(pairwise(_labels(claim)))
-    return list(product(claim.lhs, claim.rhs))
+def _p_inside(claim: Claim, contrast: Contrast, margin: float) -> float:
+    estimate = contrast.estimate
+    assert estimate is not None
+    if claim.relation == "~":
+        return max(estimate.p_above(-margin), estimate.p_below(margin))
+    return estimate.p_above(-margin if claim.relation in (">=", "<=") else 0.0)
 
 
-def _listed(labels: Sequence[str]) -> str:
-    return "; ".join(flat(label) for label in labels)
+def _p_outside(claim: Claim, contrast: Contrast, margin: float) -> float:
+    estimate = contrast.estimate
+    assert estimate is not None
+    if claim.relation == "~":
+        return min(estimate.p_above(margin), estimate.p_below(-margin))
+    return estimate.p_below(-margin if claim.relation in (">=", "<=") else 0.0)
 
 
-def _labels(claim: Claim) -> tuple[str, ...]:
-    return claim.labels
+def _adjusted(table: Table, tested: Mapping[int, _Tested]) -> dict[int, float]:
+    """Holm's p by claim, over the distinct claims of each metric; a repeat has that of the claim that it repeats."""
+    families: dict[str, dict[object, list[int]]] = {}
+    for number in tested:
+        claim = table.claims[number]
+        same = (claim.relation, frozenset(directed_pairs(claim)), claim.margin)
+        families.setdefault(claim.metric, {}).setdefault(same, []).append(number)
+    found = {}
+    for distinct in families.values():
+        p_values = holm([tested[numbers[0]].p for numbers in distinct.values()])
+        for numbers, p in zip(distinct.values(), p_values, strict=True):
+            found |= dict.fromkeys(numbers, p)
+    return found
 
 
-def _judge_exact(
-    claim: Claim, column: Column, table: Table, costs: Mapping[str, CountedCost], printed: PrintedCheck | None
-) -> Judgement:
+def _decided(found: Judgement, tested: _Tested, adjusted: float, table: Table, comparison: Comparison) -> Judgement:
+    claim, contrast = found.claim, tested.decisive
+    column = COLUMNS[claim.metric]
+    parts = [tested.text] if claim.relation == "monotone" else [_difference(claim, contrast), tested.text]
+    reason = "; ".join(part for part in parts if part)
+    if adjusted < ALPHA:
+        state: State = "supported" if tested.support <= tested.contradict else "contradicted"
+        takes = ""
+    else:
+        state, takes = "not resolved", _forecast(claim, tested.for_it, found.printed, column)
+        if tested.p < ALPHA:
+            reason += f"; alone p = {tested.p:.2g}, with the table's other claims on it {adjusted:.2g}"
+    sizes: tuple[SizeCheck, ...] = ()
+    if measured_dataset(table) == table.dataset:
+        values = {x: comparison.values(x, column.key) for x in claim.labels}
+        sizes = check_sizes(claim, {label: sum(v.values()) / len(v) for label, v in values.items()})
+    return replace(found, state=state, reason=reason, takes=takes, contrast=contrast, p_adjusted=adjusted, sizes=sizes)
+
+
+def _forecast(claim: Claim, contrast: Contrast, printed: Trial | None, column: Column) -> str:
+    """Seeds a row that resolve a true difference of the printed size, as a range, since the SD itself is uncertain.
+
+    Where none do, it says that the clips are too few. The observed difference is no basis: in the null it is noise.
+    """
+    estimate = contrast.estimate
+    if estimate is None or contrast.v_run is None:
+        return "more seeds a row: --seeds 3"
+    size, named = abs(printed.difference) if printed else 0.0, "the printed difference"
+    if column.unit != "%" or not size or claim.relation == "~":
+        size, named = margin_of(claim, [contrast.difference]), "the margin"
+    if not size:
+        return "more seeds a row: --seeds 3"
+    what = f"{size:.{column.decimals}f} {_unit(column)}, {named},"
+    fewest, most = (
+        seeds_needed(size, variance, estimate.v_clip, MOST_SEEDS) for variance in spread_range(contrast.v_run)
+    )
+    if fewest is None:
+        if seeds_needed(size, 0.0, estimate.v_clip, MOST_SEEDS) is None:
+            return f"more clips: this validation set does not resolve {what} with any number of seeds"
+        return f"more than {MOST_SEEDS} seeds a row to resolve {what}"
+    text = f"{fewest} seeds" if fewest == most else f"{fewest} to {most or f'more than {MOST_SEEDS}'} seeds"
+    return f"{text} a row to resolve {what} with {POWER:.0%} power"
+
+
+def _judge_exact(claim: Claim, column: Column, table: Table, costs: Mapping[str, CountedCost]) -> Judgement:
     read: Callable[[str], float | None] = (
         (lambda label: costs[label].values.get(column.key) if label in costs else None)
         if column.source == "counted"
         else (lambda label: config_value(table.row(label), column))
     )
-    values = {label: value for label in _labels(claim) if (value := read(label)) is not None}
-    absent = [label for label in _labels(claim) if label not in values]
+    if column.source == "config":
+        quoted = {label: table.row(label).printed.get(column.key) for label in claim.labels if table.row(label).quoted}
+        values = {x: v for x in claim.labels if (v := quoted[x] if x in quoted else read(x)) is not None}
+    else:
+        values = {label: value for label in claim.labels if (value := read(label)) is not None}
+    absent = [label for label in claim.labels if label not in values]
     if absent:
-        return Judgement(claim, "not resolved", f"not counted: {_listed(absent)}", printed=printed)
+        return Judgement(claim, "not measured yet", f"not counted: {_listed(absent)}", f"cost {table.id}")
     differences = [values[larger] - values[smaller] for larger, smaller in directed_pairs(claim)]
-    weakest = min(differences)
-    holds = weakest >= 0 if claim.relation in (">=", "<=") else weakest > 0
-    shown = f"counted difference {towards(claim, weakest):+.2f} {column.unit}".rstrip()
-    return Judgement(claim, "supported" if holds else "contradicted", shown, printed=printed)
+    margin = margin_of(claim, list(values.values()))
+    if claim.relation == "~":
+        weakest = max(differences, key=abs)
+        holds = abs(weakest) <= margin
+    elif claim.relation == "monotone":
+        weakest, holds = min(differences), min(differences) >= 0 and sum(differences) > 0
+    else:
+        weakest = min(differences)
+        holds = weakest >= -(claim.margin or 0.0) if claim.relation in (">=", "<=") else weakest > 0
+    word = "counted" if column.source == "counted" else "configured"
+    shown = f"{word} difference {_signed(claim, weakest, 2)} {column.unit}".rstrip()
+    return Judgement(claim, "supported" if holds else "contradicted", shown, sizes=check_sizes(claim, values))
 
 
-def _judge_timed(claim: Claim, column: Column, timings: RowTimings, printed: PrintedCheck | None) -> Judgement:
-    timed = {label: found for label in _labels(claim) if (found := timings.get(label, {}).get(column.key))}
-    absent = [label for label in _labels(claim) if label not in timed]
+def _judge_timed(claim: Claim, column: Column, table: Table, timings: RowTimings) -> Judgement:
+    timed = {label: found for label in claim.labels if (found := timings.get(label, {}).get(column.key))}
+    absent = [label for label in claim.labels if label not in timed]
     if absent:
-        return Judgement(claim, "not resolved", f"not timed yet: {_listed(absent)}", printed=printed)
+        return Judgement(claim, "not measured yet", f"not timed: {_listed(absent)}", f"time {table.id}")
     if len({found.device for found in timed.values()}) > 1:
-        return Judgement(claim, "not resolved", "the rows are timed on different devices", printed=printed)
+        reason = "the rows are timed on different devices"
+        return Judgement(claim, "not measured yet", reason, f"time {table.id} --again, on one of them")
     pairs = [(timed[larger], timed[smaller]) for larger, smaller in directed_pairs(claim)]
+    ranges = [(larger.p10 - smaller.p90, larger.p90 - smaller.p10) for larger, smaller in pairs]
     weakest = min(pairs, key=lambda pair: pair[0].value - pair[1].value)
-    verdict: Verdict = "not resolved"
-    if all(_apart(larger, smaller) for larger, smaller in pairs):
-        verdict = "supported"
-    elif any(_apart(smaller, larger) for larger, smaller in pairs):
-        verdict = "contradicted"
-    difference = towards(claim, weakest[0].value - weakest[1].value)
-    reason = f"timed difference {difference:+.{column.decimals}f} {column.unit} on {weakest[0].device.short}"
-    if verdict == "not resolved":
+    margin = margin_of(claim, [found.value for found in timed.values()])
+    low = -margin if claim.relation in (">=", "<=", "~") else 0.0
+    high = margin if claim.relation == "~" else float("inf")
+    state: State = "not resolved"
+    if all(low < start and end < high for start, end in ranges):
+        state = "supported"
+    elif any(end < low or start > high for start, end in ranges):
+        state = "contradicted"
+    difference = _signed(claim, weakest[0].value - weakest[1].value, column.decimals)
+    reason = f"timed difference {difference} {column.unit} on {weakest[0].device.short}"
+    if state == "not resolved":
         reason += "; the passes' p10 to p90 overlap"
     if any(found.sample.crowded for found in timed.values()):
         reason += "; other programs were running"
-    return Judgement(claim, verdict, reason, printed=printed)
+    takes = "" if state != "not resolved" else "timings on a quieter or larger machine"
+    return Judgement(claim, state, reason, takes, sizes=check_sizes(claim, {x: _median(t) for x, t in timed.items()}))
 
 
-def _apart(larger: Timed, smaller: Timed) -> bool:
-    """Whether the bulk of one's passes lies above that of the other's."""
-    return larger.p10 > smaller.p90
-
-
-def _judge_measured(claim: Claim, contrasts: list[Contrast], printed: PrintedCheck | None) -> Judgement:
-    weakest = min(contrasts, key=lambda c: c.difference)
-    still_open = next((c for c in contrasts if c.low is None), None)
-    if still_open is not None:
-        reason = f"{still_open.why_open}; {_difference(claim, still_open if len(contrasts) == 1 else weakest)}"
-        return Judgement(claim, "not resolved", reason, weakest, printed=printed)
-    lows = [c.low for c in contrasts if c.low is not None]
-    bound = -MARGIN if claim.relation in (">=", "<=") else 0.0
-    if min(lows) > bound:
-        decisive = contrasts[lows.index(min(lows))]
-        margin = f"a loss of more than {MARGIN} points is excluded; " if bound else ""
-        return Judgement(claim, "supported", margin + _difference(claim, decisive), decisive, printed=printed)
-    p_values = holm([c.p if c.p is not None else 1.0 for c in contrasts])
-    losses = [(p, c) for p, c in zip(p_values, contrasts, strict=True) if c.difference < 0 and p < ALPHA]
-    if losses:
-        worst = min(losses, key=lambda loss: loss[1].difference)[1]
-        return Judgement(claim, "contradicted", _difference(claim, worst), worst, printed=printed)
-    seeds = _seeds_to_resolve(claim, weakest)
-    return Judgement(
-        claim, "not resolved", f"{_difference(claim, weakest)}; {_outlook(weakest, seeds)}", weakest, seeds, printed
-    )
-
-
-def _seeds_to_resolve(claim: Claim, contrast: Contrast) -> int | None:
-    """Seeds per row for 80 % power, if the true difference is the one seen (to the margin for `no worse`)."""
-    if contrast.sd is None or contrast.se_clip is None:
-        return None
-    shift = MARGIN if claim.relation in (">=", "<=") and contrast.difference > -MARGIN else 0.0
-    return seeds_needed(contrast.difference + shift, contrast.sd, contrast.se_clip, most=MOST_SEEDS)
-
-
-def _outlook(contrast: Contrast, seeds: int | None) -> str:
-    if seeds is not None and seeds > len(contrast.seeds):
-        return f"about {seeds} seeds per row would resolve it"
-    if seeds is not None:
-        return "more seeds are likely to resolve it"
-    if contrast.se_clip and seeds_needed(contrast.difference, 0.0, contrast.se_clip, most=MOST_SEEDS) is None:
-        return "no number of seeds resolves it on this validation set"
-    return f"more than {MOST_SEEDS} seeds per row would be needed"
+def _median(timed: Timed) -> float:
+    return timed.value
 
 
 def towards(claim: Claim, difference: float) -> float:
@@ -253,18 +319,29 @@ def towards(claim: Claim, difference: float) -> float:
     return (-difference if flips else difference) + 0.0
 
 
+def _signed(claim: Claim, difference: float, digits: int) -> str:
+    return f"{towards(claim, difference):+.{digits}f}"
+
+
 def _difference(claim: Claim, contrast: Contrast) -> str:
-    several = len(_pairs(claim)) > 1
-    pair = f" ({flat(contrast.lhs)} - {flat(contrast.rhs)})" if several and towards(claim, 1.0) > 0 else ""
-    if several and not pair:
-        pair = f" ({flat(contrast.rhs)} - {flat(contrast.lhs)})"
+    """The decisive difference with its interval and seeds, as in `+1.2 (A - B), 95% CI [+0.3, +2.1], 3 seeds each`."""
+    forward = towards(claim, 1.0) > 0
+    ends = (contrast.lhs, contrast.rhs) if forward else (contrast.rhs, contrast.lhs)
+    pair = f" ({flat(ends[0])} - {flat(ends[1])})" if len(claim.labels) > 2 else ""
     digits = COLUMNS[contrast.column].decimals
-    text = f"{towards(claim, contrast.difference):+.{digits}f}{pair}"
-    if contrast.low is not None and contrast.high is not None:
-        ends = sorted((towards(claim, contrast.low), towards(claim, contrast.high)))
-        text += f", 95% CI [{ends[0]:+.{digits}f}, {ends[1]:+.{digits}f}]"
-    else:
-        # Why there is no interval has been said, and with it how many seeds there are.
-        return text if contrast.p_mcnemar is None else f"{text}, p = {contrast.p_mcnemar:.2g} over clips"
-    count = len(contrast.seeds)
-    return f"{text}, {count} seed{'s' if count > 1 else ''}"
+    text = f"{_signed(claim, contrast.difference, digits)}{pair}"
+    if contrast.estimate is not None:
+        low, high = sorted(towards(claim, end) for end in (contrast.estimate.low, contrast.estimate.high))
+        text += f", 95% CI [{low:+.{digits}f}, {high:+.{digits}f}]"
+    counts = contrast.runs if forward else contrast.runs[::-1]
+    if counts[0] == counts[1]:
+        return f"{text}, {counts[0]} seed{'s' if counts[0] > 1 else ''} a row"
+    return f"{text}, {counts[0]} and {counts[1]} seeds"
+
+
+def _unit(column: Column) -> str:
+    return "points" if column.unit == "%" else column.unit or "units"
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return "; ".join(flat(label) for label in labels)

@@ -1,131 +1,225 @@
-"""Differences between two rows, with both sources of error: the seeds of training and the clips of the test."""
+"""Differences between rows from their finished runs, with both sources of error: the seeds of training, and the clips."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from benchmark.report import stats
 from benchmark.report.cells import Predictions, SeedResult
+from benchmark.report.layout import flat
 from benchmark.report.metrics import TOP_K, hits_at_k
+from benchmark.report.noise import NOTHING_KNOWN, NoiseTable
+from benchmark.report.stats import Estimate, RowSample, Spread
 from benchmark.spec.columns import COLUMNS
-from benchmark.spec.table import Table
+from benchmark.spec.table import Row, Table
+
+MEAN_CLASS = "mean_class_acc"
+HIT_METRICS = (*TOP_K, MEAN_CLASS)
+"""Metrics that are made of hits, so that their clips can be drawn again; a projection loss is not."""
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Difference lhs - rhs on a measured column, in points, over the seeds that both rows have finished.
+    """Difference lhs - rhs on a measured column, in its unit, over all runs that each row has finished.
 
-    low, high and p combine se_seed and se_clip (SE^2 = seed part + clip part, Satterthwaite df; a projection loss has
-    the seed part alone). The clip part
-    contains what clips and seeds interact, which the seed part holds too: the sum errs on the wide side. They are
-    None, and `why_open` says why, where either part is unknown. p_mcnemar is the clips' alone: it speaks of these
-    trained networks, not of the method.
+    `estimate` is None, and `why_open` says why, where a source of its error is unknown. `v_run` is the sum of the rows'
+    variances between runs, with the `df` of its estimate: what a forecast of further seeds is made of. `p_dunnett`,
+    `low` and `high` are simultaneous over the contrasts with a baseline, where this is one of them.
     """
 
     lhs: str
     rhs: str
     column: str
     difference: float
-    seeds: tuple[int, ...]
-    se_seed: float | None = None
-    se_clip: float | None = None
-    sd: float | None = None
+    runs: tuple[int, int]
+    estimate: Estimate | None = None
+    v_run: Spread | None = None
+    why_open: str = ""
+    p_dunnett: float | None = None
     low: float | None = None
     high: float | None = None
-    p: float | None = None
-    p_mcnemar: float | None = None
-    p_mcnemar_by_seed: tuple[float, ...] = ()
-    p_permutation: float | None = None
-    p_permutation_floor: float | None = None
-    why_open: str = ""
 
 
+@dataclass
 class Comparison:
-    """The finished runs of a table, ready to be contrasted. Predictions are read once per run."""
+    """The finished runs of a table, ready to be contrasted. Predictions are read once per run.
 
-    def __init__(self, table: Table, runs: Mapping[str, Sequence[SeedResult]]):
-        """`runs` includes the fused rows (`fuse.with_fused`)."""
-        self._table = table
-        self._runs = runs
-        self._predictions: dict[tuple[str, int], Predictions | None] = {}
-        self._hits: dict[tuple[str, int, str], np.ndarray] = {}
+    Attributes:
+        table: The table.
+        runs: By row, the fused ones included (`fuse.with_fused`).
+        noise: How much training varies, by family of networks.
+    """
+
+    table: Table
+    runs: Mapping[str, Sequence[SeedResult]]
+    noise: NoiseTable = NOTHING_KNOWN
+    _samples: dict[tuple[str, str], RowSample | str] = field(default_factory=dict, repr=False)
 
     def values(self, label: str, column: str) -> dict[int, float]:
-        """The metric in percent by finished seed."""
-        return {r.seed: v for r in self._runs.get(label, ()) if (v := r.value(column)) is not None}
+        """The metric by finished seed."""
+        return {r.seed: v for r in self.runs.get(label, ()) if (v := r.value(column)) is not None}
 
-    def pooled_sd(self, column: str) -> stats.PooledSd | None:
-        """SD over seeds pooled over the trained rows; a fused row repeats its members' runs and stays out."""
-        return stats.pool_sd(self._trained(column))
+    def sample(self, label: str, column: str) -> RowSample | str:
+        """The row's runs with what is known of their spread, or why that is not known."""
+        if (label, column) not in self._samples:
+            self._samples[label, column] = self._make_sample(label, column)
+        return self._samples[label, column]
+
+    def unstable(self, label: str, column: str) -> str | None:
+        """What a table says of a row whose SD between seeds exceeds its family's (F test, 1 %); None for the others.
+
+        The family's SD is that of the protocol's noise table, or else that of this table's other rows of the family.
+        """
+        values = list(self.values(label, column).values())
+        own, family = stats.own_spread(values), self._family_spread(label, column, without=label)
+        if own is None or family is None or stats.exceeds_p(own, family) >= stats.UNSTABLE_ALPHA:
+            return None
+        digits = COLUMNS[column].decimals
+        return f"unstable training (SD {own.sd:.{digits}f} over {len(values)} seeds, its family's {family.sd:.{digits}f})"
 
     def contrast(self, lhs: str, rhs: str, column: str) -> Contrast | None:
-        """Difference lhs - rhs, or None while the rows have no finished seed in common."""
-        left, right = self.values(lhs, column), self.values(rhs, column)
-        seeds = tuple(sorted(left.keys() & right.keys()))
-        if not seeds:
+        """Difference lhs - rhs, or None while one of the rows has no finished run."""
+        left, right = (list(self.values(label, column).values()) for label in (lhs, rhs))
+        if not left or not right:
             return None
-        ours, theirs = [left[s] for s in seeds], [right[s] for s in seeds]
-        difference = float(np.mean(np.subtract(ours, theirs)))
-        pooled = self.pooled_sd(column)
-        clip = self._clip_part(lhs, rhs, column, seeds)
-        known: dict[str, object] = {}
-        if clip is not None:
-            known |= {"se_clip": clip[0], "p_mcnemar": clip[1], "p_mcnemar_by_seed": clip[2]}
-        if 2 <= len(seeds) <= 10:
-            known["p_permutation"], known["p_permutation_floor"] = stats.permutation_p(ours, theirs)
-        if pooled is None:
-            known["why_open"] = "1 seed: the variance of training is unknown"
-            return Contrast(lhs, rhs, column, difference, seeds, **known)  # type: ignore[arg-type]
-        alike = stats.variances_are_alike(self._trained(column)) or len(seeds) < 2
-        of_seeds = stats.seed_contrast(ours, theirs, pooled if alike else None)
-        known |= {"se_seed": of_seeds.se, "sd": of_seeds.se * math.sqrt(len(seeds) / 2)}
-        if clip is None:
-            known["why_open"] = "the rows have no predictions of the same clips"
-            return Contrast(lhs, rhs, column, difference, seeds, **known)  # type: ignore[arg-type]
-        se = math.hypot(of_seeds.se, clip[0])
-        total = stats.interval(difference, se, stats.add_df([of_seeds.se, clip[0]], [of_seeds.df, clip[3] - 1]))
-        known |= {"low": total.low, "high": total.high}
-        known["p"] = stats.t_p_value(difference / se, total.df) if se else float(difference == 0)
-        return Contrast(lhs, rhs, column, difference, seeds, **known)  # type: ignore[arg-type]
+        difference = float(np.mean(left) - np.mean(right))
+        counts = (len(left), len(right))
+        found = self._combined((lhs, rhs), (1.0, -1.0), column)
+        if isinstance(found, str):
+            return Contrast(lhs, rhs, column, difference, counts, why_open=found)
+        estimate, samples = found
+        spreads = [sample.spread for sample in samples]
+        v_run = Spread(sum(s.variance for s in spreads), sum({s.family or i: s.df for i, s in enumerate(spreads)}.values()))
+        return Contrast(lhs, rhs, column, difference, counts, estimate, v_run)
 
-    def _trained(self, column: str) -> list[list[float]]:
-        rows = [row.label for row in self._table.rows if not row.quoted and not row.average]
-        return [list(self.values(label, column).values()) for label in rows]
+    def trend(self, labels: Sequence[str], column: str) -> Estimate | str:
+        """The mean rise from each row to the next (least-squares slope), or why it is not known."""
+        found = self._combined(labels, stats.trend_weights(len(labels)), column)
+        return found if isinstance(found, str) else found[0]
 
-    def _clip_part(
-        self, lhs: str, rhs: str, column: str, seeds: Sequence[int]
-    ) -> tuple[float, float | None, tuple[float, ...], int] | None:
-        """Bootstrap SE, McNemar's p over all seeds and by seed, number of clips; None unless these are the same."""
-        if COLUMNS[column].metric == "residual":  # stored as a mean: no clips to resample
-            return 0.0, None, (), 2**31
-        first = self._of(lhs, seeds[0])
-        if first is None or len(first.ids) < 2:
+    def with_baseline(self, column: str) -> list[Contrast]:
+        """Every other measured row against the table's baseline, simultaneously (Dunnett)."""
+        base = self.table.baseline
+        found = [
+            contrast
+            for row in self.table.rows
+            if row.label != base and (contrast := self.contrast(row.label, base, column)) is not None
+        ]
+        known = [(c, c.estimate) for c in found if c.estimate is not None and c.estimate.se]
+        if not known:
+            return found
+        variances = [estimate.se**2 for _, estimate in known]
+        correlation = np.eye(len(known))
+        for i, (first, _) in enumerate(known):
+            for j, (second, _) in enumerate(known[:i]):
+                between = self._combined((first.lhs, second.lhs), (1.0, -1.0), column)
+                assert not isinstance(between, str)
+                shared = (variances[i] + variances[j] - between[0].se ** 2) / 2
+                correlation[i, j] = correlation[j, i] = np.clip(shared / np.sqrt(variances[i] * variances[j]), 0, 1)
+        df = min(estimate.common_df for _, estimate in known)
+        p_values, critical = stats.largest_t([e.value / e.se for _, e in known], correlation, df)
+        joint = {
+            contrast.lhs: (p, estimate.value - critical * estimate.se, estimate.value + critical * estimate.se)
+            for (contrast, estimate), p in zip(known, p_values, strict=True)
+        }
+        return [_with_joint(contrast, joint.get(contrast.lhs)) for contrast in found]
+
+    def _combined(
+        self, labels: Sequence[str], weights: Sequence[float], column: str
+    ) -> tuple[Estimate, list[RowSample]] | str:
+        samples = []
+        for label in labels:
+            sample = self.sample(label, column)
+            if isinstance(sample, str):
+                return sample
+            samples.append(sample)
+        strata = None
+        if all(sample.hits is not None for sample in samples):
+            first = self._predictions(labels[0])[0]
+            if not all(_same_clips(first, other) for label in labels for other in self._predictions(label)):
+                return "the rows were not evaluated on the same clips"
+            strata = first.labels if COLUMNS[column].metric == MEAN_CLASS else None
+        return stats.combine(samples, weights, strata), samples
+
+    def _make_sample(self, label: str, column: str) -> RowSample | str:
+        values = tuple(self.values(label, column).values())
+        if not values:
+            return f"not measured yet: {flat(label)}"
+        hits = self._hits(label, column)
+        if hits is None and COLUMNS[column].metric in HIT_METRICS:
+            return f"no predictions of the same clips: {flat(label)}"
+        strata = self._predictions(label)[0].labels if COLUMNS[column].metric == MEAN_CLASS else None
+        own = stats.own_spread(values)
+        if own is not None:
+            between = stats.interaction(hits, strata) if hits is not None else 0.0
+            return RowSample(values, hits, own, between or 0.0)
+        family = self._family_spread(label, column)
+        if family is None:
+            return "1 seed, and no other of its family: how much training varies is unknown"
+        run_clip = 0.0
+        if hits is not None and hits.shape[1] > 1:
+            run_clip = self._family_share(label, column) * stats.clip_variance(hits[0], strata) * hits.shape[1]
+        return RowSample(values, hits, family, run_clip)
+
+    def _hits(self, label: str, column: str) -> np.ndarray | None:
+        """(runs, clips) of 0 and 100; None for a metric without hits, or where runs lack predictions."""
+        metric, predictions = COLUMNS[column].metric, self._predictions(label)
+        if metric not in HIT_METRICS or not predictions or len(predictions) < len(self.values(label, column)):
             return None
-        for label in (lhs, rhs):
-            for seed in seeds:
-                other = self._of(label, seed)
-                if other is None or not np.array_equal(first.ids, other.ids):
-                    return None
-        left, right = (np.stack([self._hit(label, s, column) for s in seeds]) for label in (lhs, rhs))
-        strata = first.labels if COLUMNS[column].metric == "mean_class_acc" else None
-        se = float(stats.clip_bootstrap(left, right, strata).std(ddof=1))
-        by_seed = tuple(stats.mcnemar_p(a, b) for a, b in zip(left, right, strict=True))
-        return se, stats.mcnemar_p(left, right), by_seed, len(first.ids)
+        if not all(_same_clips(predictions[0], other) for other in predictions):
+            return None
+        k = TOP_K.get(metric, 1)
+        return np.stack([100.0 * hits_at_k(p.logits, p.labels, k) for p in predictions])
 
-    def _of(self, label: str, seed: int) -> Predictions | None:
-        if (label, seed) not in self._predictions:
-            read = next(r.predictions for r in self._runs[label] if r.seed == seed)
-            self._predictions[label, seed] = read() if read else None
-        return self._predictions[label, seed]
+    @cached_property
+    def _read(self) -> dict[str, list[Predictions]]:
+        return {}
 
-    def _hit(self, label: str, seed: int, column: str) -> np.ndarray:
-        if (label, seed, column) not in self._hits:
-            predictions = self._of(label, seed)
-            assert predictions is not None
-            k = TOP_K.get(COLUMNS[column].metric, 1)
-            self._hits[label, seed, column] = hits_at_k(predictions.logits, predictions.labels, k)
-        return self._hits[label, seed, column]
+    def _predictions(self, label: str) -> list[Predictions]:
+        if label not in self._read:
+            done = [r for r in self.runs.get(label, ()) if r.state == "done"]
+            self._read[label] = [r.predictions() for r in done if r.predictions is not None]
+        return self._read[label]
+
+    def _families(self, label: str) -> list[str]:
+        """The row's family; those of its members, for a row that averages others."""
+        row = self.table.row(label)
+        return [member.family for member in self.table.members(row) if member.family]
+
+    def _family_spread(self, label: str, column: str, without: str = "") -> Spread | None:
+        """The family's variance between seeds; the largest of them, for a row that averages several."""
+        found = []
+        for family in self._families(label):
+            noise = self.noise.of(family, COLUMNS[column].metric)
+            rows = [row for row in self._of_family(family) if row.label != without]
+            pooled = stats.pooled_spread([list(self.values(row.label, column).values()) for row in rows])
+            if noise is not None:
+                found.append(noise.spread)
+            elif pooled is not None:
+                found.append(Spread(pooled.variance, pooled.df, family))
+            else:
+                return None
+        return max(found, key=lambda spread: spread.variance, default=None)
+
+    def _family_share(self, label: str, column: str) -> float:
+        """The part of a run's variance between clips that is the run's own; 0, on the wide side, if it is unknown."""
+        known = [self.noise.of(family, COLUMNS[column].metric) for family in self._families(label)]
+        return min((noise.share if noise else 0.0 for noise in known), default=0.0)
+
+    def _of_family(self, family: str) -> list[Row]:
+        return [row for row in self.table.rows if row.config is not None and row.family == family]
+
+
+def _with_joint(contrast: Contrast, joint: tuple[float, float, float] | None) -> Contrast:
+    if joint is None:
+        return contrast
+    p, low, high = joint
+    return Contrast(**{**contrast.__dict__, "p_dunnett": p, "low": low, "high": high})
+
+
+def _same_clips(one: Predictions, other: Predictions) -> bool:
+    return np.array_equal(one.ids, other.ids) and np.array_equal(one.labels, other.labels)

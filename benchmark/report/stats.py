@@ -1,7 +1,15 @@
 """Statistics for few seeds and many clips. Pure functions of numbers; everything is in the unit that it is given.
 
-A seed SD always has ddof 1. Intervals over seeds are t-intervals: a percentile bootstrap over three seeds covers 75 %,
-not 95 %.
+The model (docs/statistics.md): a row's runs hit clips, y[run, clip]. What varies is the run (seed), the clip (each row
+finds others difficult) and their interaction. Runs and clips are crossed: the variance of a mean over both is
+
+    V = V_seed + max(0, V_clip - V_run_x_clip),
+
+since the interaction is contained once in the SD between seeds and once more in the variance between clips. A seed's SD
+always has ddof 1, and is that of the row itself: pooled over rows of unlike SD, a noisy row looks certain. The two
+parts know their errors with very different certainty (a few degrees of freedom, and hundreds), so each has its own
+critical value, and the half widths add in quadrature: a common t with Satterthwaite's degrees of freedom covers 91 %
+where one of two rows with three seeds is noisy.
 """
 
 from __future__ import annotations
@@ -9,36 +17,119 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 CONFIDENCE = 0.95
-BOOTSTRAP_SAMPLES = 10_000
-# Below five seeds the ratio of two SDs is too noisy to tell unequal variances from chance (3 v 3: above 4 in 12 % of
-# pairs).
-SEEDS_TO_DOUBT_POOLING = 5
-LARGEST_SD_RATIO = 4.0
+ALPHA = 0.05
+POWER = 0.8
+MOST_SEEDS = 1000
+SMALLEST_P = 1e-12
+"""Smaller one-sided p-values are this one."""
+UNSTABLE_ALPHA = 0.01
+"""Level of the test by which a row's SD between seeds exceeds its family's."""
+DRAWS = 200_000
+"""Draws of the largest of several t-statistics."""
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A point estimate, its standard error and confidence limits."""
+class Spread:
+    """A variance between runs, in squared units, and its degrees of freedom.
 
-    mean: float
-    se: float
+    `family` names what it was pooled over; rows that share it share its error.
+    """
+
+    variance: float
     df: float
-    low: float
-    high: float
+    family: str = ""
+
+    @property
+    def sd(self) -> float:
+        """The standard deviation."""
+        return math.sqrt(self.variance)
 
 
 @dataclass(frozen=True)
-class PooledSd:
-    """The SD of training, common to the rows of a table, with its degrees of freedom."""
+class Estimate:
+    """A linear combination of row means, with its error.
 
-    sd: float
-    df: int
+    Attributes:
+        value: The combination.
+        v_seed: What training contributes to its variance.
+        df: Degrees of freedom of that.
+        v_clip: What the draw of clips contributes beyond it: V_clip - V_run_x_clip, or zero.
+    """
+
+    value: float
+    v_seed: float
+    df: float
+    v_clip: float = 0.0
+
+    @property
+    def se(self) -> float:
+        """The standard error."""
+        return math.sqrt(self.v_seed + self.v_clip)
+
+    def half_width(self, confidence: float = CONFIDENCE) -> float:
+        """Of the two-sided interval."""
+        of_seeds = t_quantile(self.df, confidence) ** 2 * self.v_seed if self.v_seed else 0.0
+        return math.sqrt(of_seeds + t_quantile(math.inf, confidence) ** 2 * self.v_clip)
+
+    @property
+    def low(self) -> float:
+        """Lower end of the 95 % interval."""
+        return self.value - self.half_width()
+
+    @property
+    def high(self) -> float:
+        """Upper end of the 95 % interval."""
+        return self.value + self.half_width()
+
+    @property
+    def common_df(self) -> float:
+        """Degrees of freedom with which a single t gives the same 95 % interval."""
+        from scipy.optimize import brentq
+
+        wanted = self.half_width() / self.se if self.se else 0.0
+        if wanted <= t_quantile(1e6):
+            return math.inf
+        return float(brentq(lambda df: t_quantile(df) - wanted, 0.5, 1e6))
+
+    def p_above(self, bound: float) -> float:
+        """One-sided p of the hypothesis that the true value does not exceed `bound`: where the interval reaches it."""
+        from scipy.optimize import brentq
+
+        distance = abs(self.value - bound)
+        if self.se == 0 or distance == 0:
+            tail = 0.5 if distance == 0 else 0.0
+        elif self.half_width(1 - 2 * SMALLEST_P) <= distance:
+            tail = SMALLEST_P
+        else:
+            reach = lambda log_p: self.half_width(1 - 2 * math.exp(log_p)) - distance  # noqa: E731
+            tail = math.exp(float(brentq(reach, math.log(SMALLEST_P), math.log(0.5))))
+        return tail if self.value > bound else 1 - tail
+
+    def p_below(self, bound: float) -> float:
+        """One-sided p of the hypothesis that the true value is not below `bound`."""
+        return Estimate(-self.value, self.v_seed, self.df, self.v_clip).p_above(-bound)
+
+
+@dataclass(frozen=True)
+class RowSample:
+    """A row's finished runs.
+
+    Attributes:
+        values: The metric of each run.
+        hits: (runs, clips), of the same clips in every row; None where a metric has none (a projection loss).
+        spread: Variance between runs: the row's own, or its family's where it has one run.
+        run_clip: Variance of the interaction of run and clip for a single run and clip, in squared units.
+    """
+
+    values: tuple[float, ...]
+    hits: NDArray[np.floating] | None
+    spread: Spread
+    run_clip: float = 0.0
 
 
 def t_quantile(df: float, confidence: float = CONFIDENCE) -> float:
@@ -48,189 +139,124 @@ def t_quantile(df: float, confidence: float = CONFIDENCE) -> float:
     return float(ndtri((1 + confidence) / 2) if math.isinf(df) else stdtrit(df, (1 + confidence) / 2))
 
 
-def t_p_value(t: float, df: float) -> float:
-    """Two-sided p of Student's t."""
-    from scipy.special import stdtr
-
-    return float(2 * stdtr(df, -abs(t)))
+def own_spread(values: Sequence[float]) -> Spread | None:
+    """The variance between a row's runs; None for fewer than two."""
+    return Spread(float(np.var(values, ddof=1)), len(values) - 1) if len(values) > 1 else None
 
 
-def t_interval(values: Sequence[float], confidence: float = CONFIDENCE, pooled: PooledSd | None = None) -> Interval:
-    """The t-interval of a mean over seeds, with its own SD or the one pooled over the table.
-
-    Raises:
-        ValueError: fewer than two values without a pooled SD, or none at all.
-    """
-    n = len(values)
-    if n == 0 or (n == 1 and pooled is None):
-        raise ValueError(f"an interval needs two values, or one and a pooled SD; got {n}")
-    sd, df = (pooled.sd, pooled.df) if pooled else (float(np.std(values, ddof=1)), n - 1)
-    return interval(float(np.mean(values)), sd / math.sqrt(n), df, confidence)
+def pooled_spread(rows: Sequence[Sequence[float]]) -> Spread | None:
+    """The variance between runs pooled over rows, each around its own mean; None without a row of two runs."""
+    several = [spread for row in rows if (spread := own_spread(row)) is not None]
+    df = sum(spread.df for spread in several)
+    return Spread(sum(spread.variance * spread.df for spread in several) / df, df) if df else None
 
 
-def interval(mean: float, se: float, df: float, confidence: float = CONFIDENCE) -> Interval:
-    """The interval mean ± t(df) se."""
-    half = t_quantile(df, confidence) * se
-    return Interval(mean, se, df, mean - half, mean + half)
+def exceeds_p(own: Spread, family: Spread) -> float:
+    """One-sided p of the F test that a row's variance between runs is no larger than its family's."""
+    from scipy.special import fdtrc
+
+    if family.variance == 0:
+        return float(own.variance == 0)
+    return float(fdtrc(own.df, family.df, own.variance / family.variance))
 
 
-def pool_sd(rows: Sequence[Sequence[float]]) -> PooledSd | None:
-    """SD over seeds pooled over rows, each around its own mean: df = sum(n - 1). None without a row of two seeds."""
-    several = [np.asarray(row, dtype=float) for row in rows if len(row) > 1]
-    df = sum(len(row) - 1 for row in several)
-    if not df:
-        return None
-    return PooledSd(math.sqrt(sum(float(((row - row.mean()) ** 2).sum()) for row in several) / df), df)
-
-
-def variances_are_alike(rows: Sequence[Sequence[float]]) -> bool:
-    """Whether pooling is defensible: False when five or more seeds a row show SDs more than a factor of four apart."""
-    sds = [float(np.std(row, ddof=1)) for row in rows if len(row) >= SEEDS_TO_DOUBT_POOLING]
-    return not sds or max(sds) <= LARGEST_SD_RATIO * min(sds)
-
-
-def seed_contrast(lhs: Sequence[float], rhs: Sequence[float], pooled: PooledSd | None = None) -> Interval:
-    """Difference lhs - rhs over paired seeds, equally many of each. Standard error from the pooled SD, or else Welch's.
-
-    The pairing decides which seeds enter, so that a half-finished row is compared like with like. The standard error
-    takes the two runs of a pair as independent: that is exact without a common effect of the seed and too wide with
-    one, whereas three paired differences on their own leave two degrees of freedom.
-
-    Raises:
-        ValueError: unequal or zero lengths, or one seed without a pooled SD.
-    """
-    n = len(lhs)
-    if n == 0 or n != len(rhs):
-        raise ValueError(f"paired seeds are needed, got {n} and {len(rhs)}")
-    difference = float(np.mean(np.subtract(lhs, rhs)))
-    if pooled:
-        return interval(difference, pooled.sd * math.sqrt(2 / n), pooled.df)
-    if n == 1:
-        raise ValueError("one seed a row and no pooled SD: the variance of training is unknown")
-    parts = np.array([np.var(lhs, ddof=1), np.var(rhs, ddof=1)]) / n
-    return interval(difference, math.sqrt(parts.sum()), add_df(np.sqrt(parts), [n - 1, n - 1]))
-
-
-def add_df(standard_errors: ArrayLike, dfs: ArrayLike) -> float:
-    """Satterthwaite's degrees of freedom of a sum of independent errors; infinite when all of them are zero."""
-    squares = np.asarray(standard_errors, dtype=float) ** 2
-    below = float((squares**2 / np.asarray(dfs, dtype=float)).sum())
-    return float(squares.sum() ** 2 / below) if below else math.inf
-
-
-def mcnemar_p(lhs: NDArray[np.bool_], rhs: NDArray[np.bool_]) -> float:
-    """McNemar's exact test on hits (clips,) or, over paired seeds, (seeds, clips).
-
-    With several seeds a clip counts once: for the row that hits it with more of its seeds. Adding up the discordant
-    clips of every seed instead would take the same clip for several independent ones.
-
-    Raises:
-        ValueError: the shapes differ.
-    """
-    from scipy.special import bdtr
-
-    if np.shape(lhs) != np.shape(rhs):
-        raise ValueError(f"hits must be of the same clips and seeds, got {np.shape(lhs)} and {np.shape(rhs)}")
-    balance = _balance(lhs, rhs)
-    wins, losses = int((balance > 0).sum()), int((balance < 0).sum())
-    return min(1.0, 2 * float(bdtr(min(wins, losses), wins + losses, 0.5))) if wins + losses else 1.0
-
-
-def clip_bootstrap(
-    lhs: NDArray[np.bool_],
-    rhs: NDArray[np.bool_],
-    strata: NDArray[np.integer] | None = None,
-    samples: int = BOOTSTRAP_SAMPLES,
-    seed: int = 0,
-) -> NDArray[np.float64]:
-    """Paired bootstrap over clips of the difference in accuracy, in percent: (samples,) resampled differences.
-
-    A clip is drawn with all its seeds and both rows. Only how often each of the few possible outcomes of a clip is
-    drawn matters, so one multinomial draw replaces drawing clips. With `strata` (a class per clip) clips are drawn
-    within each, and the result is the difference of mean class accuracy.
+def interaction(hits: NDArray[np.floating], strata: NDArray[np.integer] | None = None) -> float | None:
+    """Variance of the interaction of run and clip, unbiased: the residual mean square of a two-way table.
 
     Args:
-        lhs: (clips,) or (seeds, clips) hits.
-        rhs: the same of the other row.
-        strata: (clips,).
-        samples: how many to draw.
-        seed: of the generator.
+        hits: (runs, clips), in the unit of the metric (0 and 100 for percent).
+        strata: (clips,) classes, if the metric is a mean over classes: then weighted as in `clip_variance`.
+
+    Returns:
+        None for fewer than two runs or clips.
     """
-    balance, seeds = _balance(lhs, rhs), np.atleast_2d(lhs).shape[0]
-    rng = np.random.default_rng(seed)
-    groups = [balance] if strata is None else [balance[strata == value] for value in np.unique(strata)]
-    total = np.zeros(samples)
-    for group in groups:
-        outcomes, counts = np.unique(group, return_counts=True)
-        total += rng.multinomial(group.size, counts / group.size, size=samples) @ outcomes / group.size
-    return 100 * total / (seeds * len(groups))
-
-
-def permutation_p(lhs: Sequence[float], rhs: Sequence[float]) -> tuple[float, float]:
-    """Exact two-sample permutation test of equal means: the two-sided p, and the smallest that these sizes can give.
-
-    Raises:
-        ValueError: an empty sample, or more than 10 v 10 seeds (use the t-interval).
-    """
-    n, m = len(lhs), len(rhs)
-    splits = math.comb(n + m, n)
-    if not n or not m or splits > math.comb(20, 10):
-        raise ValueError(f"an exact permutation test needs 1 to 10 values a row, got {n} and {m}")
-    together = np.array([*lhs, *rhs], dtype=float)
-    chosen = np.array(list(combinations(range(n + m), n)))
-    sums = together[chosen].sum(axis=1)
-    differences = np.abs(sums / n - (together.sum() - sums) / m)
-    # Equal differences may differ in their last bits, depending on the order of summation.
-    p = float((differences >= differences[0] - 1e-9 * (1 + abs(together).max())).mean())
-    return p, (2 if n == m else 1) / splits
-
-
-def binomial_se(percent: float, clips: int) -> float:
-    """Standard error, in points, of an accuracy in percent that was measured on so many clips."""
-    share = min(max(percent / 100, 0.0), 1.0)
-    return 100 * math.sqrt(share * (1 - share) / clips)
-
-
-def power(difference: float, seeds: int, sd: float, clip_se: float = 0.0, df: float | None = None) -> float:
-    """Probability that a two-sided 5 % t-test of two rows with so many seeds each resolves the difference.
-
-    clip_se: the part of the error that more seeds do not lessen. df: 2 (seeds - 1) unless given (a pooled SD has more).
-    """
-    from scipy.special import nctdtr
-
-    se = math.hypot(sd * math.sqrt(2 / seeds), clip_se)
-    if se == 0:
-        return float(difference != 0)
-    degrees = df or 2 * (seeds - 1)
-    critical, shift = t_quantile(degrees), abs(difference) / se
-    # scipy's far tails, where the probability is negligible, are NaN for some arguments.
-    short, opposite = np.nan_to_num([nctdtr(degrees, shift, critical), nctdtr(degrees, shift, -critical)], nan=0.0)
-    return float(1 - short + opposite)
-
-
-def seeds_needed(
-    difference: float, sd: float, clip_se: float = 0.0, target: float = 0.8, most: int = 1000
-) -> int | None:
-    """The fewest seeds per row that resolve the difference with this power; None where `most` do not.
-
-    With a clip part, none do when the validation set is too small for the difference, however often one trains.
-    """
-    if power(difference, most, sd, clip_se) < target:
+    runs, clips = hits.shape
+    if runs < 2 or clips < 2:
         return None
-    low, high = 1, most
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if power(difference, middle, sd, clip_se) >= target else (middle, high)
-    return high
+    residual = hits - hits.mean(axis=0, keepdims=True)
+    groups = [slice(None)] if strata is None else [strata == value for value in np.unique(strata)]
+    # A class has a run effect of its own, which is part of the interaction as far as it differs from the run's.
+    residual = residual - residual.mean(axis=1, keepdims=True)
+    squares = (residual**2).sum(axis=0) / (runs - 1)
+    parts = [float(squares[group].mean()) * clips / (clips - 1) for group in groups]
+    if strata is None:
+        return parts[0]
+    sizes = [int(np.count_nonzero(group)) for group in groups]
+    weights = [clips / (len(sizes) ** 2 * size) for size in sizes]
+    return sum(weight * part for weight, part in zip(weights, parts, strict=True))
 
 
-def detectable_difference(seeds: int, df: float | None = None, target: float = 0.8) -> float:
-    """The smallest difference, in seed SDs, that so many seeds per row resolve with this power."""
-    low, high = 0.0, 100.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if power(middle, seeds, 1.0, df=df) >= target else (middle, high)
-    return high
+def clip_variance(per_clip: NDArray[np.floating], strata: NDArray[np.integer] | None = None) -> float:
+    """Variance of a mean over clips due to their draw, or, with strata, of the mean of the classes' means.
+
+    Args:
+        per_clip: (clips,) value of each clip.
+        strata: (clips,) class of each clip. A class of one clip has the variance of all.
+    """
+    clips = len(per_clip)
+    if strata is None:
+        return float(np.var(per_clip, ddof=1)) / clips
+    whole = float(np.var(per_clip, ddof=1))
+    groups = [per_clip[strata == value] for value in np.unique(strata)]
+    each = [(float(np.var(group, ddof=1)) if len(group) > 1 else whole) / len(group) for group in groups]
+    return sum(each) / len(groups) ** 2
+
+
+def combine(
+    rows: Sequence[RowSample], weights: Sequence[float], strata: NDArray[np.integer] | None = None
+) -> Estimate:
+    """The estimate of sum(weight * mean of the row's runs), its two sources of error crossed.
+
+    Rows may have different numbers of runs. Runs of different rows count as independent: that is exact without a common
+    effect of the seed, and on the wide side with one.
+
+    Args:
+        rows: with hits of the same clips, or all without.
+        weights: one a row: (1, -1) for a difference.
+        strata: (clips,) classes, if the metric is the mean over classes.
+    """
+    value = sum(w * float(np.mean(row.values)) for w, row in zip(weights, rows, strict=True))
+    parts: dict[object, tuple[float, float]] = {}
+    for i, (w, row) in enumerate(zip(weights, rows, strict=True)):
+        name = row.spread.family or i
+        part = w**2 * row.spread.variance / len(row.values)
+        parts[name] = (parts[name][0] + part if name in parts else part, row.spread.df)
+    variances, dfs = zip(*parts.values(), strict=True)
+    v_clip = 0.0
+    held = [row.hits for row in rows if row.hits is not None]
+    if len(held) == len(rows):
+        clips = held[0].shape[1]
+        per_clip = np.sum([w * hits.mean(axis=0) for w, hits in zip(weights, held, strict=True)], axis=0)
+        twice = sum(w**2 * row.run_clip / (len(row.values) * clips) for w, row in zip(weights, rows, strict=True))
+        v_clip = max(0.0, clip_variance(per_clip, strata) - twice)
+    return Estimate(value, sum(variances), _satterthwaite(variances, dfs), v_clip)
+
+
+def trend_weights(rows: int) -> list[float]:
+    """Weights of the least-squares slope over rows at equal steps: the mean rise from one row to the next."""
+    centred = np.arange(rows) - (rows - 1) / 2
+    return [float(weight) for weight in centred / (centred**2).sum()]
+
+
+def largest_t(statistics: Sequence[float], correlation: ArrayLike, df: float) -> tuple[list[float], float]:
+    """Dunnett's comparison of several rows with one: adjusted two-sided p-values, and the common critical value.
+
+    The distribution of the largest |t| of correlated contrasts is drawn, with a fixed seed, so that unequal variances
+    and numbers of runs are no obstacle.
+
+    Args:
+        statistics: t of each contrast.
+        correlation: (contrasts, contrasts) of the estimates.
+        df: common degrees of freedom: the smallest is on the safe side.
+    """
+    rng = np.random.default_rng(0)
+    matrix = np.atleast_2d(np.asarray(correlation, dtype=float))
+    values, vectors = np.linalg.eigh(matrix)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    normal = rng.standard_normal((DRAWS, len(matrix))) @ root.T
+    scale = np.ones(DRAWS) if math.isinf(df) else np.sqrt(rng.chisquare(df, DRAWS) / df)
+    largest = np.abs(normal).max(axis=1) / scale
+    return [float((largest >= abs(t)).mean()) for t in statistics], float(np.quantile(largest, CONFIDENCE))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -243,7 +269,58 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _balance(lhs: NDArray[np.bool_], rhs: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(clips,): seeds of lhs that hit the clip minus seeds of rhs that do."""
-    difference = np.atleast_2d(lhs).astype(np.int64) - np.atleast_2d(rhs).astype(np.int64)
-    return np.asarray(difference.sum(axis=0))
+def binomial_se(percent: float, clips: int) -> float:
+    """Standard error, in points, of an accuracy in percent that was measured on so many clips."""
+    share = min(max(percent / 100, 0.0), 1.0)
+    return 100 * math.sqrt(share * (1 - share) / clips)
+
+
+def power(effect: float, seeds: int, v_run: float, v_clip: float) -> float:
+    """Probability that the interval of a difference of two rows with so many seeds each excludes zero (or a bound).
+
+    Args:
+        effect: the true difference, or its distance from the bound.
+        seeds: of each row, two or more.
+        v_run: sum of the two rows' variances between runs.
+        v_clip: what more seeds do not lessen.
+    """
+    from scipy.special import nctdtr
+
+    expected = Estimate(abs(effect), v_run / seeds, 2 * (seeds - 1), v_clip)
+    if expected.se == 0:
+        return float(effect != 0)
+    df = min(expected.common_df, 1e6)
+    # scipy's far tails, where the probability is negligible, are NaN for some arguments.
+    short = np.nan_to_num(nctdtr(df, expected.value / expected.se, expected.half_width() / expected.se), nan=0.0)
+    return 1.0 - float(short)
+
+
+def seeds_needed(effect: float, v_run: float, v_clip: float, most: int = MOST_SEEDS) -> int | None:
+    """The fewest seeds a row that resolve a true difference with 80 % power; None where `most` do not.
+
+    None do, however many, where the clips' part alone is too large for the difference.
+    """
+    if not effect or power(effect, most, v_run, v_clip) < POWER:
+        return None
+    low, high = 1, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(effect, middle, v_run, v_clip) >= POWER else (middle, high)
+    return high
+
+
+def spread_range(spread: Spread, confidence: float = 0.8) -> tuple[float, float]:
+    """The interval of a variance between runs, from its degrees of freedom (chi-squared)."""
+    from scipy.special import chdtri
+
+    if math.isinf(spread.df):
+        return spread.variance, spread.variance
+    tails = ((1 - confidence) / 2, (1 + confidence) / 2)
+    low, high = (spread.variance * spread.df / float(chdtri(spread.df, tail)) for tail in tails)
+    return low, high
+
+
+def _satterthwaite(variances: Sequence[float], dfs: Sequence[float]) -> float:
+    """Degrees of freedom of a sum of independent variance estimates; infinite where all of them are zero."""
+    below = sum(v**2 / df for v, df in zip(variances, dfs, strict=True) if v)
+    return sum(variances) ** 2 / below if below else math.inf

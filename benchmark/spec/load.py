@@ -176,6 +176,7 @@ class _RowMaker:
         config = resolver.at_scale(self.protocol, narrowed) if measured else None
         start = _start(config, entry, self.protocol, self.protocol_layer, self.for_model, problems) if config else None
         return Row(
+            family=self.protocol.family_of(config) if config else "",
             label=row.label,
             config=config,
             start=start,

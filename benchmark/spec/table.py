@@ -182,6 +182,7 @@ class Row(Strict):
     """A row ready to plan. Its values come from exactly one of `config` (measured), `average` (fused) and `quoted`."""
 
     label: str
+    family: str = Field("", description="of networks that train alike, by the protocol; none without a config")
     config: RunConfig | None = Field(None, description="at the protocol's scale, seed 0")
     start: RunConfig | None = Field(None, description="the run that `train.start_from` names, at the protocol's scale")
     splits: tuple[str, ...] = Field((), description="data sets that a value is the mean over; none: the config's own")
@@ -218,7 +219,12 @@ class Table(Strict):
 
     def row(self, label: str) -> Row:
         """The row with this label, of this table or of another that a claim names."""
-        return next(row for row in (*self.rows, *self.elsewhere) if row.label == label)
+        return next(row for row in self.every_row if row.label == label)
+
+    @property
+    def every_row(self) -> tuple[Row, ...]:
+        """The rows, and those of other tables that claims name."""
+        return (*self.rows, *self.elsewhere)
 
     def members(self, row: Row) -> tuple[Row, ...]:
         """The measured rows whose runs make up `row`: itself, or those that it averages."""
@@ -237,11 +243,32 @@ class Protocol(Strict):
     models: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="further overrides for the rows of a network, by its name; stronger than set"
     )
+    families: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="networks whose training varies alike: a name, and the settings by which its rows are known; the"
+        " first that fits counts, and a network of none is a family of its own name",
+    )
     device: str = Field("", description="the machine that `seconds_per_megapixel` was measured on")
     seconds_per_megapixel: float | None = Field(
         None, gt=0, description="time per million input pixels, for the estimate; None where it was never measured"
     )
     note: str = ""
+
+    def family_of(self, config: RunConfig) -> str:
+        """The family of networks that a config belongs to."""
+        for name, settings in self.families.items():
+            if all(_at(config, path) in (v if isinstance(v, list) else [v]) for path, v in settings.items()):
+                return name
+        return config.model.name
+
+    @field_validator("families")
+    @classmethod
+    def _families_are_known_by_settings(cls, families: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, settings in families.items():
+            for path in settings:
+                if path.partition(".")[0] not in RunConfig.model_fields or "." not in path:
+                    raise ValueError(f"family '{name}': '{path}' is no setting, such as model.depth")
+        return families
 
     @field_validator("seeds")
     @classmethod
@@ -249,3 +276,11 @@ class Protocol(Strict):
         if len(set(seeds)) != len(seeds) or min(seeds) < 0:
             raise ValueError(f"seeds must be distinct and not negative, got {list(seeds)}")
         return seeds
+
+
+def _at(config: RunConfig, path: str) -> Any:
+    """The value at a dotted path; None where the config has none."""
+    node: Any = config
+    for name in path.split("."):
+        node = getattr(node, name, None)
+    return node
