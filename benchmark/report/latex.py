@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from textwrap import wrap
 
-from benchmark.report.latex_fit import Fit, fit
+from benchmark.report.latex_fit import LINE, Fit, fit
 from benchmark.report.latex_text import escape, prose, substitutes
 from benchmark.report.layout import Heading, Layout, Line
 from benchmark.report.marks import BEST, SECOND
 from benchmark.spec.table import Table
 
+PAGE = 500.0
+"""Points of a page's height that are there for the rows, the caption and the footnotes."""
 PACKAGES = ("amssymb", "array", "booktabs", "graphicx")
 _MARKED = "Bold: best, underlined: second best; marks say nothing about significance."
+_SHORT = "Paper: as printed; ours: measured, counted or timed."
 _EMPHASIS = {BEST: r"\textbf{%s}", SECOND: r"\underline{%s}"}
 
 
@@ -30,9 +33,12 @@ class _Group:
 
 def latex(table: Table, layout: Layout) -> str:
     """A table environment with caption, label, grouped headings and footnotes, in ASCII."""
-    groups = list(_groups(layout))
-    fitted = fit(_columns(layout, groups), [not heading.numeric for heading in layout.headings])
     caption = [layout.title, layout.warning, layout.caption, _MARKED if layout.marked else ""]
+    fitted, groups = _fitted(layout, caption)
+    if fitted.width > LINE and any(heading.part for heading in layout.headings):
+        layout = replace(layout, headings=tuple(replace(h, part=_short(h.part)) for h in layout.headings))
+        caption.append(_SHORT)
+        fitted, groups = _fitted(layout, caption)
     lines = [
         rf"% Needs \usepackage{{{','.join(PACKAGES)}}}.",
         *_substituted(layout),
@@ -57,6 +63,17 @@ def latex(table: Table, layout: Layout) -> str:
         notes = "\\\\\n".join(rf"\textsuperscript{{{i}}}{prose(note)}" for i, note in enumerate(layout.notes, 1))
         lines += ["", r"\smallskip", rf"\parbox{{\linewidth}}{{\raggedright\{size}", f"{notes}}}"]
     return "\n".join([*lines, r"\end{table}", ""])
+
+
+def _fitted(layout: Layout, caption: Sequence[str]) -> tuple[Fit, list[_Group]]:
+    groups = list(_groups(layout))
+    around = 12 * (2 + sum(map(len, caption)) // 70) + 9 * sum(1 + len(note) // 90 for note in layout.notes)
+    text = [not heading.numeric for heading in layout.headings]
+    return fit(_columns(layout, groups), text, PAGE - around), groups
+
+
+def _short(part: str) -> str:
+    return {"printed": "paper", "": ""}.get(part, "ours")
 
 
 def _groups(layout: Layout) -> Iterator[_Group]:
