@@ -17,7 +17,7 @@ $(READY): requirements-dev.txt requirements-bootstrap.txt
 PY := $(BIN)/python
 B := $(PY) -m benchmark
 
-.PHONY: help setup test test-slow test-slurm check lint format lock list plan clean docs decode
+.PHONY: help setup test test-slow test-slurm test-latex check lint format lock list plan clean docs decode
 
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -58,7 +58,7 @@ plan: $(READY) ## the runs of all tables, and how many are shared
 	@$(B) plan --all
 
 test: $(READY) ## the default tests: under 5 minutes on two cores
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(or $(JOBS),2) -m "not slow and not slurm"
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(or $(JOBS),2) -m "not slow and not slurm and not latex"
 
 test-slow: $(READY) ## a table from a clean machine's start, killed and resumed runs, README commands
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -m slow
@@ -67,13 +67,22 @@ test-slurm: $(READY) ## a small table on a real single-machine SLURM (root; inst
 	@slurm/devcluster start
 	@$(PY) -m pytest -q -m slurm; status=$$?; slurm/devcluster stop; exit $$status
 
+LATEX := texlive-latex-recommended
+
+test-latex: $(READY) ## every table.tex through a real pdflatex (root installs it: Debian's, 150 MB)
+	@command -v pdflatex > /dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -qy --no-install-recommends $(LATEX); } > /dev/null || \
+	  { echo "pdflatex is missing; as root: apt-get install --no-install-recommends $(LATEX)" >&2; exit 1; }
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -m latex
+
 lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 format: $(READY) ## let ruff rewrite the layout
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-check: lint test test-slow test-slurm ## everything that CI runs
+check: lint test test-slow test-slurm test-latex ## everything that CI runs
 
 lock: $(READY) ## pin requirements*.in again, with hashes
 	@for name in requirements requirements-dev requirements-decode requirements-bootstrap; do \

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.cli import data, decode, reading, running, timing, visualize
+from benchmark.cli import claims, data, decode, noise, reading, running, timing, visualize
 from benchmark.data.errors import DataError
 from benchmark.launch.rundir import RunDirError, check_plan, write_atomic
 from benchmark.launch.slurm import ClusterError
 from benchmark.plan import make_plan
+from benchmark.report.noise import NoiseError
 from benchmark.report.writing import ResultsError
 from benchmark.spec.architecture import Architecture, load_architecture
 from benchmark.spec.files import architecture_paths, is_architecture, protocol_names, spec_paths, table_paths
@@ -106,6 +107,12 @@ def build_parser() -> argparse.ArgumentParser:
     readers = add("decode", "reading clips against other decoders: clips/s, CPU, pixels", json=True, tables=False)
     decode.add_arguments(readers)
     readers.set_defaults(call=decode.main)
+    varying = add("noise", "how much training varies between seeds, by family of networks", json=True, tables=False)
+    noise.add_arguments(varying)
+    varying.set_defaults(call=noise.main)
+    claimed = add("claims", "the papers' claims: the printed numbers on trial, and our states", json=True, tables=False)
+    claims.add_arguments(claimed)
+    claimed.set_defaults(call=claims.main)
     pictures = add("visualize", "pictures of clips, kernels, filters and training curves, PNG and SVG", tables=False)
     visualize.add_arguments(pictures)
     pictures.set_defaults(call=visualize.main)
@@ -193,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if hasattr(arguments, "tables"):
+        if hasattr(arguments, "protocol") and hasattr(arguments, "tables"):
             found = _load(arguments)
             arguments.order = [table.id for table in found]
             arguments.loaded = [table for table in found if isinstance(table, Table)]
@@ -213,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader left; nothing more can be said
         return 0
-    except (SpecError, RunDirError, RequestError, ClusterError, DataError, ResultsError) as error:
+    except (SpecError, RunDirError, RequestError, ClusterError, DataError, ResultsError, NoiseError) as error:
         print(str(error), file=sys.stderr)
         return 2
     except OSError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +28,7 @@ def render_architecture(table: Architecture, checks: Sequence[Check], out_dir: P
     contents = {
         "table.csv": checks_csv(checks),
         "table.md": markdown(named, layout, [], []),
-        # The writer's second line of headings is for grouped columns, of which there are none.
-        "table.tex": re.sub(r"(?m)^[ &]+\\\\\n", "", latex(named, layout)),
+        "table.tex": latex(named, layout),
     }
     return replace_together(out_dir, contents)
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmark.cost.latency import RowTimings, Timed
-from benchmark.spec.columns import COLUMNS, MULTIPLES, Column, multiple_of
+from benchmark.spec.columns import COLUMNS, Column, multiple_of, shown_value
 from benchmark.spec.table import Row, Table
 
 State = Literal["done", "running", "queued", "failed", "damaged", "interrupted", "pending"]
@@ -114,9 +114,8 @@ class Cell:
         if self.text:
             return self.text
         decimals = COLUMNS[self.column].decimals
-        if self.multiple:
-            scale = MULTIPLES[self.multiple] / MULTIPLES[self.unit]
-            return f"{_significant(self.value / scale, decimals)}{self.multiple}"
+        if self.kind == "counted":
+            return shown_value(self.value, COLUMNS[self.column], decimals, self.multiple)
         shown = f"{self.value:.{decimals}f}"
         if self.timed:
             slow = ("p90", self.timed.p90) if COLUMNS[self.column].better == "lower" else ("p10", self.timed.p10)
@@ -213,13 +212,6 @@ def _timed(row: Row, column: Column, timed: Timed | None) -> Cell:
     return Cell(
         row.label, column.key, "timed", timed.value, n=sample.passes, unit=column.unit, note=beside, timed=timed
     )
-
-
-def _significant(value: float, decimals: int) -> str:
-    """With the decimals, or with more where that leaves fewer than two digits."""
-    while decimals < 6 and value and abs(value) < 10 ** (1 - decimals):
-        decimals += 1
-    return f"{value:.{decimals}f}"
 
 
 def _measured(table: Table, row: Row, column: Column, results: Sequence[SeedResult]) -> Cell:

@@ -1,7 +1,7 @@
 """The state of every claim that a paper draws from a table, judged by our own rows.
 
-Each measured claim says where a difference lies: above zero (`>`, `<`, `best`), above -margin (`>=`, `<=`: no worse), or
-between -margin and margin (`~`: about the same). The 95 % interval of the difference (`benchmark.report.stats`) decides:
+Each measured claim says where a difference lies: above zero (`>`, `<`, `best`), above -margin (`>=`, `<=`: no worse),
+or between -margin and margin (`~`: about the same). The difference's 95 % interval (`benchmark.report.stats`) decides:
 
 * supported: it lies in the claimed region, for every pair that the claim names (an intersection-union test);
 * contradicted: it lies outside, for one pair at least (which of them is not said beforehand, so Bonferroni's correction
@@ -11,9 +11,9 @@ between -margin and margin (`~`: about the same). The 95 % interval of the diffe
 `monotone` is a trend: the mean rise from row to row lies above zero, and a fall of more than the margin is excluded at
 every step. It is contradicted by a falling trend, or by such a fall.
 
-The claims of one table on one metric are corrected together (Holm); a claim that repeats another one counts once. A claim
-between our costs is exact; one between timings is judged by where the tenth and ninetieth percentiles of their passes
-lie, on one device, never against a print.
+The claims of one table on one metric are corrected together (Holm); a claim that repeats another one counts once. A
+claim between our costs is exact; one between timings is judged by where the tenth and ninetieth percentiles of their
+passes lie, on one device, never against a print.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from benchmark.cost.latency import RowTimings, Timed
+from benchmark.cost.latency import RowTimings
 from benchmark.report.cells import NO_TIMINGS, CountedCost, config_value
 from benchmark.report.compare import Comparison, Contrast
 from benchmark.report.layout import dataset_title, flat, has_meaning, measured_dataset
@@ -37,6 +37,8 @@ STATES: tuple[State, ...] = ("supported", "contradicted", "not resolved", "not m
 VERSION = "2"
 """Of the statistics: a new one may judge the same runs otherwise. It is part of PROVENANCE.json."""
 MOST_SEEDS = 100
+SAME_KIND = {"<": ">", "best": ">", "<=": ">="}
+"""Relations that say the same of a pair, once it is put in order."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,9 @@ def _judge(
         takes = "a run on it: --protocol paper"
         if column.dataset in table.others:
             takes += f" --dataset {column.dataset}"
-        return Judgement(claim, "not testable here", f"of {dataset_title(column.dataset)}, which is not measured", takes)
-    if not has_meaning(column, table):
+        reason = f"of {dataset_title(column.dataset)}, which is not measured"
+        return Judgement(claim, "not testable here", reason, takes)
+    if not has_meaning(table, column):
         reason = f"{column.title} says little of the few classes of {dataset_title(measured_dataset(table))}"
         return Judgement(claim, "not testable here", reason, "a data set of 20 classes or more")
     if column.source in ("counted", "config"):
@@ -195,9 +198,9 @@ def _adjusted(table: Table, tested: Mapping[int, _Tested]) -> dict[int, float]:
     families: dict[str, dict[object, list[int]]] = {}
     for number in tested:
         claim = table.claims[number]
-        same = (claim.relation, frozenset(directed_pairs(claim)), claim.margin)
+        same = (SAME_KIND.get(claim.relation, claim.relation), frozenset(directed_pairs(claim)), claim.margin)
         families.setdefault(claim.metric, {}).setdefault(same, []).append(number)
-    found = {}
+    found: dict[int, float] = {}
     for distinct in families.values():
         p_values = holm([tested[numbers[0]].p for numbers in distinct.values()])
         for numbers, p in zip(distinct.values(), p_values, strict=True):
@@ -304,11 +307,8 @@ def _judge_timed(claim: Claim, column: Column, table: Table, timings: RowTimings
     if any(found.sample.crowded for found in timed.values()):
         reason += "; other programs were running"
     takes = "" if state != "not resolved" else "timings on a quieter or larger machine"
-    return Judgement(claim, state, reason, takes, sizes=check_sizes(claim, {x: _median(t) for x, t in timed.items()}))
-
-
-def _median(timed: Timed) -> float:
-    return timed.value
+    values = {label: found.value for label, found in timed.items()}
+    return Judgement(claim, state, reason, takes, sizes=check_sizes(claim, values))
 
 
 def towards(claim: Claim, difference: float) -> float:

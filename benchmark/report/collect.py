@@ -21,9 +21,12 @@ from benchmark.spec.table import Table
 
 
 def collect(table: Table) -> dict[str, list[SeedResult]]:
-    """The runs of every measured row, one per seed, in the table's order of seeds; a seed's splits are one result."""
+    """The runs of every measured row, one per seed, in the table's order of seeds; a seed's splits are one result.
+
+    Rows of other tables that a claim names are among them.
+    """
     found: dict[str, list[SeedResult]] = {}
-    for row in table.rows:
+    for row in table.every_row:
         if row.config is None:
             continue
         by_seed: dict[int, list[SeedResult]] = {}

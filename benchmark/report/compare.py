@@ -1,4 +1,4 @@
-"""Differences between rows from their finished runs, with both sources of error: the seeds of training, and the clips."""
+"""Differences between rows from their finished runs, with both sources of error: seeds of training, and clips."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ class Comparison:
         if own is None or family is None or stats.exceeds_p(own, family) >= stats.UNSTABLE_ALPHA:
             return None
         digits = COLUMNS[column].decimals
-        return f"unstable training (SD {own.sd:.{digits}f} over {len(values)} seeds, its family's {family.sd:.{digits}f})"
+        return (
+            f"unstable training (SD {own.sd:.{digits}f} over {len(values)} seeds, its family's {family.sd:.{digits}f})"
+        )
 
     def contrast(self, lhs: str, rhs: str, column: str) -> Contrast | None:
         """Difference lhs - rhs, or None while one of the rows has no finished run."""
@@ -92,8 +94,8 @@ class Comparison:
         if isinstance(found, str):
             return Contrast(lhs, rhs, column, difference, counts, why_open=found)
         estimate, samples = found
-        spreads = [sample.spread for sample in samples]
-        v_run = Spread(sum(s.variance for s in spreads), sum({s.family or i: s.df for i, s in enumerate(spreads)}.values()))
+        dfs = {sample.spread.family or i: sample.spread.df for i, sample in enumerate(samples)}
+        v_run = Spread(sum(sample.spread.variance for sample in samples), sum(dfs.values()))
         return Contrast(lhs, rhs, column, difference, counts, estimate, v_run)
 
     def trend(self, labels: Sequence[str], column: str) -> Estimate | str:

@@ -72,7 +72,7 @@ def with_fused(table: Table, runs: RowRuns) -> dict[str, tuple[SeedResult, ...]]
     A fused row that `runs` holds already is kept, so that applying this twice costs nothing.
     """
     complete: dict[str, tuple[SeedResult, ...]] = {}
-    for row in table.rows:
+    for row in table.every_row:
         if row.quoted:
             continue
         if row.average and row.label in runs:

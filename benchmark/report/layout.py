@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmark.cost.latency import Device
-from benchmark.report.cells import Cell, CountedCost, find_cell, shown_columns
-from benchmark.spec.columns import COLUMNS, Column, multiple_of
+from benchmark.report.cells import Cell, CountedCost, ReadCost, find_cell, shown_columns
+from benchmark.report.marks import Marks, best_and_second
+from benchmark.spec.columns import COLUMNS, Column
 from benchmark.spec.datasets import DATASETS
 from benchmark.spec.table import Row, Table
 
 OURS = {"measured": "measured", "counted": "counted", "config": "config", "timed": "timed"}
+FEWEST_CLASSES = 20
+"""Below them a top-k accuracy with k > 1 says little: five guesses among eight classes are nearly always right."""
+UNLIKE = "Printed and measured values are of different data sets and must not be compared as equal."
 
 
 @dataclass(frozen=True)
@@ -25,15 +29,22 @@ class Heading:
 
 @dataclass(frozen=True)
 class Line:
-    """One row: its entries under the headings, and the numbers of its footnotes."""
+    """One row: its entries under the headings, the numbers of its footnotes, its entries' marks (`report.marks`)."""
 
     entries: tuple[str, ...]
     notes: tuple[int, ...] = ()
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A table ready to be typeset. `notes` are the numbered footnotes; `remarks` stand below them without a number."""
+    """A table ready to be typeset, as plain text.
+
+    Attributes:
+        notes: The numbered footnotes; `remarks` stand below them without a number.
+        warning: What a reader must know before comparing printed and measured values; "" where nothing.
+        readings: What the printed costs are read as.
+    """
 
     title: str
     caption: str
@@ -41,6 +52,13 @@ class Layout:
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
     remarks: tuple[str, ...]
+    warning: str = ""
+    readings: tuple[ReadCost, ...] = ()
+
+    @property
+    def marked(self) -> bool:
+        """Whether any entry is marked as best."""
+        return any(mark for line in self.lines for mark in line.marks)
 
 
 def lay_out(table: Table, cells: Sequence[Cell], costs: Mapping[str, CountedCost]) -> Layout:
@@ -51,22 +69,31 @@ def lay_out(table: Table, cells: Sequence[Cell], costs: Mapping[str, CountedCost
     headings += [Heading("", numeric=False)] * (label_columns - len(headings))
     for column in columns:
         headings += [Heading(_title(column), _shown(part, cells)) for part in _parts(table, column)]
+    marks, same = best_and_second(table, cells), _same_runs(table, cells)
     notes: list[str] = []
     lines = []
     for row in table.rows:
         labels = [pretty(part) for part in row.label.split(" | ")]
-        entries = labels + [""] * (label_columns - len(labels))
+        entries = [(text, "") for text in labels + [""] * (label_columns - len(labels))]
         for column in columns:
-            entries += _entries(table, row, column, cells)
+            entries += _entries(table, row, column, cells, marks)
         numbers = []
-        for note in _row_notes(table, row, columns, cells):
+        for note in [*_row_notes(table, row, columns, cells), *same.get(row.label, ())]:
             if note not in notes:
                 notes.append(note)
             numbers.append(notes.index(note) + 1)
-        lines.append(Line(tuple(entries), tuple(numbers)))
-    remarks = [*_readings(table, costs), *_not_timed(table, cells), *([pretty(table.note)] if table.note else [])]
-    title = f"{table.id}: {pretty(table.caption)}"
-    return Layout(title, _caption(table, cells), tuple(headings), tuple(lines), tuple(notes), tuple(remarks))
+        texts, places = zip(*entries, strict=True)
+        lines.append(Line(texts, tuple(sorted(numbers)), places))
+    return Layout(
+        title=f"{table.id}: {pretty(table.caption)}",
+        caption=_caption(table, cells),
+        headings=tuple(headings),
+        lines=tuple(lines),
+        notes=tuple(notes),
+        remarks=(*_not_timed(table, cells), *([pretty(table.note)] if table.note else [])),
+        warning=UNLIKE if _unlike(table, columns) else "",
+        readings=tuple(read for row in table.rows if row.label in costs for read in costs[row.label].readings.values()),
+    )
 
 
 def pretty(text: str) -> str:
@@ -83,6 +110,24 @@ def measured_dataset(table: Table) -> str:
     """The data set that this protocol measures the table on."""
     configs = [row.config for row in table.rows if row.config is not None]
     return configs[0].data.dataset if configs else table.dataset
+
+
+def has_meaning(table: Table, column: Column) -> bool:
+    """Whether our value in a column says anything: not so for top-5 on a data set of few classes.
+
+    Columns of other kinds always do, as do printed values.
+    """
+    guesses = column.metric.removeprefix("top")
+    if column.source != "measured" or not guesses.isdecimal() or int(guesses) == 1:
+        return True
+    name = column.dataset or measured_dataset(table)
+    return name not in DATASETS or DATASETS[name].num_classes >= FEWEST_CLASSES
+
+
+def _unlike(table: Table, columns: Sequence[Column]) -> bool:
+    """Whether any column has printed and measured values of different data sets."""
+    both = [column for column in columns if column.source == "measured" and len(_parts(table, column)) > 1]
+    return bool(both) and measured_dataset(table) != table.dataset
 
 
 def _over_splits(dataset: str, splits: int) -> str:
@@ -106,7 +151,7 @@ def _parts(table: Table, column: Column) -> list[str]:
     if column.source == "config":
         return [""]
     printed = ["printed"] if any(column.key in row.printed for row in table.rows) else []
-    return printed + ([] if column.dataset else [OURS[column.source]])
+    return printed + ([] if column.dataset or not has_meaning(table, column) else [OURS[column.source]])
 
 
 def _shown(part: str, cells: Sequence[Cell]) -> str:
@@ -120,10 +165,14 @@ def _device(cells: Sequence[Cell]) -> Device | None:
     return next((cell.timed.device for cell in cells if cell.timed), None)
 
 
-def _entries(table: Table, row: Row, column: Column, cells: Sequence[Cell]) -> list[str]:
+def _entries(table: Table, row: Row, column: Column, cells: Sequence[Cell], marks: Marks) -> list[tuple[str, str]]:
+    """The column's entries of a row with their marks: one for each of its parts."""
     printed = find_cell(cells, row.label, column.key, ours=False)
     ours = find_cell(cells, row.label, column.key, ours=True)
-    shown = [cell.display() if cell else "–" for cell in (printed, ours)]
+    shown = [
+        (cell.display() if cell else "–", marks.get((row.label, column.key, of_us), ""))
+        for cell, of_us in ((printed, False), (ours, True))
+    ]
     if column.source != "config":
         by_part = dict(zip(("printed", OURS[column.source]), shown, strict=True))
         return [by_part[part] for part in _parts(table, column)]
@@ -150,18 +199,20 @@ def _row_notes(table: Table, row: Row, columns: Sequence[Column], cells: Sequenc
     return notes
 
 
-def _readings(table: Table, costs: Mapping[str, CountedCost]) -> list[str]:
-    """One sentence per convention and verdict on how the printed GMACs come about."""
-    groups: dict[tuple[str, str, str], list[str]] = {}
-    for row in table.rows:
-        for key, read in (costs[row.label].readings if row.label in costs else {}).items():
-            multiple = multiple_of(row.printed_text.get(key, ""))
-            shown = Cell(row.label, key, "counted", read.value, unit=COLUMNS[key].unit, multiple=multiple).display()
-            groups.setdefault((COLUMNS[key].title, read.name, read.verdict), []).append(f"{shown} ({flat(row.label)})")
-    return [
-        f"Printed {title} read as {pretty(name)}: {', '.join(values)}: {pretty(verdict)}."
-        for (title, name, verdict), values in groups.items()
-    ]
+def _same_runs(table: Table, cells: Sequence[Cell]) -> dict[str, list[str]]:
+    """A footnote for every row whose numbers are of the very runs of another row."""
+    rows_of: dict[tuple[str, ...], dict[str, None]] = {}
+    for cell in cells:
+        if cell.kind == "measured" and cell.runs:
+            rows_of.setdefault(cell.runs, {})[cell.row] = None
+    notes: dict[str, list[str]] = {}
+    for runs, rows in rows_of.items():
+        names = [flat(label) for label in rows]
+        which = "the same run" if len(runs) == 1 else "the same runs"
+        words = f"{'; '.join(names[:-1])} and {names[-1]} are {which}: they differ in nothing that is measured here."
+        for label in rows if len(rows) > 1 else ():
+            notes.setdefault(label, []).append(words)
+    return notes
 
 
 def _not_timed(table: Table, cells: Sequence[Cell]) -> list[str]:
@@ -205,6 +256,10 @@ def _caption(table: Table, cells: Sequence[Cell]) -> str:
     measured = [cell for cell in cells if cell.kind == "measured"]
     if any(COLUMNS[cell.column].source == "measured" for cell in cells):
         sentences.append("Accuracies in percent.")
+    few = [COLUMNS[key].title for key in table.columns if not has_meaning(table, COLUMNS[key])]
+    if few:
+        classes = DATASETS[measured_dataset(table)].num_classes
+        sentences.append(f"{' and '.join(few)} is not measured on a data set of {classes} classes.")
     if any(cell.sd is not None for cell in measured):
         sentences.append("Entries are mean ± SD (n) over seeds.")
     if any(cell.n < cell.wanted for cell in measured):

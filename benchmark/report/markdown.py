@@ -1,136 +1,122 @@
-"""table.md: the table, its differences from the baseline row and its claims, aligned to read well as raw text."""
+"""table.md: the table, its differences from the baseline row and its claims, aligned to read well as raw text.
+
+A quantity is one column, its cells read `printed / measured`. Where the headings make that wider than a page of text,
+they leave to a line above the table what its cells hold.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import fill
+from itertools import groupby
 
-from benchmark.report.claims import Judgement, towards
+from benchmark.report.claims import Judgement
 from benchmark.report.compare import Contrast
-from benchmark.report.layout import Heading, Layout, flat
-from benchmark.spec.claim import Claim
-from benchmark.spec.columns import COLUMNS
+from benchmark.report.layout import Heading, Layout, Line, flat
+from benchmark.report.markdown_text import bullet, escape, grid, wrapped
+from benchmark.report.marks import BEST, SECOND
+from benchmark.report.noise import NOTHING_KNOWN, NoiseTable
+from benchmark.report.verdicts import contrasts_text, judgement_text, method_text
 from benchmark.spec.table import Table
 
-SYMBOLS = {"supported": "✓", "contradicted": "✗", "not resolved": "?"}
-_WRAP = 110
+WIDEST = 120
+COSTS_PAGE = "docs/costs.md"
+_EMPHASIS = {BEST: "**{}**", SECOND: "_{}_"}
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_MARKED = "Bold: best, italic: second best; marks say nothing about significance."
 
 
-def markdown(table: Table, layout: Layout, contrasts: Sequence[Contrast], judgements: Sequence[Judgement]) -> str:
-    """The whole file, ending in one newline."""
-    blocks = [f"# {layout.title}", _wrapped(layout.caption), _grid(layout)]
+def markdown(
+    table: Table,
+    layout: Layout,
+    contrasts: Sequence[Contrast],
+    judgements: Sequence[Judgement],
+    costs_page: str = "",
+    noise: NoiseTable = NOTHING_KNOWN,
+) -> str:
+    """The whole file, ending in one newline.
+
+    Args:
+        table: What is rendered.
+        layout: The same, laid out.
+        contrasts: Of one column.
+        judgements: Of the table's claims.
+        costs_page: The link from the file's folder to docs/costs.md, which is named without one where it is "".
+        noise: How much training varies, by family of networks.
+    """
+    blocks = [f"# {escape(layout.title)}"]
+    if layout.warning:
+        blocks.append(f"**{escape(layout.warning)}**")
+    legend, shown = _paired(layout)
+    caption = [layout.caption, legend, _MARKED if layout.marked else ""]
+    blocks += [wrapped(escape(" ".join(sentence for sentence in caption if sentence))), shown]
     if layout.notes:
-        blocks.append("\n".join(f"- {_mark((i,))} {note}" for i, note in enumerate(layout.notes, 1)))
-    blocks += [_wrapped(remark) for remark in layout.remarks]
+        blocks.append("\n".join(bullet(f"{_raised((i,))} {escape(note)}") for i, note in enumerate(layout.notes, 1)))
+    blocks += [wrapped(escape(remark)) for remark in layout.remarks]
+    if layout.readings:
+        blocks.append(wrapped(_reproduced(layout, costs_page)))
     if contrasts:
-        blocks += [f"## Differences from the baseline row, {flat(table.baseline)}", _contrasts(contrasts)]
+        title = f"## Differences from the baseline row, {escape(flat(table.baseline))}"
+        blocks += [title, *contrasts_text(contrasts)]
     if judgements:
-        blocks += ["## Claims", "\n".join(_judgement(judgement) for judgement in judgements)]
+        blocks += ["## Claims", "\n".join(judgement_text(judgement, table) for judgement in judgements)]
+    if contrasts or judgements:
+        blocks.append(wrapped(escape(method_text(judgements, noise))))
     return "\n\n".join(blocks) + "\n"
 
 
 def aligned(headings: Sequence[Heading], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns line up in a terminal; numeric ones are flush right."""
-    # The second and third column of a group need not repeat its name.
-    titles = [
-        h.part if i and h.part and headings[i - 1].group == h.group else f"{h.group} {h.part}".strip()
-        for i, h in enumerate(headings)
+    """A Markdown table of plain text whose columns line up in a terminal; numeric ones are flush right."""
+    titles = [escape(f"{heading.group} {heading.part}") for heading in headings]
+    return grid(titles, [[escape(entry) for entry in line] for line in lines], [h.numeric for h in headings])
+
+
+def _paired(layout: Layout) -> tuple[str, str]:
+    """The table with one column per quantity, and the sentence that its headings may need."""
+    groups = [list(several) for _, several in groupby(enumerate(layout.headings), key=_quantity)]
+    parts = [" / ".join(heading.part for _, heading in group if heading.part) for group in groups]
+    titles = [group[0][1].group for group in groups]
+    rows = [
+        [_entry(line, [i for i, _ in group], raised=not g) for g, group in enumerate(groups)] for line in layout.lines
     ]
-    rows = [[_escape(entry) for entry in line] for line in [titles, *lines]]
-    widths = [max(3, *(len(row[i]) for row in rows)) for i in range(len(headings))]
-    rules = ["-" * (w - 1) + ":" if h.numeric else "-" * w for h, w in zip(headings, widths, strict=True)]
-
-    def line_of(entries: Sequence[str]) -> str:
-        padded = [
-            entry.rjust(width) if heading.numeric else entry.ljust(width)
-            for entry, width, heading in zip(entries, widths, headings, strict=True)
-        ]
-        return f"| {' | '.join(padded)} |"
-
-    return "\n".join([line_of(rows[0]), line_of(rules), *(line_of(row) for row in rows[1:])])
-
-
-def claim_formula(claim: Claim) -> str:
-    """The claim in symbols, as in 'Top-1: 16 > 0'."""
-    title, lhs = COLUMNS[claim.metric].title, "; ".join(flat(label) for label in claim.lhs)
-    others = [flat(label) for label in claim.rhs]
-    if claim.relation == "monotone":
-        sign = " > " if COLUMNS[claim.metric].better == "lower" else " < "
-        return f"{title}: {sign.join([lhs, *others])}"
-    if claim.relation == "best":
-        return f"{title}: {lhs} best of all"
-    sign = {">=": "≥", "<=": "≤", "~": "≈"}.get(claim.relation, claim.relation)
-    joined = others[0] if len(others) == 1 else f"each of {'; '.join(others)}"
-    return f"{title}: {'each of ' if len(claim.lhs) > 1 else ''}{lhs} {sign} {joined}"
+    right = [group[0][1].numeric for group in groups]
+    whole = [f"{title} {part}".strip() for title, part in zip(titles, parts, strict=True)]
+    shown = grid([escape(title) for title in whole], rows, right)
+    if len(shown.partition("\n")[0]) <= WIDEST:
+        return "", shown
+    short = [title.removesuffix(" (%)") if part else title for title, part in zip(titles, parts, strict=True)]
+    named: dict[str, list[str]] = {}
+    for title, part in zip(short, parts, strict=True):
+        if part:
+            named.setdefault(part, []).append(title)
+    legend = "; ".join(f"{part}: {', '.join(several)}" for part, several in named.items())
+    return f"{legend[:1].upper()}{legend[1:]}.", grid([escape(title) for title in short], rows, right)
 
 
-def _grid(layout: Layout) -> str:
-    return aligned(
-        layout.headings,
-        [(f"{line.entries[0]}{_mark(line.notes, ' ')}", *line.entries[1:]) for line in layout.lines],
+def _quantity(indexed: tuple[int, Heading]) -> tuple[str, int]:
+    """What headings of one quantity have in common; one without parts stands for itself."""
+    i, heading = indexed
+    return heading.group, -1 if heading.part else i
+
+
+def _entry(line: Line, places: Sequence[int], raised: bool) -> str:
+    """A cell of the Markdown table: `printed / ours`, or one value where neither is there or only one can be."""
+    marks = line.marks or ("",) * len(line.entries)
+    texts = [_EMPHASIS.get(marks[i], "{}").format(escape(line.entries[i])) for i in places]
+    text = texts[0] if len(set(texts)) == 1 and texts[0] == "–" else " / ".join(texts)
+    return f"{text} {_raised(line.notes)}".strip() if raised else text
+
+
+def _reproduced(layout: Layout, costs_page: str) -> str:
+    """How many printed costs a reading reproduces, and where more is said."""
+    count = sum(read.verdict.startswith("reproduced") for read in layout.readings)
+    example = next((read.name.partition(" ")[0] for read in layout.readings if read.name.startswith("thop")), None)
+    convention = example or layout.readings[0].name.partition(" ")[0]
+    page = f"[{COSTS_PAGE}]({costs_page})" if costs_page else COSTS_PAGE
+    return (
+        f"Printed costs: {count} of {len(layout.readings)} reproduced by a named reading; [audit.md](audit.md) has"
+        f" them, {page} says what a convention such as {escape(convention)} counts."
     )
 
 
-def _contrasts(contrasts: Sequence[Contrast]) -> str:
-    unit, digits = COLUMNS[contrasts[0].column].title, COLUMNS[contrasts[0].column].decimals
-    with_interval = any(c.low is not None for c in contrasts)
-    headings = [Heading("Row", numeric=False), Heading(unit), Heading("Seeds")]
-    headings += [Heading("95% CI"), Heading("p, permutation")] if with_interval else []
-    headings.append(Heading("p, McNemar"))
-    lines = []
-    for c in contrasts:
-        entries = [flat(c.lhs), f"{c.difference:+.{digits}f}", str(len(c.seeds))]
-        if with_interval:
-            interval = (
-                f"[{c.low:+.{digits}f}, {c.high:+.{digits}f}]" if c.low is not None and c.high is not None else "–"
-            )
-            entries += [interval, _p(c.p_permutation)]
-        lines.append([*entries, _p(c.p_mcnemar)])
-    text = "McNemar's test compares these trained networks clip by clip; it does not cover the variance of training."
-    if COLUMNS[contrasts[0].column].metric == "residual":
-        text = "A projection loss is recorded as a mean over the clips: only the variance of training can be judged."
-    if with_interval:
-        floors = sorted({c.p_permutation_floor for c in contrasts if c.p_permutation_floor is not None})
-        text = (
-            "The interval covers training (SD pooled over the rows) and the test clips. The permutation test"
-            f" of the seeds cannot go below p = {_p(floors[0])} here. {text}"
-            if floors
-            else f"The interval covers training (SD pooled over the rows) and the test clips. {text}"
-        )
-    return f"{aligned(headings, lines)}\n\n{_wrapped(text)}"
-
-
-def _judgement(judgement: Judgement) -> str:
-    claim = judgement.claim
-    verdict = f"{SYMBOLS[judgement.verdict]} **{judgement.verdict}**"
-    lines = [
-        f"- {verdict} {_escape(claim_formula(claim))} ({claim.text.rstrip('.')})",
-        f"  - ours: {_escape(judgement.reason)}",
-    ]
-    printed = judgement.printed
-    if printed is not None:
-        column = COLUMNS[claim.metric]
-        shown = f"  - printed: {towards(claim, printed.difference):+.{column.decimals}f}"
-        if printed.error is not None:
-            shown += f", {'beyond' if printed.exceeds else 'within'} its sampling error of ±{printed.error:.1f}"
-        elif column.unit:
-            shown += f" {column.unit}"
-        lines.append(shown if printed.agrees else f"{shown}; the printed numbers do not bear the claim out")
-    return "\n".join(lines)
-
-
-def _p(value: float | None) -> str:
-    return "–" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}" if value < 0.0995 else f"{value:.2f}"
-
-
-def _mark(numbers: Sequence[int], lead: str = "") -> str:
-    return lead + "˒".join(str(n).translate(_SUPERSCRIPTS) for n in numbers) if numbers else ""
-
-
-def _wrapped(text: str) -> str:
-    return fill(text, _WRAP, break_long_words=False, break_on_hyphens=False)
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*")
+def _raised(numbers: Sequence[int]) -> str:
+    return "˒".join(str(n).translate(_SUPERSCRIPTS) for n in numbers)

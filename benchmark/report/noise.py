@@ -1,8 +1,8 @@
 """How much training varies between seeds, by family of networks: results/noise/<protocol>.csv, read and made.
 
-A family is named in the protocol (`families`). The table pools, over every row that was trained with two seeds or more,
-the variance between seeds around the row's own mean, and says what share of a run's variance between clips is that run's
-own (the interaction of run and clip). With it one seed has an honest interval.
+A family is named in the protocol (`families`). The table pools, over every row that was trained with two seeds or
+more, the variance between seeds around the row's own mean, and says what share of a run's variance between clips is
+that run's own (the interaction of run and clip). With it one seed has an honest interval.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ def pool(rows: Iterable[Repeats]) -> list[Noise]:
     """The noise of every family and metric that has a row of two runs; families and metrics in their order."""
     by_family: dict[tuple[str, str], list[Repeats]] = {}
     for row in rows:
-        for metric, values in row.values.items():
-            if len(values) > 1:
+        for metric, runs in row.values.items():
+            if len(runs) > 1:
                 by_family.setdefault((row.family, metric), []).append(row)
     found = []
     for (family, metric), repeats in sorted(by_family.items()):
@@ -153,7 +153,9 @@ def _share(hits: Sequence[np.ndarray]) -> float:
 
     Zero where it is not known: then nothing is taken off a one-seed row's error.
     """
-    parts = [(len(h) - 1, each, float(h.var(axis=1, ddof=1).mean())) for h in hits if (each := interaction(h)) is not None]
+    parts = [
+        (len(h) - 1, each, float(h.var(axis=1, ddof=1).mean())) for h in hits if (each := interaction(h)) is not None
+    ]
     whole = sum(weight * total for weight, _, total in parts)
     return min(1.0, sum(weight * each for weight, each, _ in parts) / whole) if whole else 0.0
 

@@ -1,9 +1,9 @@
 """The printed numbers on trial: what they say of a claim by themselves, against the sampling error of their clips.
 
-A paper prints one accuracy a row, and no predictions. How far two rows on the same clips agree is therefore unknown, and
-with it the error of their difference: it is given for several correlations between the rows' hits. What it leaves out is
-the variance of training (one run a row, as far as the papers say) and the choice of the best of several epochs or runs on
-the very clips that are reported; both make the true error larger.
+A paper prints one accuracy a row, and no predictions. How far two rows on the same clips agree is therefore unknown,
+and with it the error of their difference: it is given for several correlations between the rows' hits. What it leaves
+out is the variance of training (one run a row, as far as the papers say) and the choice of the best of several epochs
+or runs on the very clips that are reported; both make the true error larger.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _errors(larger: float, smaller: float, clips: int) -> dict[float, float]:
 
 
 def _clips(table: Table, claim: Claim, column: Column) -> int:
-    """Clips that a printed accuracy is the mean over, those of all its official splits together; 0 if there are none."""
+    """Clips that a printed accuracy is the mean over, those of all its official splits together; 0 for other values."""
     if column.unit != "%":
         return 0
     config = table.row(claim.lhs[0]).paper_config

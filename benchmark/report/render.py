@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,17 +10,20 @@ from typing import Any
 
 from benchmark.cost.latency import RowTimings
 from benchmark.report.cells import NO_TIMINGS, Cell, CountedCost, RowRuns, build_cells
-from benchmark.report.claims import judge
+from benchmark.report.claims import VERSION, judge_claims
 from benchmark.report.compare import Comparison, Contrast
 from benchmark.report.curves import curves
 from benchmark.report.fuse import with_fused
 from benchmark.report.latex import latex
-from benchmark.report.layout import lay_out
+from benchmark.report.layout import has_meaning, lay_out
 from benchmark.report.markdown import markdown
+from benchmark.report.noise import NoiseTable, read_noise
 from benchmark.report.plot import accuracy_against_cost
 from benchmark.report.tables import cells_csv, cells_frame, provenance_json, table_csv
+from benchmark.report.verdicts import claims_frame
 from benchmark.report.writing import lost_cells, replace_together
 from benchmark.spec.columns import COLUMNS
+from benchmark.spec.files import REPOSITORY
 from benchmark.spec.table import Table
 
 
@@ -69,18 +73,22 @@ def render(
     """
     complete = with_fused(table, runs)
     cells = build_cells(table, complete, costs, timings)
-    comparison = Comparison(table, complete)
+    noise = read_noise(table.protocol)
+    comparison = Comparison(table, complete, noise)
     contrasts = baseline_contrasts(table, comparison)
-    judgements = [judge(claim, table, comparison, costs, timings) for claim in table.claims]
+    judgements = judge_claims(table, comparison, costs, timings)
     layout = lay_out(table, cells, costs)
     first = next((c.column for c in contrasts), None)
     pictures, problems = _pictures(table, cells)
     contents: dict[str, str | bytes | None] = {
         "cells.csv": cells_csv(cells_frame(table, cells)),
         "table.csv": table_csv(table, cells, costs, contrasts),
-        "table.md": markdown(table, layout, [c for c in contrasts if c.column == first], judgements),
+        "table.md": markdown(
+            table, layout, [c for c in contrasts if c.column == first], judgements, _costs_page(out_dir), noise
+        ),
         "table.tex": latex(table, layout),
-        "PROVENANCE.json": provenance_json(table, complete, provenance),
+        "claims.csv": claims_frame(table, judgements).to_csv(index=False, lineterminator="\n") if judgements else None,
+        "PROVENANCE.json": provenance_json(table, complete, {**of_statistics(noise), **(provenance or {})}),
         **pictures,
         "audit.md": audit,
     }
@@ -106,12 +114,19 @@ def _pictures(table: Table, cells: Sequence[Cell]) -> tuple[dict[str, bytes | No
     return files, problems
 
 
+def of_statistics(noise: NoiseTable) -> dict[str, Any]:
+    """What PROVENANCE.json says of the verdicts: the version of the statistics, and of the noise that they rest on."""
+    return {"statistics": VERSION, "noise": {"file": noise.path, "sha256": noise.digest} if noise.digest else None}
+
+
+def _costs_page(out_dir: Path) -> str:
+    """The link from a results folder to docs/costs.md; "" where the two are not in one repository."""
+    inside = out_dir.resolve().is_relative_to(REPOSITORY)
+    return Path(os.path.relpath(REPOSITORY / "docs" / "costs.md", out_dir.resolve())).as_posix() if inside else ""
+
+
 def baseline_contrasts(table: Table, comparison: Comparison) -> list[Contrast]:
-    """Every other row against the baseline row, on every measured column, where both have finished a seed."""
-    return [
-        contrast
-        for key in table.columns
-        if COLUMNS[key].source == "measured" and not COLUMNS[key].dataset
-        for row in table.rows
-        if row.label != table.baseline and (contrast := comparison.contrast(row.label, table.baseline, key))
-    ]
+    """Every other row against the baseline row, on every measured column, where both have finished a run."""
+    columns = [COLUMNS[key] for key in table.columns]
+    measured = [c for c in columns if c.source == "measured" and not c.dataset and has_meaning(table, c)]
+    return [contrast for column in measured for contrast in comparison.with_baseline(column.key)]

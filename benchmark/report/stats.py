@@ -174,16 +174,14 @@ def interaction(hits: NDArray[np.floating], strata: NDArray[np.integer] | None =
     if runs < 2 or clips < 2:
         return None
     residual = hits - hits.mean(axis=0, keepdims=True)
-    groups = [slice(None)] if strata is None else [strata == value for value in np.unique(strata)]
     # A class has a run effect of its own, which is part of the interaction as far as it differs from the run's.
     residual = residual - residual.mean(axis=1, keepdims=True)
     squares = (residual**2).sum(axis=0) / (runs - 1)
-    parts = [float(squares[group].mean()) * clips / (clips - 1) for group in groups]
     if strata is None:
-        return parts[0]
-    sizes = [int(np.count_nonzero(group)) for group in groups]
-    weights = [clips / (len(sizes) ** 2 * size) for size in sizes]
-    return sum(weight * part for weight, part in zip(weights, parts, strict=True))
+        return float(squares.sum()) / (clips - 1)
+    groups = [squares[strata == value] for value in np.unique(strata)]
+    weights = [clips / (len(groups) ** 2 * len(group)) for group in groups]
+    return sum(w * float(group.mean()) for w, group in zip(weights, groups, strict=True)) * clips / (clips - 1)
 
 
 def clip_variance(per_clip: NDArray[np.floating], strata: NDArray[np.integer] | None = None) -> float:
@@ -202,9 +200,7 @@ def clip_variance(per_clip: NDArray[np.floating], strata: NDArray[np.integer] | 
     return sum(each) / len(groups) ** 2
 
 
-def combine(
-    rows: Sequence[RowSample], weights: Sequence[float], strata: NDArray[np.integer] | None = None
-) -> Estimate:
+def combine(rows: Sequence[RowSample], weights: Sequence[float], strata: NDArray[np.integer] | None = None) -> Estimate:
     """The estimate of sum(weight * mean of the row's runs), its two sources of error crossed.
 
     Rows may have different numbers of runs. Runs of different rows count as independent: that is exact without a common

@@ -85,7 +85,7 @@ def _timing(cell: Cell) -> dict[str, Any]:
 def table_csv(
     table: Table, cells: Sequence[Cell], costs: Mapping[str, CountedCost], contrasts: Sequence[Contrast]
 ) -> str:
-    """One line per row. Differences are from the baseline row, with their 95 % interval and McNemar's p.
+    """One line per row. Differences are from the baseline row, with their simultaneous 95 % interval and p (Dunnett).
 
     Labels are text to a spreadsheet, whatever they begin with; cells.csv has them as they are.
     """
@@ -111,7 +111,7 @@ def table_csv(
                     ("difference", "difference"),
                     ("difference_low", "low"),
                     ("difference_high", "high"),
-                    ("p_mcnemar", "p_mcnemar"),
+                    ("p_dunnett", "p_dunnett"),
                 ):
                     line[f"{name}_{key}"] = getattr(contrast, of) if contrast else None
         cost = costs.get(row.label)

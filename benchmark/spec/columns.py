@@ -140,3 +140,25 @@ def printed_value(text: str, column: Column) -> float:
     if column.unit not in MULTIPLES:
         raise ValueError(f"'{text}' has a multiple, but {column.key} is not counted in multiples")
     return float(number[:-1]) * (MULTIPLES[multiple] / MULTIPLES[column.unit])
+
+
+def shown_value(value: float, column: Column, decimals: int, multiple: str = "", least: int = 1) -> str:
+    """A counted value in the column's unit; in a smaller one (0.0002 M: `0.20K`) where that shows too few digits.
+
+    Args:
+        value: In the column's unit.
+        column: What it is of.
+        decimals: To show; in `multiple` as many more as two digits take.
+        multiple: K, M or G, to show it in that one in any case.
+        least: Digits, not counting leading zeros, that the column's own unit must show of it.
+    """
+    smaller = [name for name, of in MULTIPLES.items() if of < MULTIPLES.get(column.unit, 0)]
+    if not multiple and smaller and 0 < abs(value) < 10 ** (least - 1 - decimals):
+        enough = (name for name in reversed(smaller) if abs(value) * MULTIPLES[column.unit] >= MULTIPLES[name] / 10)
+        multiple = next(enough, smaller[0])
+    if not multiple:
+        return f"{value:.{decimals}f}"
+    number = value * (MULTIPLES[column.unit] / MULTIPLES[multiple])
+    while decimals < 6 and number and abs(number) < 10 ** (1 - decimals):
+        decimals += 1
+    return f"{number:.{decimals}f}{multiple}"

@@ -1,3 +1,5 @@
+"""The estimator's parts against textbook results, and its coverage against known truth."""
+
 import math
 
 import numpy as np
@@ -5,133 +7,165 @@ import pytest
 import scipy.stats
 
 from benchmark.report import stats
+from benchmark.report.stats import Estimate, RowSample, Spread
 
 
-@pytest.mark.parametrize(("n", "half"), [(2, 8.985), (3, 2.48), (4, 1.59), (5, 1.24), (10, 0.72)])
-def test_half_width_of_the_t_interval_in_sds(n: int, half: float) -> None:
-    values = np.random.default_rng(n).normal(size=n)
-    found = stats.t_interval(values.tolist())
-    assert (found.high - found.mean) / values.std(ddof=1) == pytest.approx(half, abs=0.006)
-    low, high = scipy.stats.t.interval(0.95, n - 1, values.mean(), scipy.stats.sem(values))
-    assert (found.low, found.high) == pytest.approx((low, high))
+def _row(hits: np.ndarray) -> RowSample:
+    """A row of (runs, clips) hits of 0 and 100."""
+    values = tuple(hits.mean(axis=1).tolist())
+    own = stats.own_spread(values)
+    assert own is not None
+    return RowSample(values, hits, own, stats.interaction(hits) or 0.0)
 
 
-def test_coverage_of_own_and_pooled_intervals() -> None:
+def test_without_clips_a_difference_is_welch_s_t_test() -> None:
+    a, b = [51.2, 51.9, 51.4], [50.1, 52.0, 49.0, 50.5]
+    spreads = [stats.own_spread(values) for values in (a, b)]
+    assert spreads[0] is not None
+    assert spreads[1] is not None
+    found = stats.combine([RowSample(tuple(a), None, spreads[0]), RowSample(tuple(b), None, spreads[1])], (1, -1))
+    expected = scipy.stats.ttest_ind(a, b, equal_var=False)
+    assert found.df == pytest.approx(expected.df)
+    assert (found.low, found.high) == pytest.approx(expected.confidence_interval(0.95))
+    assert 2 * found.p_above(0.0) == pytest.approx(expected.pvalue)
+    assert found.p_above(0.0) + found.p_below(0.0) == pytest.approx(1.0)
+
+
+def test_the_interval_and_p_agree_at_any_bound() -> None:
+    found = Estimate(1.3, 0.4, 2.7, 0.3)
+    for bound in (found.low, found.high):
+        assert min(found.p_above(bound), found.p_below(bound)) == pytest.approx(0.025, abs=1e-9)
+    assert found.p_above(1.3) == 0.5
+    assert Estimate(1.0, 0.0, math.inf).p_above(0.0) == 0.0
+    assert Estimate(0.0, 0.0, math.inf).p_above(0.0) == 0.5
+    assert Estimate(1.0, 1e-8, 2.0).p_above(0.0) < 1e-6
+
+
+def test_half_widths_of_the_parts_add_in_quadrature() -> None:
+    found = Estimate(0.0, 0.5, 3.0, 0.2)
+    assert found.half_width() == pytest.approx(
+        math.hypot(scipy.stats.t.ppf(0.975, 3) * 0.5**0.5, scipy.stats.norm.ppf(0.975) * 0.2**0.5)
+    )
+    assert scipy.stats.t.ppf(0.975, found.common_df) * found.se == pytest.approx(found.half_width())
+
+
+def test_interaction_is_the_residual_mean_square_of_a_two_way_table() -> None:
     rng = np.random.default_rng(0)
-    hits = np.zeros(3)
-    for _ in range(1500):
-        rows = rng.normal(size=(4, 3)).tolist()
-        own, pooled = stats.t_interval(rows[0]), stats.pool_sd(rows)
-        shared, contrast = stats.t_interval(rows[0], pooled=pooled), stats.seed_contrast(rows[0], rows[1], pooled)
-        hits += [i.low < 0 < i.high for i in (own, shared, contrast)]
-    np.testing.assert_allclose(hits / 1500, 0.95, atol=0.02)
+    hits = 100.0 * (rng.random((4, 60)) < 0.6)
+    residual = hits - hits.mean(0) - hits.mean(1, keepdims=True) + hits.mean()
+    assert stats.interaction(hits) == pytest.approx((residual**2).sum() / (3 * 59))
+    assert stats.interaction(hits[:1]) is None
 
 
-def test_pooled_sd_is_that_of_a_one_way_anova() -> None:
-    rows = [[1.0, 2.0, 4.0], [10.0, 11.0], [5.0]]
-    found = stats.pool_sd(rows)
+def test_interaction_is_unbiased() -> None:
+    """A known variance of run by clip, under effects of run and clip that are ten times as large."""
+    rng = np.random.default_rng(1)
+    found = [
+        stats.interaction(10 * rng.normal(size=(3, 1)) + 10 * rng.normal(size=50) + rng.normal(size=(3, 50)))
+        for _ in range(300)
+    ]
+    assert np.mean(np.array(found, dtype=float)) == pytest.approx(1.0, abs=0.02)
+
+
+def test_variance_of_the_mean_over_classes() -> None:
+    values, strata = np.array([0.0, 100, 100, 0, 100, 100, 100]), np.array([0, 0, 0, 1, 1, 1, 1])
+    expected = (np.var(values[:3], ddof=1) / 3 + np.var(values[3:], ddof=1) / 4) / 4
+    assert stats.clip_variance(values, strata) == pytest.approx(expected)
+    assert stats.clip_variance(values) == pytest.approx(np.var(values, ddof=1) / 7)
+
+
+def test_interaction_enters_once() -> None:
+    """Rows whose runs differ by chance hits alone: the SD between seeds has it all, and the clips add nothing to it."""
+    rng = np.random.default_rng(2)
+    whole, seeds = [], []
+    for _ in range(300):
+        rows = [_row(100.0 * (rng.random((5, 400)) < 0.5)) for _ in range(2)]
+        found = stats.combine(rows, (1, -1))
+        whole.append(found.se**2)
+        seeds.append(found.v_seed)
+    truth = 2 * 100**2 * 0.25 / (5 * 400)
+    assert np.mean(seeds) == pytest.approx(truth, rel=0.1)
+    assert np.mean(whole) < 1.25 * truth  # max(0, .) keeps only what exceeds zero by chance
+
+
+def test_rows_of_one_family_share_the_error_of_its_spread() -> None:
+    spread = Spread(0.5, 6, "tsm")
+    rows = [RowSample((60.0,), None, spread), RowSample((59.0,), None, spread)]
+    found = stats.combine(rows, (1, -1))
+    assert found.v_seed == pytest.approx(1.0)
+    assert found.df == pytest.approx(6.0)
+    apart = stats.combine([rows[0], RowSample((59.0,), None, Spread(0.5, 6, "bqn"))], (1, -1))
+    assert apart.df == pytest.approx(12.0)
+
+
+def test_pooled_spread_is_that_of_a_one_way_anova() -> None:
+    found = stats.pooled_spread([[1.0, 2.0, 4.0], [10.0, 11.0], [5.0]])
     assert found is not None
     assert found.df == 3
     assert found.sd == pytest.approx(math.sqrt((14 / 3 + 0.5) / 3))
-    assert stats.pool_sd([[1.0], [2.0]]) is None
+    assert stats.pooled_spread([[1.0], [2.0]]) is None
 
 
-def test_contrast_with_the_pair_s_own_pooled_sd_is_student_s_test() -> None:
-    a, b = [51.2, 51.9, 51.4], [50.1, 50.9, 50.2]
-    found = stats.seed_contrast(a, b, stats.pool_sd([a, b]))
-    expected = scipy.stats.ttest_ind(a, b)
-    assert stats.t_p_value(found.mean / found.se, found.df) == pytest.approx(expected.pvalue)
-    welch = stats.seed_contrast(a, [50.0, 52.0, 49.0])
-    assert welch.df == pytest.approx(scipy.stats.ttest_ind(a, [50.0, 52.0, 49.0], equal_var=False).df)
+def test_a_row_exceeds_its_family_by_an_f_test() -> None:
+    own, family = Spread(9.0, 2), Spread(1.0, 30)
+    assert stats.exceeds_p(own, family) == pytest.approx(scipy.stats.f.sf(9.0, 2, 30))
+    rng = np.random.default_rng(3)
+    p_values = [stats.exceeds_p(Spread(rng.chisquare(2) / 2, 2), Spread(rng.chisquare(8) / 8, 8)) for _ in range(4000)]
+    assert np.mean(np.array(p_values) < 0.01) == pytest.approx(0.01, abs=0.005)
 
 
-def test_one_seed_a_row_gives_no_contrast() -> None:
-    with pytest.raises(ValueError, match="variance of training is unknown"):
-        stats.seed_contrast([51.0], [50.0])
+def test_trend_weights_give_the_least_squares_slope() -> None:
+    values = np.array([60.0, 60.4, 61.5, 61.6])
+    slope = np.polyfit(np.arange(4), values, 1)[0]
+    assert np.dot(stats.trend_weights(4), values) == pytest.approx(slope)
+    assert stats.trend_weights(2) == [-1.0, 1.0]
 
 
-@pytest.mark.parametrize(("b", "c"), [(0, 0), (5, 0), (12, 4), (30, 30), (1, 9)])
-def test_mcnemar_is_the_exact_binomial_test(b: int, c: int) -> None:
-    lhs = np.array([True] * b + [False] * c + [True] * 40)
-    rhs = np.array([False] * b + [True] * c + [True] * 40)
-    expected = scipy.stats.binomtest(b, b + c).pvalue if b + c else 1.0
-    assert stats.mcnemar_p(lhs, rhs) == pytest.approx(expected)
+def test_dunnett_as_scipy_has_it() -> None:
+    """Equal variances and numbers: the correlation is one half, and the degrees of freedom those of all rows."""
+    rng = np.random.default_rng(4)
+    control, others = rng.normal(size=5), [rng.normal(size=5) + shift for shift in (0.0, 1.0, 2.0)]
+    expected = scipy.stats.dunnett(*others, control=control, rng=np.random.default_rng(0))
+    correlation = np.full((3, 3), 0.5) + 0.5 * np.eye(3)
+    p_values, critical = stats.largest_t(expected.statistic.tolist(), correlation, 16)
+    assert p_values == pytest.approx(expected.pvalue, abs=0.004)
+    assert critical == pytest.approx(2.59, abs=0.03)  # Dunnett's table: k = 3, df = 16, two-sided 5 %
+    alone, _ = stats.largest_t([2.0], [[1.0]], 10)
+    assert alone[0] == pytest.approx(2 * scipy.stats.t.sf(2.0, 10), abs=0.002)
 
 
-def test_repeating_a_seed_adds_no_evidence_to_mcnemar() -> None:
-    rng = np.random.default_rng(1)
-    lhs, rhs = rng.random(300) < 0.6, rng.random(300) < 0.5
-    assert stats.mcnemar_p(np.stack([lhs] * 5), np.stack([rhs] * 5)) == stats.mcnemar_p(lhs, rhs)
-
-
-def test_clip_bootstrap_is_reproducible_and_has_the_analytic_error() -> None:
-    rng = np.random.default_rng(2)
-    lhs, rhs = rng.random((3, 2000)) < 0.55, rng.random((3, 2000)) < 0.5
-    per_clip = 100 * (lhs.mean(axis=0) - rhs.mean(axis=0))
-    drawn = stats.clip_bootstrap(lhs, rhs)
-    assert drawn.mean() == pytest.approx(per_clip.mean(), abs=0.05)
-    assert drawn.std() == pytest.approx(per_clip.std() / math.sqrt(2000), rel=0.03)
-    np.testing.assert_array_equal(drawn, stats.clip_bootstrap(lhs, rhs))
-    np.random.seed(0)
-    np.testing.assert_array_equal(drawn, stats.clip_bootstrap(lhs, rhs))
-
-
-def test_clip_bootstrap_within_classes_centres_on_mean_class_accuracy() -> None:
-    labels = np.array([0] * 900 + [1] * 100)
-    lhs, rhs = labels == 1, np.zeros(1000, bool)
-    assert stats.clip_bootstrap(lhs, rhs, labels).tolist() == pytest.approx([50.0] * stats.BOOTSTRAP_SAMPLES)
-
-
-@pytest.mark.parametrize(("n", "floor"), [(3, 0.1), (4, 0.0286), (5, 0.00794)])
-def test_permutation_floor(n: int, floor: float) -> None:
-    p, least = stats.permutation_p(list(range(n)), list(range(10, 10 + n)))
-    assert p == pytest.approx(least)
-    assert least == pytest.approx(floor, rel=0.01)
-
-
-def test_permutation_agrees_with_scipy() -> None:
-    a, b = [51.2, 51.9, 51.4, 50.0], [50.1, 51.5, 50.2, 50.3]
-    expected = scipy.stats.permutation_test((a, b), lambda x, y: np.mean(x) - np.mean(y), n_resamples=np.inf)
-    assert stats.permutation_p(a, b)[0] == pytest.approx(expected.pvalue)
-
-
-@pytest.mark.parametrize(
-    ("percent", "clips", "se"), [(73, 19_796, 0.32), (50, 11_522, 0.47), (62, 24_777, 0.31), (75, 1_530, 1.11)]
-)
-def test_binomial_se_of_published_validation_sets(percent: float, clips: int, se: float) -> None:
-    assert stats.binomial_se(percent, clips) == pytest.approx(se, abs=0.005)
-
-
-@pytest.mark.parametrize(
-    ("n", "df", "mde"), [(3, None, 3.07), (5, None, 2.02), (10, None, 1.32), (3, 8, 2.61), (3, 12, 2.49)]
-)
-def test_detectable_difference(n: int, df: float | None, mde: float) -> None:
-    assert stats.detectable_difference(n, df) == pytest.approx(mde, abs=0.006)
-
-
-@pytest.mark.parametrize(
-    ("difference", "seeds"), [(0.5, (4, 7, 12)), (0.9, (3, 4, 5)), (2.0, (2, 2, 3)), (0.3, (9, 17, 29))]
-)
-def test_seeds_needed_at_seed_sds_of_two_three_and_four_tenths(difference: float, seeds: tuple[int, ...]) -> None:
-    assert tuple(stats.seeds_needed(difference, sd) for sd in (0.2, 0.3, 0.4)) == seeds
-    assert tuple(stats.seeds_needed(-difference, sd) for sd in (0.2, 0.3, 0.4)) == seeds
+def test_power_and_seeds_are_those_of_a_simulation() -> None:
+    seeds = stats.seeds_needed(1.0, 0.72, 0.02)
+    assert seeds is not None
+    assert stats.power(1.0, seeds, 0.72, 0.02) >= 0.8 > stats.power(1.0, seeds - 1, 0.72, 0.02)
+    rng, resolved = np.random.default_rng(5), 0
+    for _ in range(2000):
+        clip = rng.normal(scale=0.02**0.5)
+        rows = [rng.normal(loc=mean, scale=0.6, size=seeds) for mean in (1.0 + clip, 0.0)]
+        spreads = [np.var(row, ddof=1) / seeds for row in rows]
+        df = sum(spreads) ** 2 / sum(v**2 / (seeds - 1) for v in spreads)
+        resolved += Estimate(float(rows[0].mean() - rows[1].mean()), float(sum(spreads)), float(df), 0.02).low > 0
+    assert resolved / 2000 == pytest.approx(stats.power(1.0, seeds, 0.72, 0.02), abs=0.05)
 
 
 def test_no_number_of_seeds_makes_up_for_too_few_clips() -> None:
-    assert stats.seeds_needed(0.5, 0.2, clip_se=0.5) is None
-    assert stats.seeds_needed(0.0, 0.2) is None
+    assert stats.seeds_needed(1.0, 0.1, 1.0) is None
+    assert stats.seeds_needed(0.0, 0.1, 0.0) is None
 
 
-def test_power_never_falls_with_seeds() -> None:
-    values = [stats.power(0.7, n, 0.4, clip_se=0.1) for n in range(2, 200)]
-    assert np.all(np.diff(values) > -1e-9)
+def test_range_of_a_spread_is_that_of_chi_squared() -> None:
+    low, high = stats.spread_range(Spread(1.0, 4))
+    assert (4 / high, 4 / low) == pytest.approx(scipy.stats.chi2.interval(0.8, 4))
 
 
-def test_holm_of_a_textbook_case() -> None:
-    assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+@pytest.mark.parametrize(
+    ("p_values", "expected"),
+    [([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]), ([0.5], [0.5]), ([0.6, 0.7], [1.0, 1.0]), ([], [])],
+)
+def test_holm(p_values: list[float], expected: list[float]) -> None:
+    assert stats.holm(p_values) == pytest.approx(expected)
 
 
-def test_unequal_variances_are_doubted_only_with_enough_seeds() -> None:
-    quiet, loud = [0.0, 0.1, 0.0, 0.1, 0.0], [0.0, 9.0, 0.0, 9.0, 0.0]
-    assert not stats.variances_are_alike([quiet, loud])
-    assert stats.variances_are_alike([quiet[:3], loud[:3]])
+@pytest.mark.parametrize(("percent", "clips", "se"), [(50, 100, 5.0), (50.0, 11522, 0.4658), (0, 10, 0.0)])
+def test_binomial_se(percent: float, clips: int, se: float) -> None:
+    assert stats.binomial_se(percent, clips) == pytest.approx(se, abs=1e-4)

@@ -8,7 +8,7 @@ import pytest
 from benchmark.cost.audit import cost_columns
 from benchmark.cost.latency import Device, RowTimings, Sample, Timed
 from benchmark.report.cells import build_cells, find_cell
-from benchmark.report.claims import Judgement, judge
+from benchmark.report.claims import Judgement, judge_claims
 from benchmark.report.compare import Comparison
 from benchmark.report.layout import lay_out
 from benchmark.report.render import render
@@ -70,8 +70,9 @@ ALL = timings(light=0.010, middle=0.0104, heavy=0.050)
 
 
 def judged(table: Table, relation: str, lhs: str, rhs: str, found: RowTimings, metric: str = "latency_ms") -> Judgement:
-    claim = Claim(id="c", lhs=lhs, relation=relation, rhs=(rhs,), metric=metric, text="")
-    return judge(claim, table, Comparison(table, {}), {}, found)
+    values = {"id": "c", "lhs": lhs, "relation": relation, "rhs": rhs, "metric": metric, "text": ""}
+    asked = table.model_copy(update={"claims": (Claim.model_validate(values),)})
+    return judge_claims(asked, Comparison(asked, {}), {}, found)[0]
 
 
 def test_a_timed_cell_is_the_median_and_its_slow_end(table: Table) -> None:
@@ -136,7 +137,10 @@ def test_the_files_hold_device_batch_and_spread(table: Table, tmp_path: Path) ->
     assert not [name for name in wide["heavy"] if name.startswith(("reading", "difference")) and "latency" in name]
     markdown, tex = ((tmp_path / "out" / name).read_text() for name in ("table.md", "table.tex"))
     heads = next(line for line in markdown.splitlines() if line.startswith("| Model"))
-    assert [head.strip() for head in heads.split("|")[2:4]] == ["Latency (ms) printed", "timed, H200"]
+    assert [head.strip() for head in heads.split("|")[2:4]] == [
+        "Latency (ms) printed / timed, H200",
+        "Throughput (videos/s) printed / timed, H200",
+    ]
     assert "timed, H200" in tex
     assert tex.isascii()
 
@@ -166,26 +170,26 @@ def test_times_are_not_audited(table: Table) -> None:
 def test_a_claim_on_times_is_decided_where_the_passes_do_not_overlap(
     relation: str, lhs: str, rhs: str, verdict: str, table: Table
 ) -> None:
-    assert judged(table, relation, lhs, rhs, ALL).verdict == verdict
+    assert judged(table, relation, lhs, rhs, ALL).state == verdict
 
 
 def test_a_rate_is_better_when_it_is_higher(table: Table) -> None:
-    assert judged(table, "best", "light", "heavy", ALL, "throughput").verdict == "supported"
-    assert judged(table, "<", "light", "heavy", ALL, "throughput").verdict == "contradicted"
+    assert judged(table, "best", "light", "heavy", ALL, "throughput").state == "supported"
+    assert judged(table, "<", "light", "heavy", ALL, "throughput").state == "contradicted"
 
 
 def test_ours_decide_and_never_the_prints(table: Table) -> None:
     slow_first = timings(light=0.5, heavy=0.1)
     judgement = judged(table, "<", "light", "heavy", slow_first)
-    assert judgement.verdict == "contradicted"
+    assert judgement.state == "contradicted"
     assert judgement.reason == "timed difference +400.0 ms on H200"
     assert judgement.printed is not None
-    assert judgement.printed.agrees
+    assert judgement.printed.holds
 
 
 def test_a_claim_that_cannot_be_judged_says_why(table: Table) -> None:
-    assert judged(table, "<", "light", "heavy", timings(light=0.01)).reason == "not timed yet: heavy"
-    assert judged(table, "<", "light", "theirs", ALL).reason == "quoted, not measured: theirs"
+    assert judged(table, "<", "light", "heavy", timings(light=0.01)).reason == "not timed: heavy"
+    assert judged(table, "<", "light", "theirs", ALL).reason == "quoted from other papers: theirs"
     assert judged(table, "<", "light", "middle", ALL).reason.endswith("the passes' p10 to p90 overlap")
     elsewhere = {**ALL, "heavy": timings(LAPTOP, heavy=0.5)["heavy"]}
     assert judged(table, "<", "light", "heavy", elsewhere).reason == "the rows are timed on different devices"

@@ -25,7 +25,7 @@ def test_files_that_lose_nothing_are_replaced(make: SimpleNamespace, table_3b: T
     one = {label: results[:1] for label, results in runs.items()}
     assert render(table_3b, one, costs, tmp_path).paths
     more = render(table_3b, runs, costs, tmp_path)
-    assert (more.lost, len(more.paths)) == ([], 7)
+    assert (more.lost, len(more.paths)) == ([], 8)
     assert "(3)" in (tmp_path / "table.md").read_text()
 
 

@@ -1,0 +1,47 @@
+"""Which cells a table marks as best and second best of their column, as papers do.
+
+Only accuracies and other metrics are marked, printed values and ours apart. Rows compete where they are of one data
+set. What reads the same is marked the same. The marks say nothing about significance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmark.report.cells import Cell
+from benchmark.spec.columns import COLUMNS
+from benchmark.spec.table import Table
+
+BEST, SECOND = "best", "second"
+LEAST = 3
+"""Values that a column needs before any is marked."""
+
+Marks = dict[tuple[str, str, bool], str]
+"""(row, column, ours) -> BEST or SECOND."""
+
+
+def best_and_second(table: Table, cells: Sequence[Cell]) -> Marks:
+    """The marks of a table's cells; none where fewer than three rows compete or all are equal."""
+    groups: dict[tuple[str, bool, str], dict[str, float]] = {}
+    for cell in cells:
+        column = COLUMNS[cell.column]
+        if cell.value is None or column.source != "measured" or column.better == "neither":
+            continue
+        ours = cell.kind == "measured"
+        value = round(cell.value, column.decimals) if ours else cell.value
+        among = "" if column.dataset else _dataset(table, cell.row)
+        groups.setdefault((cell.column, ours, among), {})[cell.row] = value
+    marks: Marks = {}
+    for (key, ours, _), values in groups.items():
+        ranked = sorted(set(values.values()), reverse=COLUMNS[key].better == "higher")
+        if len(values) < LEAST or len(ranked) < 2:
+            continue
+        places = {ranked[0]: BEST, ranked[1]: SECOND}
+        marks |= {(row, key, ours): places[value] for row, value in values.items() if value in places}
+    return marks
+
+
+def _dataset(table: Table, label: str) -> str:
+    """The data set of a row's printed value: its own at paper scale where it has a config."""
+    config = table.row(label).paper_config
+    return config.data.dataset if config is not None else table.dataset
