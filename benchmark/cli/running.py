@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmark.cli.progress import run_progress, steps
-from benchmark.cli.text import duration, split_of
+from benchmark.cli.text import duration, split_of, terminal_width
 from benchmark.cost.audit import AuditRow, audit_table, row_configs
-from benchmark.cost.audit_text import audit_markdown
+from benchmark.cost.audit_text import audit_markdown, link_to_costs
 from benchmark.cost.cache import cached, get
 from benchmark.cost.latency import row_timings, timed_columns
 from benchmark.launch.local import Outcome, last_lines, run_all, slots
@@ -36,7 +36,10 @@ def cost(arguments: argparse.Namespace) -> int:
         found |= {table.id: [c.as_dict() for c in check_architecture(table)] for table in arguments.architectures}
         print(json.dumps(found, indent=1, ensure_ascii=False))
     else:
-        print("".join(f"{audit_markdown(table, audit_table(table))}\n" for table in arguments.loaded), end="")
+        from benchmark.cli.audit import audit_plain
+
+        width = terminal_width()
+        print("".join(f"{audit_plain(table, audit_table(table), width)}\n" for table in arguments.loaded), end="")
         render_architectures(arguments.architectures, show=True)
     return 0 if counted else 1
 
@@ -135,7 +138,7 @@ def render_tables(tables: list[Table], show: bool) -> dict[str, list[Path]]:
         costs = {row.label: _counted(row) for row in audit}
         paths = write(table, collect(table), costs, folder, timings=row_timings(table))
         if audit:
-            write_atomic(folder / "audit.md", audit_markdown(table, audit))
+            write_atomic(folder / "audit.md", audit_markdown(table, audit, link_to_costs(folder)))
             paths.append(folder / "audit.md")
         else:
             (folder / "audit.md").unlink(missing_ok=True)
