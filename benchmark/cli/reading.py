@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.cli.text import duration, grid, split_of
+from benchmark.cli.text import duration, grid, split_of, terminal_width
 from benchmark.launch.rundir import RunDir, is_to_do
 from benchmark.plan import (
     Plan,
@@ -22,7 +22,6 @@ from benchmark.plan import (
     training_key,
 )
 from benchmark.spec.architecture import Architecture
-from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.config import RunConfig, start_key
 from benchmark.spec.load import load_protocol
@@ -61,6 +60,8 @@ def list_tables(arguments: argparse.Namespace) -> int:
 
 def show(arguments: argparse.Namespace) -> int:
     """`show`."""
+    from benchmark.report.formulas import comparison  # half a second, which `list` does without
+
     if arguments.json:
         return _print_json([table.model_dump(mode="json") for table in arguments.loaded + arguments.architectures])
     for table in arguments.loaded:
@@ -83,7 +84,7 @@ def show(arguments: argparse.Namespace) -> int:
         print(grid(header, rows, right=range(1, len(header) - 1)))
         if table.claims:
             print("\nclaims")
-            claims = [[c.id, _comparison(c), c.metric, c.text] for c in table.claims]
+            claims = [[c.id, comparison(c, table), c.metric, c.text] for c in table.claims]
             print(grid(["id", "comparison", "metric", "in words"], claims))
         notes = [f"{row.label}: {row.note}" for row in table.rows if row.note] + ([table.note] if table.note else [])
         print("".join(f"\nnote: {note}" for note in notes) + "\n")
@@ -105,14 +106,6 @@ def _show_layers(table: Architecture) -> None:
     print(grid(["layer", "network", "operation (printed)", "output (printed)", "our module"], rows))
     notes = [f"{layer.label}: {layer.note}" for layer in table.layers if layer.note]
     print("".join(f"\nnote: {note}" for note in [*notes, *([table.note] if table.note else [])]) + "\n")
-
-
-def _comparison(claim: Claim) -> str:
-    if claim.relation == "monotone":
-        return " < ".join(claim.labels)
-    return (
-        f"{'; '.join(claim.lhs)} {'better than' if claim.relation == 'best' else claim.relation} {'; '.join(claim.rhs)}"
-    )
 
 
 def _settings(row: Row, table: Table) -> str:
@@ -235,20 +228,20 @@ def status(arguments: argparse.Namespace) -> int:
             entry |= {"state": "damaged", "error": arguments.damaged[entry["key"]]}
     if arguments.json:
         return _print_json(entries)
+    several = len({e["table"] for e in entries}) > 1
     rows = [
         [
-            e["table"],
-            e["row"] + split_of(e["dataset"]),
+            *([e["table"]] if several else []),
+            e["row"].replace(" | ", ", ") + split_of(e["dataset"]),
             str(e["seed"]),
             e["key"],
-            e["state"],
-            e["progress"],
-            duration(e["seconds"]) if e["seconds"] else "",
-            e["error"] or (f"job {e['job']}" if e["job"] else ""),
+            ", ".join(part for part in (e["state"], e["progress"], _took(e)) if part),
         ]
         for e in entries
     ]
-    print(grid(["table", "row", "seed", "run", "state", "progress", "took", ""], rows, right=(2, 6)))
+    further = [e["error"] or (f"job {e['job']}" if e["job"] else "") for e in entries]
+    head = [*(["table"] if several else []), "row", "seed", "run", "state"]
+    print(grid(head, rows, right=(head.index("seed"),), width=terminal_width(), further=further))
     unique = {e["key"]: e["state"] for e in entries}
     counts = [f"{list(unique.values()).count(s)} {s}" for s in dict.fromkeys(unique.values())]
     print(f"\n{len(unique)} runs: {', '.join(counts)}.")
@@ -271,6 +264,10 @@ def _entry(table: str, label: str, config: RunConfig, key: str) -> dict[str, Any
         "error": found.get("error"),
         "start": start_key(config),
     }
+
+
+def _took(entry: dict[str, Any]) -> str:
+    return duration(entry["seconds"]) if entry["seconds"] else ""
 
 
 def _progress(state: str, found: dict[str, Any]) -> str:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.cli.progress import run_progress, steps
-from benchmark.cli.text import duration, split_of
+from benchmark.cli.text import duration, split_of, terminal_width
 from benchmark.cost.audit import audit_table, row_configs
-from benchmark.cost.audit_text import audit_markdown
+from benchmark.cost.audit_text import audit_markdown, link_to_costs
 from benchmark.cost.cache import cached, get
 from benchmark.cost.latency import row_timings, timed_columns
 from benchmark.launch.local import Outcome, last_lines, run_all, slots
@@ -41,7 +41,10 @@ def cost(arguments: argparse.Namespace) -> int:
         found |= {table.id: [c.as_dict() for c in check_architecture(table)] for table in arguments.architectures}
         print(json.dumps(found, indent=1, ensure_ascii=False))
     else:
-        print("".join(f"{audit_markdown(table, audit_table(table))}\n" for table in arguments.loaded), end="")
+        from benchmark.cli.audit import audit_plain
+
+        width = terminal_width()
+        print("".join(f"{audit_plain(table, audit_table(table), width)}\n" for table in arguments.loaded), end="")
         render_architectures(arguments.architectures, show=True)
     return 0 if counted else 1
 
@@ -157,7 +160,7 @@ def render_tables(tables: list[Table], force: bool = False, show: bool = True) -
         folder = results_folder(table)
         audit = audit_table(table)
         costs = {row.label: counted_cost(row) for row in audit}
-        page = audit_markdown(table, audit) if audit else None
+        page = audit_markdown(table, audit, link_to_costs(folder)) if audit else None
         made = write(table, collect(table), costs, folder, timings=row_timings(table), audit=page, force=force)
         done.files[table.id] = made.paths
         if show:

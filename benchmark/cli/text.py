@@ -2,22 +2,74 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from textwrap import wrap
 
 from benchmark.spec.datasets import DATASETS
 
+GAP = "  "
+NARROWEST = 8
+"""Characters that a column keeps where its words are cut to fit a terminal."""
 
-def grid(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """A table with aligned columns; `right` are the indices of the columns that align to the right."""
+
+def terminal_width() -> int:
+    """Columns of the terminal; 80 where the output is piped."""
+    return shutil.get_terminal_size().columns
+
+
+def paragraph(text: str, width: int, indent: str = "") -> str:
+    """Text wrapped by words; lines after the first are indented."""
+    return "\n".join(wrap(text, width, subsequent_indent=indent, break_on_hyphens=False)) or ""
+
+
+def grid(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[int] = (),
+    width: int | None = None,
+    further: Sequence[str] = (),
+) -> str:
+    """A table with aligned columns.
+
+    Args:
+        header: Titles.
+        rows: Cells.
+        right: Indices of the columns that align to the right.
+        width: Of the terminal: cells are wrapped by words, those of the widest column first, until all lines fit.
+        further: For every row a text that continues it on lines of its own, or "".
+    """
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    if width is not None:
+        widths = _narrowed(header, rows, widths, width)
 
-    def line(row: Sequence[str]) -> str:
-        cells = (
-            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        return "  ".join(cells).rstrip()
+    def lines(row: Sequence[str]) -> list[str]:
+        cells = [wrap(cell, w, break_on_hyphens=False) or [""] for cell, w in zip(row, widths, strict=True)]
+        return [
+            GAP.join(
+                text.rjust(w) if i in right else text.ljust(w)
+                for i, (text, w) in enumerate(zip([(c[n : n + 1] or [""])[0] for c in cells], widths, strict=True))
+            ).rstrip()
+            for n in range(max(map(len, cells)))
+        ]
 
-    return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)])
+    out = [*lines(header), GAP.join("-" * w for w in widths)]
+    for i, row in enumerate(rows):
+        out += lines(row)
+        if i < len(further) and further[i]:
+            out += wrap(further[i], width or 10**6, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join(out)
+
+
+def _narrowed(header: Sequence[str], rows: Sequence[Sequence[str]], widths: list[int], width: int) -> list[int]:
+    """Widths that add up to the terminal's where they can; words stay whole while any column can break at a space."""
+    room = width - len(GAP) * (len(widths) - 1)
+    words = [max([1, *(len(word) for row in [header, *rows] for word in row[i].split())]) for i in range(len(widths))]
+    for least in (words, [min(w, NARROWEST) for w in words]):
+        while sum(widths) > room and any(w > of for w, of in zip(widths, least, strict=True)):
+            widest = max((i for i in range(len(widths)) if widths[i] > least[i]), key=lambda i: widths[i])
+            widths = [w - (i == widest) for i, w in enumerate(widths)]
+    return widths
 
 
 def duration(seconds: float | None) -> str:

@@ -119,7 +119,9 @@ def _conventions(costs: Costs) -> Iterator[str]:
     """)
     heads = ("convention", "operations", "parameters", "unaided")
     yield aligned([Heading(head, numeric=head in heads[1:]) for head in heads], lines)
-    yield "\n".join(_bullet(f"**{name}**: {convention.description}") for name, convention in CONVENTIONS.items())
+    for name, convention in CONVENTIONS.items():  # headings, which the audits link to
+        yield f"### {name}"
+        yield paragraph(convention.description)
 
 
 def _by_paper(costs: Costs) -> Iterator[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmark.cost.audit_text import link_to_costs
 from benchmark.cost.latency import RowTimings
 from benchmark.report.cells import NO_TIMINGS, Cell, CountedCost, RowRuns, build_cells
 from benchmark.report.claims import VERSION, judge_claims
@@ -23,7 +23,6 @@ from benchmark.report.tables import cells_csv, cells_frame, provenance_json, tab
 from benchmark.report.verdicts import claims_frame
 from benchmark.report.writing import lost_cells, replace_together
 from benchmark.spec.columns import COLUMNS
-from benchmark.spec.files import REPOSITORY
 from benchmark.spec.table import Table
 
 
@@ -84,7 +83,7 @@ def render(
         "cells.csv": cells_csv(cells_frame(table, cells)),
         "table.csv": table_csv(table, cells, costs, contrasts),
         "table.md": markdown(
-            table, layout, [c for c in contrasts if c.column == first], judgements, _costs_page(out_dir), noise
+            table, layout, [c for c in contrasts if c.column == first], judgements, link_to_costs(out_dir), noise
         ),
         "table.tex": latex(table, layout),
         "claims.csv": claims_frame(table, judgements).to_csv(index=False, lineterminator="\n") if judgements else None,
@@ -117,12 +116,6 @@ def _pictures(table: Table, cells: Sequence[Cell]) -> tuple[dict[str, bytes | No
 def of_statistics(noise: NoiseTable) -> dict[str, Any]:
     """What PROVENANCE.json says of the verdicts: the version of the statistics, and of the noise that they rest on."""
     return {"statistics": VERSION, "noise": {"file": noise.path, "sha256": noise.digest} if noise.digest else None}
-
-
-def _costs_page(out_dir: Path) -> str:
-    """The link from a results folder to docs/costs.md; "" where the two are not in one repository."""
-    inside = out_dir.resolve().is_relative_to(REPOSITORY)
-    return Path(os.path.relpath(REPOSITORY / "docs" / "costs.md", out_dir.resolve())).as_posix() if inside else ""
 
 
 def baseline_contrasts(table: Table, comparison: Comparison) -> list[Contrast]:

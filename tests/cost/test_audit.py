@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from benchmark.cost.audit import AuditRow, audit_row, audit_table, shortened
-from benchmark.cost.audit_text import audit_markdown
+from benchmark.cli.audit import audit_plain
+from benchmark.cost.audit import AuditRow, CostCell, Verdict, audit_row, audit_table, shortened
+from benchmark.cost.audit_text import audit_markdown, digits, link_to_costs
 from benchmark.cost.cache import cached, get
 from benchmark.cost.conventions import CONVENTIONS
+from benchmark.spec.columns import COLUMNS
 from benchmark.spec.load import load_table
 from benchmark.spec.table import CostReading, Table
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def counted(table_id: str) -> tuple[Table, dict[str, AuditRow]]:
@@ -120,12 +127,64 @@ def test_a_table_may_name_exactly_the_conventions_that_there_are() -> None:
     assert set(get_args(named)) == set(CONVENTIONS)
 
 
-def test_markdown_has_a_line_per_row_and_explains_every_convention_used() -> None:
+def test_markdown_has_a_line_per_row_and_links_every_convention_used() -> None:
     table, rows = counted("bqn-3d")
-    text = audit_markdown(table, list(rows.values()))
+    text = audit_markdown(table, list(rows.values()), "../../../docs/costs.md")
     first = text.split("\n\n")[3].splitlines()
     assert len(first) == 2 + len(table.rows)
-    assert all(line.replace("\\|", "").count("|") == 8 for line in first)
-    assert "| 160^2x6 \\| 256^2x8 | 55.5 |" in text
-    assert "- thop_2005: " in text
-    assert "- fvcore: " in text
+    assert {line.count("|") for line in first} == {8}
+    assert "| 160^2x6, 256^2x8 | 55.5 |" in re.sub(" +", " ", text)
+    linked = re.findall(
+        r"^- \[(\w+)\]\(\.\./\.\./\.\./docs/costs\.md#(\w+)\): ", text.partition("Conventions:")[2], re.M
+    )
+    assert ("thop_2005", "thop_2005") in linked
+    assert ("fvcore", "fvcore") in linked
+    anchors = re.findall(r"^### (\w+)$", (ROOT / "docs" / "costs.md").read_text(), re.M)
+    assert set(anchors) == set(CONVENTIONS)
+    assert "#" not in audit_markdown(table, list(rows.values())).removeprefix("#")
+    assert "[" not in audit_markdown(table, list(rows.values()))
+
+
+def test_the_page_on_costs_is_found_from_any_results_folder(tmp_path: Path) -> None:
+    for depth, folder in ((3, "bqn/4"), (4, "bqn/4/proxy"), (5, "bqn/4/paper/ucf101")):
+        link = link_to_costs(ROOT / "results" / folder)
+        assert link == "../" * depth + "docs/costs.md"
+        assert (ROOT / "results" / folder / link).resolve() == ROOT / "docs" / "costs.md"
+    assert link_to_costs(tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "printed", "shown"),
+    [
+        (0.000204, "", "0.204K"),
+        (0.000204, "0.20K", "0.204K"),
+        (23.86464, "", "23.8646"),
+        (39.17432, "39.2M", "39.1743M"),
+        (0.0, "", "0"),
+    ],
+)
+def test_few_parameters_are_counted_in_thousands(value: float, printed: str, shown: str) -> None:
+    assert digits(value, COLUMNS["mparams"], printed) == shown
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_audit_fits_a_terminal_and_is_plain(width: int) -> None:
+    table, rows = counted("bqn-3d")
+    text = audit_plain(table, list(rows.values()), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert not re.search(r"[|\\]|\*\*", text)
+    # Nothing is cut inside a word.
+    words = set(text.split())
+    assert all(word in words for row in rows.values() for word in row.label.replace(" | ", ", ").split())
+    assert "(1) thop_2005 with " in text
+    unread = {label: replace(row, cells={**row.cells, "gmacs": unexplained(row)}) for label, row in rows.items()}
+    text = audit_plain(table, list(unread.values()), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert " ".join(text.split()).count(
+        "not reproduced; nearest 1.000 by fvcore on the network that is trained"
+    ) == len(rows)
+
+
+def unexplained(row: AuditRow) -> CostCell:
+    nearest = Verdict("1", 2.0, None, "fvcore on the network that is trained", 1.0, "1.000")
+    return replace(row.cells["gmacs"], verdict=nearest)
