@@ -29,7 +29,7 @@ class Size:
         text: As written.
         value: The stated number.
         kind: `exact`; `about` ("nearly", "almost"); `at least` ("more than", "over").
-        half: Half a unit of the last stated digit.
+        half: Half a unit of the last stated digit; zeros at the end of a whole number are none.
         form: What the number is: a difference; the ratio of the larger to the smaller; by how many percent the larger
             is more than the smaller, or the smaller less than the larger; the smaller in percent of the larger.
     """
@@ -91,7 +91,10 @@ def _parsed(text: str, bare: Literal["difference", "ratio"], wanted: str) -> Siz
     found = _SIZE.fullmatch(text)
     if found is None:
         raise ValueError(f"'{text}' must be {wanted}")
-    value, digits = float(found["number"]), len(found["digits"] or "")
+    whole, digits = found["number"], len(found["digits"] or "")
+    value = float(whole)
+    if not digits:
+        digits = len(whole.rstrip("0")) - len(whole)  # of 50, the 5 is the last that is meant
     if value <= 0:
         raise ValueError(f"'{text}' must be above 0")
     kinds: dict[str, Literal["exact", "about", "at least"]] = {"": "exact", "~": "about", ">": "at least"}
@@ -218,7 +221,9 @@ class IncludeClaims(Strict):
     """
 
     include: str
-    only: tuple[str, ...] = Field((), description="ids in the other table; default: all whose rows are here")
+    only: tuple[str, ...] = Field(
+        (), description="ids in the other table, in the order that they have here; default: all whose rows are here"
+    )
     where: str = Field("", description="where they are claimed again; default: nowhere")
 
 

@@ -218,11 +218,12 @@ def _taken(
 
 
 def _claims(wanted: IncludeClaims, other: Gathered, spec: TableSpec, names: dict[str, str], before: int) -> list[Claim]:
-    """The other table's claims whose rows and columns are all here."""
+    """The other table's claims whose rows and columns are all here, in the order that is asked for."""
     taken: list[Claim] = []
-    for claim in other.claims:
+    by_id = {claim.id: claim for claim in other.claims}
+    for claim in (by_id[name] for name in wanted.only or by_id if name in by_id):
         here = all(label in names for label in claim.labels) and claim.metric in spec.columns
-        if not here or (wanted.only and claim.id not in wanted.only):
+        if not here:
             continue
         number = f"{spec.paper}-{spec.table}.{before + len(taken) + 1:02d}"
         lhs, rhs = (tuple(names[label] for label in side) for side in (claim.lhs, claim.rhs))

@@ -107,6 +107,14 @@ def test_claims_about_rows_that_were_left_out_are_left_out(write: Path) -> None:
     assert [claim.id for claim in table.claims] == ["p-second.01"]
 
 
+def test_claims_have_the_order_that_they_are_asked_for_in(write: Path) -> None:
+    table = second(write, "  - {include: p-first}\n", "  - {include: p-first, only: [p-first.02, p-first.01]}\n")
+    assert [(claim.id, claim.repeats) for claim in table.claims] == [
+        ("p-second.01", "p-first.02"),
+        ("p-second.02", "p-first.01"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
