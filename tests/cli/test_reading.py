@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.main import main
+from benchmark.cli.text import grid
 from benchmark.launch.rundir import RunDir, write_json
 from benchmark.plan import make_plan
 from benchmark.spec.load import load_table
@@ -83,6 +84,40 @@ def test_a_result_that_lost_its_config_is_refused(capsys: pytest.CaptureFixture[
 def test_status_of_runs_that_never_started(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "bqn-3b", "--json"]) == 0
     assert {e["state"] for e in json.loads(capsys.readouterr().out)} == {"pending"}
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_status_fits_a_terminal(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    (failed, run), (running, other) = list(make_plan([load_table("bqn-4")]).runs.items())[:2]
+    error = "RuntimeError: " + "the loss is not a number any more, and has not been for a while; " * 3
+    for key, planned in ((failed, run), (running, other)):
+        RunDir.of(key).prepare(planned.config)
+    RunDir.of(failed).set_status(state="failed", error=error.strip())
+    RunDir.of(running).set_status(state="interrupted", epoch=2, epochs=30)
+    for tables in (["bqn-4"], ["bqn-4", "da-6"]):
+        assert main(["status", *tables]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= width
+        assert not any(line != line.rstrip() for line in lines)
+        said = [line.strip() for line in lines if line.startswith("    ")]
+        assert error.strip() in " ".join(said)
+        text = " ".join(" ".join(lines).split())
+        assert "BQN_En" not in text  # it averages runs and has none of its own
+        assert "interrupted" in text
+        assert "epoch 3/30" in text
+        assert all(key in text for key in (failed, running))  # a key is never cut
+
+
+def test_a_grid_wraps_the_widest_column_by_words() -> None:
+    rows = [["a label of several words that is long", "1.25", "x"], ["short", "10.50", "y" * 30]]
+    text = grid(["row", "n", "key"], rows, right=(1,), width=60, further=["", "and more"])
+    assert max(len(line) for line in text.splitlines()) <= 60
+    assert text.splitlines()[-1] == "    and more"
+    assert "y" * 30 in text
+    assert grid(["row", "n"], [["a b", "1"]]) == "row  n\n---  -\na b  1"
 
 
 @pytest.mark.parametrize(
