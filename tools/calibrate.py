@@ -178,10 +178,8 @@ def _row_hits(case: Case, row: int, clips: np.ndarray, rng: np.random.Generator)
     """(clips,) of hits of each run of a row."""
     own, sd, mean = rng.normal(size=CLIPS), case.sds[row], case.means[row]
     for _ in range(case.seeds):
-        if sd is None:
-            accuracy = mean + FAILS * FALL - FALL * (rng.random() < FAILS)
-        else:
-            accuracy = mean + sd * rng.normal()
+        fallen = FALL * (rng.random() < FAILS)
+        accuracy = mean + FAILS * FALL - fallen if sd is None else mean + sd * rng.normal()
         if case.model == "threshold":
             score = np.sqrt(0.5) * clips + np.sqrt(0.2) * own + np.sqrt(0.3) * rng.normal(size=CLIPS)
             yield score < ndtri(np.clip(accuracy / 100, 1e-4, 1 - 1e-4))

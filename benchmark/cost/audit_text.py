@@ -129,4 +129,5 @@ def _linked(convention: str, text: str, costs_page: str) -> str:
     """A reading, its convention linked to what the page on costs says of it."""
     settings = escape(text.removeprefix(convention))
     name = escape(convention)
-    return f"[{name}]({costs_page}#{convention}){settings}" if costs_page else f"{name}{settings}"
+    linked = f"[{name}]({costs_page}#{convention})" if costs_page else name
+    return f"{linked} {settings}".strip()

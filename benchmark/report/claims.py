@@ -8,9 +8,9 @@ or between -margin and margin (`~`: about the same). The difference's 95 % inter
   is made for their number);
 * not resolved: neither, or a row's training is unstable.
 
-`monotone` is a trend: the mean rise from row to row lies above zero, and at every step a fall of more than the margin is
-excluded with 85 % confidence (at 97.5 % small steps could never be told from their error; at 85 % a ladder with a true
-fall of a point passes in 5 %). It is contradicted by a falling trend, or by such a fall.
+`monotone` is a trend: the mean rise from row to row lies above zero, and at every step a fall of more than the margin
+is excluded with 85 % confidence (at 97.5 % small steps could never be told from their error; at 85 % a ladder with a
+true fall of a point passes in 5 %). It is contradicted by a falling trend, or by such a fall.
 
 The claims of one table on one metric are corrected together (Holm); a claim that repeats another one counts once. A
 claim between our costs is exact; one between timings is judged by where the tenth and ninetieth percentiles of their

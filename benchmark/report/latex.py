@@ -33,7 +33,8 @@ class _Group:
 
 def latex(table: Table, layout: Layout) -> str:
     """A table environment with caption, label, grouped headings and footnotes, in ASCII."""
-    caption = [layout.title, layout.warning, layout.caption, _MARKED if layout.marked else ""]
+    title = layout.title if layout.title.endswith((".", "?", "!")) else f"{layout.title}."
+    caption = [title, layout.warning, layout.caption, _MARKED if layout.marked else ""]
     fitted, groups = _fitted(layout, caption)
     if fitted.width > LINE and any(heading.part for heading in layout.headings):
         layout = replace(layout, headings=tuple(replace(h, part=_short(h.part)) for h in layout.headings))

@@ -137,6 +137,7 @@ def test_markdown_has_a_line_per_row_and_links_every_convention_used() -> None:
     linked = re.findall(
         r"^- \[(\w+)\]\(\.\./\.\./\.\./docs/costs\.md#(\w+)\): ", text.partition("Conventions:")[2], re.M
     )
+    assert "[thop_2005](../../../docs/costs.md#thop_2005) with model." in text
     assert ("thop_2005", "thop_2005") in linked
     assert ("fvcore", "fvcore") in linked
     anchors = re.findall(r"^### (\w+)$", (ROOT / "docs" / "costs.md").read_text(), re.M)

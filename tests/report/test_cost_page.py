@@ -214,7 +214,7 @@ def test_a_page_that_would_be_wrong_is_not_written(
 def _lines() -> list[list[str]]:
     text = PAGE.read_text()
     return [
-        [cell.strip().replace("\\|", "|").replace("\\*", "*") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        [re.sub(r"\\([^\w\s])", r"\1", cell.strip()) for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         for line in text.splitlines()
         if line.startswith("|")
     ]
