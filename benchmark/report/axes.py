@@ -41,15 +41,22 @@ def set_cost_axis(ax: Axes, costs: Sequence[float]) -> None:
     else:
         ax.set_xscale("symlog", linthresh=least, linscale=0.5)
         ax.set_xlim(-0.3 * least, last)
-    ax.xaxis.set_major_locator(FixedLocator([0.0] * (low == 0) + log_ticks(first, last)))
+    ax.xaxis.set_major_locator(FixedLocator([*([] if low > 0 else [0.0]), *log_ticks(first, last)]))
     ax.xaxis.set_minor_locator(FixedLocator(log_ticks(first, last, range(1, 10))))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def log_ticks(low: float, high: float, steps: Sequence[int] = ()) -> list[float]:
-    """The `steps` of every decade between two values: 1, 2 and 5 by default, or 1 alone over more than DECADES."""
-    steps = steps or ((1, 2, 5) if math.log10(high / low) < DECADES else (1,))
+    """The `steps` of every decade between two values.
+
+    By default 1 alone over more than DECADES, else 1, 2 and 5, or more where these are no three ticks, which it takes
+    to see that an axis is logarithmic.
+    """
+    if not steps:
+        usual = [(1,)] if math.log10(high / low) > DECADES else []
+        tried = [log_ticks(low, high, some) for some in (*usual, (1, 2, 5), (1, 2, 3, 5, 7))]
+        return next((ticks for ticks in tried if len(ticks) > 2), tried[-1])
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [v for decade in decades for step in steps if low <= (v := float(f"{step}e{decade}")) <= high]
 

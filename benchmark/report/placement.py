@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,13 +22,16 @@ CANDIDATES = (84, 400)
 """Those in the eight directions from a point; where they do not do for all, with those of a grid around it."""
 BESIDE = MARKER + 2.6
 UNMISTAKABLE = 2.0
-"""A name needs no line to its point if it is nearer than BESIDE, and on its level or so many times further from others."""
+"""A name nearer than BESIDE needs no line to its point if it is on its level, or so many times further from others."""
 GAP = 0.8
 """Between the end of a line and the name."""
 CROWD = 20.0
 """Points within this distance are in each other's way."""
-# Beside a point is where its name is looked for first.
-DIRECTIONS = ["east", "northeast", "southeast", "west", "northwest", "southwest", "north", "south"]
+DIRECTIONS = (
+    ["east", "northeast", "southeast", "west", "northwest", "southwest", "north", "south"],
+    ["north", "south", "northeast", "southwest", "northwest", "southeast", "west", "east"],
+)
+"""Where a name is looked for first: beside its point, or else above and below it."""
 
 Spot = tuple[float, float]
 
@@ -56,10 +59,19 @@ class Place:
 
 @dataclass(frozen=True)
 class Places:
-    """A place for every name, or None where none is free, and how far the furthest is from its point."""
+    """A place for every name, or None where none is free, and how far the furthest is from its point.
+
+    `crossed`: how many lines to names pass over other points.
+    """
 
     of: tuple[Place | None, ...]
     furthest: float
+    crossed: int = 0
+
+    @property
+    def faults(self) -> tuple[int, int, float]:
+        """The less the better."""
+        return self.of.count(None), self.crossed, self.furthest
 
 
 def find_places(
@@ -81,32 +93,35 @@ def find_places(
         must: Give those without a free place one that hides a marker or a line.
 
     Returns:
-        Of the orders tried, the places with the fewest names left out, then with the furthest name nearest.
+        Of those tried, the places with the fewest names left out, then with the fewest lines over other points, then
+        with the furthest name nearest.
     """
     near = [sum(math.dist(a, b) < CROWD for b in anchors) for a in anchors]
     order = list(range(len(anchors)))
     orders = [
         sorted(order, key=lambda i: (-near[i], -anchors[i][1], i)),
         sorted(order, key=lambda i: (-anchors[i][1], i)),
-        sorted(order, key=lambda i: (anchors[i][1], i)),
+        sorted(order, key=lambda i: (anchors[i][0], i)),
         sorted(order, key=lambda i: (-anchors[i][0], i)),
     ]
-    tried: list[Places] = []
-    for candidates in CANDIDATES:
+    best: Places | None = None
+    for candidates, directions in product(CANDIDATES, DIRECTIONS):
         for one in orders:
-            places = _allocate(one, candidates, anchors, sizes, markers, lines, bounds, must)
-            if None not in places.of and places.furthest <= BESIDE:
-                return places
-            tried.append(places)
-        best = min(tried, key=lambda places: (places.of.count(None), places.furthest))
-        if None not in best.of:
-            break
+            places = _allocate(one, candidates, directions, anchors, sizes, markers, lines, bounds, must)
+            if best is None or places.faults < best.faults:
+                best = places
+            if best.faults <= (0, 0, BESIDE):
+                return best
+        if best and best.faults <= (0, 0, FURTHEST / 3):
+            return best
+    assert best is not None
     return best
 
 
 def _allocate(
     order: Sequence[int],
     candidates: int,
+    directions: Sequence[str],
     anchors: Sequence[Spot],
     sizes: Sequence[Spot],
     markers: Sequence[Spot],
@@ -135,20 +150,20 @@ def _allocate(
         scatter_sizes=np.full(len(markers), MARKER),
         scatter_plot_bbs=None,
         text_scatter_sizes=None,
-        direction=DIRECTIONS,
+        direction=directions,
         draw_lines=True,
         avoid_label_lines_overlap=True,
         avoid_crossing_label_lines=True,
         priority_strategy=None,
     )
     found: dict[int, Place] = {}
-    furthest = 0.0
+    furthest, crossed = 0.0, 0
     for x, y, w, h, _, place in boxes:
         i, box = order[place], Box(float(x), float(y), float(x + w), float(y + h))
-        away = box.distance(anchors[i])
         found[i] = Place(box, _line(anchors[i], box, markers))
-        furthest = max(furthest, away)
-    return Places(tuple(found.get(i) for i in range(len(anchors))), furthest)
+        furthest = max(furthest, box.distance(anchors[i]))
+        crossed += sum(_passes(found[i].line, marker) for marker in markers if marker != anchors[i])
+    return Places(tuple(found.get(i) for i in range(len(anchors))), furthest, crossed)
 
 
 def _line(spot: Spot, box: Box, markers: Sequence[Spot]) -> tuple[Spot, Spot] | None:
@@ -161,3 +176,14 @@ def _line(spot: Spot, box: Box, markers: Sequence[Spot]) -> tuple[Spot, Spot] | 
     end = min(max(spot[0], box.left), box.right), min(max(spot[1], box.bottom), box.top)
     shown = 1 - GAP / max(away, GAP)
     return spot, (spot[0] + shown * (end[0] - spot[0]), spot[1] + shown * (end[1] - spot[1]))
+
+
+def _passes(line: tuple[Spot, Spot] | None, marker: Spot) -> bool:
+    """Whether a line leads over a marker other than the one that it starts at or under."""
+    if line is None or math.dist(line[0], marker) < MARKER:
+        return False
+    (x, y), end = line
+    along = (end[0] - x, end[1] - y)
+    share = ((marker[0] - x) * along[0] + (marker[1] - y) * along[1]) / (math.hypot(*along) ** 2 or 1.0)
+    share = min(max(share, 0.0), 1.0)
+    return math.dist((x + share * along[0], y + share * along[1]), marker) < 0.6 * MARKER

@@ -29,8 +29,6 @@ WIDE, WIDE_WITH_KEY, HIGH, HIGH_OF_SEVERAL = 2.86, 3.3, 2.1, 1.7
 LINE = 0.125
 HIGHER = (1.0, 1.3, 1.7)
 """Heights of a numbered plot that are tried, as factors, until no number is far from its point."""
-CAPS = (3.5, 6.0, 8.5, 11.0)
-"""Widths of the caps of error bars, in typographic points."""
 FAR = 16.0
 """In typographic points; from there on it takes a while to see which point is meant."""
 
@@ -130,12 +128,9 @@ def _draw_panel(ax: Axes, panel: Panel, better: str) -> list[tuple[Sequence[floa
             (line,) = ax.plot(*path, color=colour, linewidth=0.8, linestyle=dashes, alpha=0.6, zorder=1)
             line.set_gid(f"front-{series.kind}")
             lines.append(path)
-        at: list[float] = []
         for point in series.points:
             if point.error is not None:
-                # Bars over one cost are told apart by their caps.
-                lines.append(_draw_bar(ax, series, point, point.error, colour, CAPS[at.count(point.cost) % len(CAPS)]))
-                at.append(point.cost)
+                lines.append(_draw_bar(ax, series, point, point.error, colour))
             handle = _draw_marker(ax, series, point, colour)
         handles.append(handle)
     if len(panel.series) > 1:
@@ -160,27 +155,21 @@ def _gid(kind: str, series: Series, point: Point) -> str:
 
 
 def _draw_marker(ax: Axes, series: Series, point: Point, colour: str) -> Any:
-    (marker,) = ax.plot(
-        [point.cost],
-        [point.value],
-        linestyle="none",
-        marker="o",
-        markersize=4,
-        markeredgewidth=0.9,
-        markeredgecolor=colour,
-        markerfacecolor=colour if series.ours else "white",
-        zorder=3,
-    )
+    # A rim of the other colour, so that markers that touch are seen apart.
+    rim: Any = {"markersize": 4, "markeredgewidth": 0.9, "markeredgecolor": colour, "markerfacecolor": "white"}
+    if series.ours:
+        rim = {"markersize": 5, "markeredgewidth": 0.4, "markeredgecolor": "white", "markerfacecolor": colour}
+    (marker,) = ax.plot([point.cost], [point.value], linestyle="none", marker="o", zorder=3, **rim)
     marker.set_gid(_gid("point", series, point))
     return marker
 
 
 def _draw_bar(
-    ax: Axes, series: Series, point: Point, error: float, colour: str, cap: float
+    ax: Axes, series: Series, point: Point, error: float, colour: str
 ) -> tuple[Sequence[float], Sequence[float]]:
     """A bar with caps over seeds; a thin one for what one seed leaves, the sampling error of the clips."""
     bar = [point.cost] * 2, [point.value - error, point.value + error]
-    style: Any = {"linewidth": 0.9, "marker": "_", "markersize": cap, "markeredgewidth": 0.7}
+    style: Any = {"linewidth": 0.9, "marker": "_", "markersize": 3.5, "markeredgewidth": 0.7}
     if point.seeds == 1:
         style = {"linewidth": 0.45, "alpha": 0.75}
     (line,) = ax.plot(*bar, color=colour, zorder=2, **style)
