@@ -15,7 +15,7 @@ def texts_shown(figure: Any) -> list[Any]:
     figure.draw_without_rendering()
     beyond = set()
     for ax in figure.axes:
-        for axis in (ax.xaxis, ax.yaxis):
+        for axis in (ax.xaxis, ax.yaxis, *([ax.zaxis] if hasattr(ax, "zaxis") else [])):
             low, high = sorted(axis.get_view_interval())
             slack = 1e-9 * (high - low)
             for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):

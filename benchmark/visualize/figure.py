@@ -6,6 +6,7 @@ Figures are made without pyplot: nothing is shown on a screen, and no state is s
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,11 @@ def write(figure: Figure, folder: Path, name: str) -> list[Path]:
         write_atomic(path, style.saved(figure, kind))
         paths.append(path)
     return paths
+
+
+def wrapped(title: str, width: float, points: float = 7.5) -> list[str]:
+    """A bold title of a size in points on as many lines as fit into a width in inches; a file's long name is broken."""
+    return textwrap.wrap(title, max(20, int(width / (0.0092 * points)))) or [""]
 
 
 def bare(ax: Axes) -> None:
