@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.visualize.colours import flow_wheel
-from benchmark.visualize.figure import STYLE, WIDTH, bare, new_figure, write
+from benchmark.visualize.figure import STYLE, WIDTH, bare, new_figure, wrapped, write
 from benchmark.visualize.representation import trained_representation
 from benchmark.visualize.rows import Row, build_rows, frames_needed, gather, representations
 from benchmark.visualize.source import Source, open_source, starts
@@ -59,25 +59,20 @@ def _figure(source: Source, firsts: NDArray[np.int64], rows: Sequence[Row]) -> F
     factor = min(across / source.width, TALLEST / source.height)
     wide, high = factor * source.width, factor * source.height
     pitch = [max(high, LINE * len(_lines(row)) + 0.03) + GAP for row in rows]
-    total = TOP + sum(pitch)
-    figure = new_figure(MARGIN + len(firsts) * (wide + GAP), total)
-    width = figure.get_figwidth()
-    figure.text(
-        0.05 / width,
-        1 - 0.05 / total,
-        _shortened(source.title, width),
-        va="top",
-        fontsize=7.5,
-        weight="bold",
-        parse_math=False,
-    )
+    width = MARGIN + len(firsts) * (wide + GAP)
+    titles = wrapped(source.title, width - 0.1)
+    above = TOP + 0.15 * (len(titles) - 1)
+    total = above + sum(pitch)
+    figure = new_figure(width, total)
+    for i, text in enumerate(titles):
+        figure.text(0.05 / width, 1 - (0.05 + 0.15 * i) / total, text, va="top", fontsize=7.5, weight="bold")
     for column, first in enumerate(firsts):
         centre = MARGIN + column * (wide + GAP) + wide / 2
         seconds = f"\n{first / source.fps:.2f} s" if source.fps else ""
         figure.text(
-            centre / width, 1 - (TOP - 0.03) / total, f"frame {first}{seconds}", ha="center", va="bottom", size=6
+            centre / width, 1 - (above - 0.03) / total, f"frame {first}{seconds}", ha="center", va="bottom", size=6
         )
-    top = TOP
+    top = above
     for row, step in zip(rows, pitch, strict=True):
         _label(figure, row, top, step)
         for column, image in enumerate(row.images):
@@ -87,12 +82,6 @@ def _figure(source: Source, firsts: NDArray[np.int64], rows: Sequence[Row]) -> F
             bare(ax)
         top += step
     return figure
-
-
-def _shortened(title: str, width: float) -> str:
-    """A title that fits into inches of bold type; the middle of a file's long name is left out."""
-    most = int(width / 0.069)
-    return title if len(title) <= most else f"{title[: most // 2 - 1]} … {title[len(title) - most // 2 + 2 :]}"
 
 
 def _lines(row: Row) -> list[str]:

@@ -6,24 +6,25 @@ Figures are made without pyplot: nothing is shown on a screen, and no state is s
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.launch.rundir import write_atomic
-from benchmark.report import plot
+from benchmark.report import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STYLE = plot.STYLE
+STYLE = style.STYLE
 """That of the tables' figures."""
 
 WIDTH = 7.0
 """Inches: the two columns of a page."""
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's colours, told apart with any colour vision."""
+PALETTE = style.PALETTE
+"""Okabe and Ito's colours."""
 
 DIVERGING = "RdBu_r"
 """Colour map of signed numbers: white at zero."""
@@ -42,16 +43,23 @@ def new_figure(width: float, height: float) -> Figure:
 def write(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Save as `<name>.png` and `<name>.svg`, replacing files of that name, and return their paths.
 
+    The figure is enlarged first by what would be cut off at its edges.
     `name` may hold any text; what is unusual in a file's name becomes `_`.
     """
     stem = re.sub(r"[^\w.-]+", "_", name).strip("._") or "picture"
     folder.mkdir(parents=True, exist_ok=True)
+    style.finish(figure)
     paths = []
     for kind in ("png", "svg"):
         path = folder / f"{stem}.{kind}"
-        write_atomic(path, plot.saved(figure, kind))
+        write_atomic(path, style.saved(figure, kind))
         paths.append(path)
     return paths
+
+
+def wrapped(title: str, width: float, points: float = 7.5) -> list[str]:
+    """A bold title of a size in points on as many lines as fit into a width in inches; a file's long name is broken."""
+    return textwrap.wrap(title, max(20, int(width / (0.0092 * points)))) or [""]
 
 
 def bare(ax: Axes) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.visualize.clip import GAP, LINE, MARGIN, TALLEST, WHEEL
 from benchmark.visualize.colours import flow_wheel
-from benchmark.visualize.figure import WIDTH, bare, new_figure
+from benchmark.visualize.figure import WIDTH, bare, new_figure, wrapped
 from benchmark.visualize.rows import Row
 
 if TYPE_CHECKING:
@@ -42,27 +42,29 @@ def strip(
     """Rows of images, a column each place of a clip.
 
     Args:
-        title: First line.
-        subtitle: Second line.
+        title: First line, or several where it is long.
+        subtitle: The next line.
         columns: What stands above each.
         rows: Of as many images (S, S, 3).
         marks: (row, column) -> (y, x), a red point there.
     """
     side = min((WIDTH - MARGIN) / len(columns) - GAP, TALLEST)
+    width = max(WIDTH, MARGIN + len(columns) * (side + GAP))
+    titles = wrapped(title, width - 0.1)
+    above = TOP + 0.15 * (len(titles) - 1)
     pitch = max(side, 3 * LINE + 0.03) + GAP
-    total = TOP + len(rows) * pitch
-    figure = new_figure(max(WIDTH, MARGIN + len(columns) * (side + GAP)), total)
-    width = figure.get_figwidth()
-    most = int(width / 0.069)  # characters of bold type
-    title = title if len(title) <= most else f"{title[: most - 1]}…"
-    for i, (text, weight) in enumerate(((title, "bold"), (subtitle, "normal"))):
+    total = above + len(rows) * pitch
+    figure = new_figure(width, total)
+    for i, text in enumerate([*titles, subtitle]):
+        is_title = i < len(titles)
         y = 1 - (0.05 + 0.15 * i) / total
-        figure.text(0.05 / width, y, text, va="top", fontsize=7.5 - i, weight=weight, parse_math=False)
+        weight = "bold" if is_title else "normal"
+        figure.text(0.05 / width, y, text, va="top", fontsize=7.5 if is_title else 6.5, weight=weight)
     for i, text in enumerate(columns):
         centre = MARGIN + i * (side + GAP) + side / 2
-        figure.text(centre / width, 1 - (TOP - 0.03) / total, text, ha="center", va="bottom", size=6)
+        figure.text(centre / width, 1 - (above - 0.03) / total, text, ha="center", va="bottom", size=6)
     for r, row in enumerate(rows):
-        top = TOP + r * pitch
+        top = above + r * pitch
         for i, text in enumerate(line for line in (row.title, row.origin, row.scale) if line):
             y = 1 - (top + 0.02 + LINE * i) / total
             figure.text(

@@ -26,7 +26,9 @@ def test_curves_are_the_measured_means_by_kernel_and_training(fig3: Table, make:
     point = found["trained, 5²"][2]
     assert point.value == pytest.approx(sum(values) / 3)
     assert point.error == pytest.approx(5, abs=0.5)
-    assert found["trained, 7²"][1].error is None
+    (one,) = [place for place in found["trained, 7²"] if place.x == 0.9]
+    assert one.seeds == 1
+    assert one.error == pytest.approx(100 * (one.value / 100 * (1 - one.value / 100) / 480) ** 0.5)
 
 
 def test_svg_names_the_curves_and_the_places(fig3: Table, make: SimpleNamespace) -> None:
@@ -36,19 +38,19 @@ def test_svg_names_the_curves_and_the_places(fig3: Table, make: SimpleNamespace)
     tree = ElementTree.fromstring(made["svg"].decode())
     texts = [element.text for element in tree.iter("{http://www.w3.org/2000/svg}text")]
     assert {"σ", "0.7", "0.9", "1.1", "1.3", "trained, 9²", "untrained, 5²", "Top-1 accuracy (%)"} <= set(texts)
-    assert "measured ± SD (motionpairs; embedded)" in texts
+    assert "measured ± SD over 3 seeds (motionpairs; embedded)" in texts
     assert made["png"].startswith(b"\x89PNG")
     assert curves(fig3, cells) == made
 
 
-def test_one_seed_has_no_error_bars(make: SimpleNamespace) -> None:
+def test_one_seed_shows_the_error_of_its_clips(make: SimpleNamespace) -> None:
     table = load_table("bqn-fig6", "embedded", (0,))
     runs = {row.label: [make.seed_result(row.label, 0, 50.0)] for row in table.rows}
     svg = curves(table, build_cells(table, runs, {}))["svg"].decode()
-    assert "measured (motionpairs; embedded)" in svg
-    assert "± SD" not in svg
+    assert "measured ± SE of the clips (1 seed) (motionpairs; embedded)" in svg
+    assert svg.count('id="bar-') == len(table.rows)
 
 
-def test_a_table_without_measured_rows_or_without_curves(fig3: Table, table_3b: Table) -> None:
-    assert "no row is measured yet" in curves(fig3, build_cells(fig3, {}, {}))["svg"].decode()
+def test_a_table_without_measured_rows_or_without_curves_has_no_picture(fig3: Table, table_3b: Table) -> None:
+    assert curves(fig3, build_cells(fig3, {}, {})) == {}
     assert curves(table_3b, build_cells(table_3b, {}, {})) == {}

@@ -1,55 +1,139 @@
-import itertools
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from benchmark.report import curves, plot
 from benchmark.report.cells import build_cells
-from benchmark.report.label_placement import Box, place
-from benchmark.report.plot import Point, accuracy_against_cost, panels, pareto_front
+from benchmark.report.layout import flat
+from benchmark.report.names import LONGEST, MOST_NAMES, key_of, names_of
+from benchmark.report.points import Panel, Plane, Point, Series
+from benchmark.report.style import saved
+from benchmark.spec.columns import COLUMNS
+
+ODD = [
+    "plain",
+    "$x_$",
+    "$\\alpha$=1",
+    "costs $5 and $6",
+    "lr $5 to $6_",
+    "\\$5 and \\$6",
+    "_hidden_",
+    "100% _x_ #1 & more",
+    "<b>bold</b> &amp;",
+    "tail\\",
+    "α→β, naïve “q”",
+    "双流",
+    "עברית",
+    "👍 a",
+    "`x|y`",
+    "{a}^{b}",
+    "a long label " * 12 + "end",
+]
 
 
-def test_pareto_front_has_no_dominated_point() -> None:
-    points = [Point("a", 1, 50), Point("b", 2, 49), Point("c", 2, 52), Point("d", 2, 51), Point("e", 3, 52)]
-    assert [p.label for p in pareto_front(points)] == ["a", "c"]
+def texts(svg: bytes) -> list[str]:
+    return [
+        "".join(e.itertext()) for e in ElementTree.fromstring(svg.decode()).iter("{http://www.w3.org/2000/svg}text")
+    ]
 
 
-def test_values_of_different_data_sets_never_share_a_panel(make: SimpleNamespace) -> None:
-    table = make.table("bqn-3b", "proxy")
-    found = panels(table, build_cells(table, make.runs(table), make.costs(table)))
-    assert [[series.name for series in several] for _, several in found] == [["printed"], ["measured"]]
-    paper = make.table("bqn-3b", "paper")
-    together = panels(paper, build_cells(paper, make.runs(paper), make.costs(paper)))
-    assert [[series.name for series in several] for _, several in together] == [["printed", "measured"]]
+def write_spec(path: Path, labels: list[str], more: str = "", columns: str = "top1, gmacs") -> Path:
+    quoted = [label.replace("\\", "\\\\").replace('"', '\\"') for label in labels]
+    path.write_text(
+        f'paper: labels\ntable: {path.stem}\ncaption: "100% of $x$"\ndataset: motionpairs\nlabel: "$k_$"\n'
+        f"columns: [{columns}]\nbase: bqn_r50\n{more}rows:\n"
+        + "".join(
+            f'  - {{label: "{label}", quoted: true, printed: {{top1: {50 + i}.5, gmacs: {10 + i}.0}}}}\n'
+            for i, label in enumerate(quoted)
+        )
+        + "  - {label: own}\n"
+    )
+    return path
 
 
-def test_rows_without_cost_or_accuracy_are_left_out(make: SimpleNamespace) -> None:
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [3, len(ODD)])
+def test_labels_are_drawn_as_they_are_written(
+    count: int, make: SimpleNamespace, tmp_path: Path, texts_cut_off: Callable[[Any], list[str]]
+) -> None:
+    table = make.table(str(write_spec(tmp_path / "odd.yaml", ODD[:count])), "embedded", (0,))
+    figure = plot.draw(table, build_cells(table, {}, {}))
+    assert figure is not None
+    assert texts_cut_off(figure) == []
+    found = texts(saved(figure, "svg"))
+    for label in ODD[:count]:
+        assert flat(label).rstrip() in [text.rstrip() for text in found]
+    assert ("$k_$" in found) == (count > MOST_NAMES)  # the key's heading
+    assert saved(figure, "png").startswith(b"\x89PNG")
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_of_curves_are_drawn_as_they_are_written(
+    make: SimpleNamespace, tmp_path: Path, texts_cut_off: Callable[[Any], list[str]]
+) -> None:
+    spec = tmp_path / "curves.yaml"
+    write_spec(spec, [], 'curves: {x: "$x_$ in $"}\n', "top1")
+    head = spec.read_text().partition("rows:")[0].replace('"$k_$"', '"$k_$ | $x$"')
+    labels = [f"{name} | {x}" for name in ODD if "|" not in name for x in (1, 2)]
+    quoted = [label.replace("\\", "\\\\") for label in labels]
+    spec.write_text(f"{head}rows:\n" + "".join(f'  - {{label: "{label}"}}\n' for label in quoted))
+    table = make.table(str(spec), "embedded", (0,))
+    runs = {row.label: [make.seed_result(row.label, 0, 50.0)] for row in table.rows}
+    figure = curves.draw(table, build_cells(table, runs, {}))
+    assert figure is not None
+    assert texts_cut_off(figure) == []
+    found = [text.rstrip() for text in texts(saved(figure, "svg"))]
+    assert {name.rstrip() for name in ODD if "|" not in name} | {"$x_$ in $"} <= set(found)
+
+
+def test_nothing_to_draw_is_no_picture(make: SimpleNamespace) -> None:
     table = make.table("bqn-3c", "embedded")
-    runs, costs = make.runs(table), make.costs(table)
-    assert panels(table, build_cells(table, runs, {})) == []
-    del costs["Max | after fc"], runs["Average | after fc"]
-    (_, [printed]), (_, [measured]) = panels(table, build_cells(table, runs, costs))
-    assert (len(printed.points), len(measured.points)) == (3, 2)
-    assert accuracy_against_cost(table, build_cells(table, {}, {}))["png"].startswith(b"\x89PNG")
+    assert plot.accuracy_against_cost(table, build_cells(table, make.runs(table), {})) == {}
+    assert plot.accuracy_against_cost(table, build_cells(table, {}, {})) == {}
 
 
-@pytest.mark.parametrize("name", ["bqn-3a", "bqn-3b", "bqn-3c", "bqn-3d", "bqn-3e", "bqn-3f"])
-def test_svg_names_every_row_in_both_panels_as_text(name: str, make: SimpleNamespace) -> None:
-    table = make.table(name, "proxy")
-    svg = accuracy_against_cost(table, build_cells(table, make.runs(table), make.costs(table)))["svg"].decode()
-    texts = [element.text for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+def test_the_same_cells_give_the_same_bytes(make: SimpleNamespace) -> None:
+    table = make.table("bqn-4", "embedded", (0, 1, 2))
+    cells = build_cells(table, *make.fabricated(table))
+    first, again = plot.accuracy_against_cost(table, cells), plot.accuracy_against_cost(table, cells)
+    assert first == again
+    assert first["png"].startswith(b"\x89PNG")
+    assert b"dc:date" not in first["svg"]
+
+
+def test_few_points_are_named_where_they_stand_in_both_panels(make: SimpleNamespace) -> None:
+    table = make.table("bqn-3a", "proxy")
+    found = texts(plot.accuracy_against_cost(table, build_cells(table, make.runs(table), make.costs(table)))["svg"])
     for row in table.rows:
-        assert texts.count(row.label.replace(" | ", ", ").replace("^2", "²")) == 2
-    assert "dc:date" not in svg
+        assert found.count(flat(row.label)) == 2
 
 
-def test_labels_of_coinciding_points_do_not_overlap() -> None:
-    anchors = [(100.0, 50.0)] * 4 + [(100.0, 52.0), (103.0, 50.0)]
-    markers = [Box(x - 3, y - 3, x + 3, y + 3) for x, y in anchors]
-    bounds = Box(0, 0, 220, 120)
-    boxes = place(anchors, [(60.0, 7.0)] * len(anchors), markers, bounds)
-    for a, b in itertools.combinations(boxes, 2):
-        assert a.overlap(b) == 0
-    for box in boxes:
-        assert box.overlap(bounds) == pytest.approx(60 * 7)
-        assert all(box.overlap(marker) == 0 for marker in markers)
+def test_many_points_are_numbered_as_the_rows_with_one_key_for_both_panels(make: SimpleNamespace) -> None:
+    table = make.table("bqn-4", "embedded", (0,))
+    cells = build_cells(table, *make.fabricated(table))
+    found = texts(plot.accuracy_against_cost(table, cells)["svg"])
+    number = next(n for n, row in enumerate(table.rows, 1) if row.label.startswith("BQN_En"))
+    assert found.count(flat(table.rows[number - 1].label)) == 1
+    assert found.count(str(number)) == 3
+    key = [text for text in found if text in {flat(row.label) for row in table.rows}]
+    order = [flat(row.label) for row in table.rows]
+    assert key == sorted(key, key=order.index)
+
+
+def test_rows_at_one_place_share_a_name_and_a_row_of_both_kinds_is_named_where_it_is_measured() -> None:
+    printed = Series("printed", (Point((1, 3), ("a", "c"), 1.0, 50.0), Point((2,), ("b",), 2.0, 51.0)), ours=False)
+    measured = Series("measured", (Point((2,), ("b",), 2.1, 60.0), Point((4,), ("d",), 2.1, 60.0)), ours=True)
+    panel = Panel("", "here", (printed, measured))
+    assert [(n.text, n.cost) for n in names_of(panel, numbered=True)] == [("1, 3", 1.0), ("2, 4", 2.1)]
+    assert [n.text for n in names_of(panel, numbered=False)] == ["a\nc", "b\nd"]
+    assert key_of(Plane(COLUMNS["gmacs"], COLUMNS["top1"], (panel,))) == {1: "a", 2: "b", 3: "c", 4: "d"}
+
+
+def test_names_that_are_long_or_find_no_place_become_numbers(make: SimpleNamespace, tmp_path: Path) -> None:
+    table = make.table(str(write_spec(tmp_path / "long.yaml", ["short", "l" * (LONGEST + 1)])), "embedded", (0,))
+    found = texts(plot.accuracy_against_cost(table, build_cells(table, {}, {}))["svg"])
+    assert {"1", "2", "short"} <= set(found)

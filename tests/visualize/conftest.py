@@ -14,6 +14,8 @@ from benchmark.data.datasets import prepare
 from benchmark.data.motionpairs import SETTINGS, Setting
 from benchmark.launch.rundir import RunDir
 from benchmark.models.build import build_model
+from benchmark.report import style
+from benchmark.report.style import saved
 from benchmark.spec.config import RunConfig
 
 SMALL = Setting("motionpairs-tiny", train_clips=8, val_clips=8, frames=12, height=40, width=48)
@@ -76,8 +78,16 @@ def here(data: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def call(here: None, tmp_path: Path) -> Callable[[str], Pictures]:
-    """Run `visualize` with some arguments."""
+def call(
+    here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts_cut_off: Callable[[Any], list[str]]
+) -> Callable[[str], Pictures]:
+    """Run `visualize` with some arguments; whatever it draws, no text is cut off at the edges of the picture."""
+
+    def save(figure: Any, kind: str) -> bytes:
+        assert texts_cut_off(figure) == []
+        return saved(figure, kind)
+
+    monkeypatch.setattr(style, "saved", save)
 
     def run(arguments: str) -> Pictures:
         parser = argparse.ArgumentParser()

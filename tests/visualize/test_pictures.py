@@ -1,6 +1,7 @@
 """Every picture end to end on runs that were never trained: their weights are known without any training."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from benchmark.data.errors import DataError
 from benchmark.launch.rundir import RunDir
 from benchmark.models.build import build_model
 from benchmark.spec.config import RunConfig
+from benchmark.visualize import filters
 from benchmark.visualize.enopr import correlation, legend_text
 from benchmark.visualize.errors import VisualizeError
 from benchmark.visualize.filters import first_layers, tile
@@ -134,6 +136,25 @@ def test_filters_of_both_pathways_and_of_another_run(call: Any) -> None:
     trained = load_trained("aa11")
     for layer, name in zip(first_layers(trained), ("busy", "quiet"), strict=True):
         assert np.array_equal(layer.weights, trained.weights[f"{name}.conv1.weight"].numpy())
+
+
+def test_a_long_title_widens_the_picture(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    width = Image.open(call("filters --run aa11")[".png"]).width
+    monkeypatch.setattr(
+        filters, "_network", lambda trained, pathway: f"{pathway} of a $network_$ {'with a long name ' * 5}"
+    )
+    longer = call("filters --run aa11")
+    assert Image.open(longer[".png"]).width > width + 300
+    assert any("$network_$" in text and text.endswith("3 channels") for text in longer.texts)
+
+
+def test_a_clips_long_name_is_on_several_lines(call: Any, data: Path) -> None:
+    long = f"{'long-name_of$a_file$' * 8}.mp4"
+    source = next(path for path in sorted(data.rglob("*.mp4")))
+    shutil.copy(source, data / long)
+    found = call(f"clip {data / long} --columns 1").texts
+    assert long in "".join(found[:8])
+    (data / long).unlink()
 
 
 def test_a_filters_colours_are_its_weights() -> None:
