@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 
-from benchmark.spec.claim import Claim
+from benchmark.spec.claim import EVERY_OTHER, Claim
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.files import table_paths
 from benchmark.spec.include import Entry, Gathered, gather, is_include
@@ -15,15 +17,38 @@ from benchmark.spec.source import Problem, did_you_mean
 SEPARATOR = " :: "
 
 
+@dataclass
+class _Others:
+    """The other tables that a table's claims name, each read once."""
+
+    gathered: Gathered
+    _read: dict[str, Gathered | None] = field(default_factory=dict)
+
+    @cached_property
+    def paths(self) -> dict[str, Path]:
+        return table_paths()
+
+    def __getitem__(self, name: str) -> Gathered | None:
+        """A table by id; the one itself is at hand. None where its file has errors, which are said when it is loaded.
+
+        Raises:
+            KeyError: there is no such table.
+        """
+        if name == _id(self.gathered):
+            return self.gathered
+        if name not in self._read:
+            self._read[name] = gather(self.paths[name], [])
+        return self._read[name]
+
+
 def check_claims(gathered: Gathered) -> Iterator[Problem]:
     """What is wrong with a table's own claims: ids, rows, metrics, and what they repeat."""
-    spec, source = gathered.spec, gathered.source
+    spec, source, others = gathered.spec, gathered.source, _Others(gathered)
     labels = [entry.row.label for entry in gathered.entries]
-    expected = f"{spec.paper}-{spec.table}"
     given: set[str] = set()
-    written = [i for i in range(len(spec.claims)) if not is_include(source, "claims", i)]
-    for i in written:
-        claim = spec.claims[i]
+    for i, claim in enumerate(spec.claims):
+        if is_include(source, "claims", i):
+            continue
 
         def problem(message: str, *at: str, index: int = i) -> Problem:
             return Problem(source.file, source.line("claims", index, *at), message)
@@ -31,36 +56,38 @@ def check_claims(gathered: Gathered) -> Iterator[Problem]:
         if claim.id in given:
             yield problem(f"claim id '{claim.id}' is given twice", "id")
         given.add(claim.id)
-        if not claim.id.startswith(f"{expected}."):
-            yield problem(f"claim id '{claim.id}' must begin with '{expected}.'", "id")
+        if not claim.id.startswith(f"{_id(gathered)}."):
+            yield problem(f"claim id '{claim.id}' must begin with '{_id(gathered)}.'", "id")
         for name in claim.labels:
-            if name != "*" and name not in labels and SEPARATOR not in name:
+            if name not in (EVERY_OTHER, *labels) and SEPARATOR not in name:
                 yield problem(f"no row '{name}'.{did_you_mean(name, labels)}")
         if claim.metric not in spec.columns:
             yield problem(f"metric '{claim.metric}' is not among the table's columns", "metric")
         elif claim.relation == "best" and COLUMNS[claim.metric].better == "neither":
             yield problem(f"no {claim.metric} is better than another, so none is best", "relation")
-        if claim.repeats is not None and (wrong := _repeats(claim, gathered)):
+        wrong = _of_repeats(claim, claim.repeats, others) if claim.repeats is not None else ""
+        if wrong:
             yield problem(wrong, "repeats")
 
 
-def _repeats(claim: Claim, gathered: Gathered) -> str:
+def _id(gathered: Gathered) -> str:
+    return f"{gathered.spec.paper}-{gathered.spec.table}"
+
+
+def _of_repeats(claim: Claim, repeats: str, others: _Others) -> str:
     """What is wrong with the claim that another repeats; "" for nothing."""
-    table, spec, known = str(claim.repeats).rpartition(".")[0], gathered.spec, table_paths()
-    if table == f"{spec.paper}-{spec.table}":
-        claims = gathered.claims
-    elif table in known:
-        other = gather(known[table], [])
-        if other is None:
-            return ""  # its own file's errors are said when it is loaded
-        claims = other.claims
-    else:
-        return f"no table '{table}' whose claim could be repeated.{did_you_mean(table, list(known))}"
-    first = next((other for other in claims if other.id == claim.repeats), None)
+    table = repeats.rpartition(".")[0]
+    try:
+        other = others[table]
+    except KeyError:
+        return f"no table '{table}' whose claim could be repeated.{did_you_mean(table, list(others.paths))}"
+    if other is None:
+        return ""
+    first = next((made for made in other.claims if made.id == repeats), None)
     if first is None:
-        return f"no claim '{claim.repeats}'.{did_you_mean(str(claim.repeats), [other.id for other in claims])}"
+        return f"no claim '{repeats}'.{did_you_mean(repeats, [made.id for made in other.claims])}"
     if first.metric != claim.metric:
-        return f"{first.id} is about {first.metric}, not {claim.metric}: it is another claim"
+        return f"{repeats} is about {first.metric}, not {claim.metric}: it is another claim"
     return ""
 
 
@@ -74,7 +101,7 @@ def named_elsewhere(gathered: Gathered, dataset: str | None, problems: list[Prob
     """
     own = {entry.row.label for entry in gathered.entries}
     found: dict[str, tuple[Gathered, Entry]] = {}
-    others: dict[str, Gathered | None] = {}
+    others = _Others(gathered)
     for i, claim in enumerate(gathered.spec.claims):
         if is_include(gathered.source, "claims", i):
             continue
@@ -82,34 +109,30 @@ def named_elsewhere(gathered: Gathered, dataset: str | None, problems: list[Prob
             table, separator, label = name.partition(SEPARATOR)
             if not separator or name in own or name in found:
                 continue
-            if table not in others:
-                others[table] = gather(table_paths()[table], []) if table in table_paths() else None
-            other = others[table]
-            wrong = _unknown(table, other, label, claim.metric, gathered)
+            try:
+                other = others[table]
+                wrong = _of_side(label, claim.metric, other, others) if other else f"'{table}' has errors of its own"
+            except KeyError:
+                other, wrong = None, f"no table '{table}'.{did_you_mean(table, list(others.paths))}"
             if wrong:
-                line = gathered.source.line("claims", i)
-                problems.append(Problem(gathered.source.file, line, wrong))
+                problems.append(Problem(gathered.source.file, gathered.source.line("claims", i), wrong))
             elif other is not None:
                 found |= {f"{table}{SEPARATOR}{key}": (other, entry) for key, entry in _with_members(other, label)}
-    return [(other, _renamed(entry, name.partition(SEPARATOR)[0], dataset)) for name, (other, entry) in found.items()]
+    return [(other, _renamed(entry, _id(other), dataset)) for other, entry in found.values()]
 
 
-def _unknown(table: str, other: Gathered | None, label: str, metric: str, gathered: Gathered) -> str:
+def _of_side(label: str, metric: str, other: Gathered, others: _Others) -> str:
     """What keeps a row of another table from being a side; "" for nothing."""
-    spec = gathered.spec
-    if table not in table_paths():
-        return f"no table '{table}'.{did_you_mean(table, list(table_paths()))}"
-    if other is None:
-        return f"'{table}' has errors of its own"
-    if table == f"{spec.paper}-{spec.table}":
+    table, dataset = _id(other), others.gathered.spec.dataset
+    if other is others.gathered:
         return f"'{label}' is of this table: leave '{table}{SEPARATOR}' out"
     labels = [entry.row.label for entry in other.entries]
     if label not in labels:
         return f"'{table}' has no row '{label}'.{did_you_mean(label, labels)}"
     if metric not in other.spec.columns:
         return f"'{table}' has no column {metric}"
-    if other.spec.dataset != spec.dataset:
-        return f"'{table}' prints values of {other.spec.dataset}, this table of {spec.dataset}"
+    if other.spec.dataset != dataset:
+        return f"'{table}' prints values of {other.spec.dataset}, this table of {dataset}"
     return ""
 
 

@@ -69,6 +69,21 @@ def test_a_row_of_another_table_is_a_side_by_that_table_s_settings(tmp_path: Pat
     assert [row.config for row in table.members(fused)] == [other.row(name).config for name in ("Quiet", "Busy")]
 
 
+def test_a_row_of_another_table_follows_to_another_data_set_where_it_has_settings_there(tmp_path: Path) -> None:
+    path = tmp_path / "t1.yaml"
+    path.write_text(
+        "paper: mine\ntable: t1\ncaption: c\ndataset: ucf101\ncolumns: [top1, top1@hmdb51, mean_class_acc]\n"
+        "base: ucf_bqn_r50\nalso: {hmdb51: {}}\nrows:\n  - {label: A}\nclaims:\n"
+        '  - {id: mine-t1.01, lhs: A, relation: ">", rhs: "bqn-6 :: BQN", metric: mean_class_acc, text: t}\n'
+        '  - {id: mine-t1.02, lhs: A, relation: ">", rhs: "bqn-fig6 :: trained | 9^2 | 1.1", metric: top1, text: t}\n'
+    )
+    both, alone = load_table(str(path), "paper", dataset="hmdb51").elsewhere
+    assert both.config is not None
+    assert both.config.data.dataset == "hmdb51"
+    assert both.printed == {"mean_class_acc": 77.6, "mean_class_acc@ucf101": 97.6}
+    assert (alone.config, alone.quoted) == (None, True)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -118,6 +133,7 @@ def test_a_row_of_another_table_is_a_side_by_that_table_s_settings(tmp_path: Pat
             "'bqn-3a' has no row 'Quite'. Did you mean 'Quiet'?",
         ),
         ('lhs: A, relation: ">", rhs: "bqn-3aa :: Quiet", metric: top1', "no table 'bqn-3aa'. Did you mean 'bqn-3a'?"),
+        ('lhs: A, relation: ">", rhs: "mine-t1 :: B", metric: top1', "'B' is of this table: leave 'mine-t1 :: ' out"),
         ('lhs: A, relation: ">", rhs: "bqn-3a :: Quiet", metric: num_bplc', "'bqn-3a' has no column num_bplc"),
         (
             'lhs: A, relation: ">", rhs: "bqn-5 :: TSM | R50 | 16x30", metric: top1',
