@@ -17,7 +17,7 @@ $(READY): requirements-dev.txt requirements-bootstrap.txt
 PY := $(BIN)/python
 B := $(PY) -m benchmark
 
-.PHONY: help setup test test-slow test-slurm test-latex check lint format lock list plan clean docs decode
+.PHONY: help setup test test-slow test-slurm test-latex check lint format lock list plan clean docs decode noise claims calibrate
 
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -44,6 +44,15 @@ docs: $(READY) ## docs/costs.md from the cost audit; counts first what is not co
 
 submit-%: $(READY) ## send a table to a cluster: make submit-bqn-3b CLUSTER=dev
 	@$(B) submit $* --cluster $(or $(CLUSTER),$(error give CLUSTER=name, a profile of slurm/clusters/))
+
+noise: $(READY) ## results/noise/embedded.csv from the runs here: SD between seeds by family of networks
+	@$(B) noise --write
+
+claims: $(READY) ## results/claims.csv and claims.md: every claim of the papers, the printed numbers on trial
+	@$(B) claims --write
+
+calibrate: $(READY) ## how often verdicts are wrong, on simulated tables: docs/statistics.md, a quarter of an hour
+	@PYTHONPATH=. $(PY) tools/calibrate.py
 
 status-%: $(READY) ## the state of a table's runs
 	@$(B) status $*

@@ -36,7 +36,7 @@ from benchmark.data.errors import DataError
 from benchmark.data.flow import FlowSplit, interval_of, open_flow
 from benchmark.data.loader import ClipDataset, Item, epoch_order, make_loader
 from benchmark.launch.during import Keeper, Orphaned, Reporter, Unreadable, log
-from benchmark.launch.provenance import code_state, processor, versions
+from benchmark.launch.provenance import code_state, instruction_set, processor, versions
 from benchmark.launch.rundir import (
     EXIT_CLAIMED,
     RESIDUAL,
@@ -321,7 +321,8 @@ def _begin_env(run: RunDir, device: torch.device, fingerprints: dict[str, str], 
             f"the data changed since {run.path} was begun, or the weights that it starts from; remove the folder to run"
             " it on the new ones"
         )
-    now = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **code_state(), "transforms": transforms}
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    now = {"at": at, **code_state(), "transforms": transforms, "cpu": instruction_set()}
     starts = [*before.get("starts", []), now]
     env = {
         **before,

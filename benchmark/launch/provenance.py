@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmark.spec.files import REPOSITORY
 
+VECTORS = (("avx512f", "AVX-512"), ("avx2", "AVX2"), ("sve", "SVE"), ("asimd", "NEON"))
+"""Flags of /proc/cpuinfo, widest first."""
 PACKAGES = ("torch", "torchvision", "numpy", "av", "fvcore", "submitit")
 
 
@@ -42,6 +46,28 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def instruction_set() -> str:
+    """The kind of processor, on which the order of additions depends: `AuthenticAMD 25.1, AVX2`.
+
+    Vendor, family and model as the processor says them, and the widest vectors that PyTorch's kernels use on it;
+    runs of one key on two kinds need not agree (docs/reproducibility.md).
+    """
+    said: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            said.setdefault(name.strip(), value.strip())
+    flags = said.get("flags", said.get("Features", "")).split()
+    widest = next((name for flag, name in VECTORS if flag in flags), "no vectors")
+    kind = " ".join(filter(None, [said.get("vendor_id", platform.machine()), _number(said)]))
+    chosen = os.environ.get("ATEN_CPU_CAPABILITY")
+    return f"{kind}, {widest}{f' (ATEN_CPU_CAPABILITY={chosen})' if chosen else ''}"
+
+
+def _number(said: Mapping[str, str]) -> str:
+    return ".".join(said[name] for name in ("cpu family", "model") if name in said)
 
 
 def processor() -> str:

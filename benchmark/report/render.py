@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,7 @@ def render(
     contrasts = baseline_contrasts(table, comparison)
     judgements = judge_claims(table, comparison, costs, timings)
     layout = lay_out(table, cells, costs)
+    layout = replace(layout, remarks=(*layout.remarks, *_processors(complete)))
     first = next((c.column for c in contrasts), None)
     pictures, problems = _pictures(table, cells)
     contents: dict[str, str | bytes | None] = {
@@ -111,6 +112,18 @@ def _pictures(table: Table, cells: Sequence[Cell]) -> tuple[dict[str, bytes | No
             problems.append(f"{table.id}: {name} cannot be drawn: {type(error).__name__}: {error}")
         files |= {f"{name}.{kind}": drawn.get(kind) for kind in ("svg", "png")}
     return files, problems
+
+
+def _processors(runs: RowRuns) -> list[str]:
+    """A sentence where the table's runs are of several kinds of processor, which the same key does not tell apart."""
+    kinds: dict[str, None] = {}
+    every = [member for results in runs.values() for one in results for member in one.members or (one,)]
+    for result in every:
+        starts = result.env.get("starts") or ([{}] if result.state == "done" else [])
+        kinds |= dict.fromkeys(str(start.get("cpu", "a kind that was not recorded")) for start in starts)
+    if len(kinds) < 2:
+        return []
+    return [f"The runs are of {len(kinds)} kinds of processor ({'; '.join(kinds)}): see docs/reproducibility.md."]
 
 
 def of_statistics(noise: NoiseTable) -> dict[str, Any]:
