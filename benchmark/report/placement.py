@@ -25,6 +25,8 @@ UNMISTAKABLE = 2.0
 """A name nearer than BESIDE needs no line to its point if it is on its level, or so many times further from others."""
 GAP = 0.8
 """Between the end of a line and the name."""
+MANY = 40
+"""Of more names than this, one order is tried: it takes seconds."""
 CROWD = 20.0
 """Points within this distance are in each other's way."""
 DIRECTIONS = (
@@ -51,7 +53,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a name stands. `start` and `end` are those of a line from its point to it, None where none is needed."""
+    """Where a name stands, and the line from its point to it, None where none is needed."""
 
     box: Box
     line: tuple[Spot, Spot] | None
@@ -104,9 +106,10 @@ def find_places(
         sorted(order, key=lambda i: (anchors[i][0], i)),
         sorted(order, key=lambda i: (-anchors[i][0], i)),
     ]
+    few = len(anchors) <= MANY
     best: Places | None = None
-    for candidates, directions in product(CANDIDATES, DIRECTIONS):
-        for one in orders:
+    for candidates, directions in product(CANDIDATES, DIRECTIONS if few else DIRECTIONS[:1]):
+        for one in orders if few else orders[:1]:
             places = _allocate(one, candidates, directions, anchors, sizes, markers, lines, bounds, must)
             if best is None or places.faults < best.faults:
                 best = places

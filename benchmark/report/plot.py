@@ -158,7 +158,7 @@ def _draw_marker(ax: Axes, series: Series, point: Point, colour: str) -> Any:
     # A rim of the other colour, so that markers that touch are seen apart.
     rim: Any = {"markersize": 4, "markeredgewidth": 0.9, "markeredgecolor": colour, "markerfacecolor": "white"}
     if series.ours:
-        rim = {"markersize": 5, "markeredgewidth": 0.4, "markeredgecolor": "white", "markerfacecolor": colour}
+        rim = {"markersize": 4.4, "markeredgewidth": 0.3, "markeredgecolor": "white", "markerfacecolor": colour}
     (marker,) = ax.plot([point.cost], [point.value], linestyle="none", marker="o", zorder=3, **rim)
     marker.set_gid(_gid("point", series, point))
     return marker

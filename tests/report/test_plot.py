@@ -137,3 +137,15 @@ def test_names_that_are_long_or_find_no_place_become_numbers(make: SimpleNamespa
     table = make.table(str(write_spec(tmp_path / "long.yaml", ["short", "l" * (LONGEST + 1)])), "embedded", (0,))
     found = texts(plot.accuracy_against_cost(table, build_cells(table, {}, {}))["svg"])
     assert {"1", "2", "short"} <= set(found)
+
+
+def test_more_points_than_have_room_are_drawn_all_the_same(make: SimpleNamespace, tmp_path: Path) -> None:
+    spec = tmp_path / "crowd.yaml"
+    head = write_spec(spec, []).read_text().partition("rows:")[0].replace("table: odd", "table: crowd")
+    printed = (f"printed: {{top1: {50 + i / 1000}, gmacs: 10.0}}" for i in range(90))
+    lines = [f'  - {{label: "row {i}", quoted: true, {values}}}\n' for i, values in enumerate(printed)]
+    spec.write_text(f"{head}rows:\n{''.join(lines)}  - {{label: own}}\n")
+    table = make.table(str(spec), "embedded", (0,))
+    figure = plot.draw(table, build_cells(table, {}, {}))
+    assert figure is not None
+    assert saved(figure, "svg").decode().count('id="point-printed-') == 90
