@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -134,9 +135,11 @@ class RowSample:
 
 def t_quantile(df: float, confidence: float = CONFIDENCE) -> float:
     """The two-sided critical value of Student's t."""
-    from scipy.special import ndtri, stdtrit
+    if math.isinf(df):
+        return NormalDist().inv_cdf((1 + confidence) / 2)
+    from scipy.special import stdtrit
 
-    return float(ndtri((1 + confidence) / 2) if math.isinf(df) else stdtrit(df, (1 + confidence) / 2))
+    return float(stdtrit(df, (1 + confidence) / 2))
 
 
 def own_spread(values: Sequence[float]) -> Spread | None:

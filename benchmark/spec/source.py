@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Iterable, Sequence
@@ -69,6 +70,24 @@ _Resolver.add_implicit_resolver(
 )
 
 
+def _libyaml() -> Any:
+    """A loader of the same scalars that parses with libyaml, ten times as fast; None where PyYAML was built without."""
+    if not yaml.__with_libyaml__:
+        return None
+    return type("_Libyaml", (yaml.CSafeLoader,), {"yaml_implicit_resolvers": _Resolver.yaml_implicit_resolvers})
+
+
+_FASTER = _libyaml()
+
+
+def _compose(text: str) -> yaml.Node | None:
+    """The nodes of a document. What libyaml refuses is parsed again by PyYAML, whose messages are the clearer ones."""
+    if _FASTER is not None:
+        with contextlib.suppress(yaml.YAMLError):
+            return yaml.compose(text, Loader=_FASTER)
+    return yaml.compose(text, Loader=_Resolver)
+
+
 def read_yaml(path: Path, shown_as: str | None = None) -> Located:
     """Parse one YAML file whose top level is a mapping.
 
@@ -90,7 +109,7 @@ def _unchanged(path: Path, name: str, changed: int, size: int) -> Located:
 
 def _read_yaml(path: Path, name: str) -> Located:
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Resolver)
+        root = _compose(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SpecError([Problem(name, 0, "no such file")]) from None
     except OSError as error:
