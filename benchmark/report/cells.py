@@ -161,6 +161,12 @@ def find_cell(cells: Sequence[Cell], row: str, column: str, ours: bool) -> Cell 
     return pair[1] if ours and len(pair) > 1 else None if ours or not pair else pair[0]
 
 
+def printed_dataset(table: Table, label: str) -> str:
+    """The data set of a row's printed values in columns that name none: its own at paper scale, if it has a config."""
+    config = table.row(label).paper_config
+    return config.data.dataset if config is not None else table.dataset
+
+
 def config_value(row: Row, column: Column) -> float | None:
     """The number at the column's dotted path of the row's config."""
     node: Any = row.paper_config or row.config

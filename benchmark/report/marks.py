@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.report.cells import Cell
+from benchmark.report.cells import Cell, printed_dataset
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table
 
@@ -29,7 +29,7 @@ def best_and_second(table: Table, cells: Sequence[Cell]) -> Marks:
             continue
         ours = cell.kind == "measured"
         value = round(cell.value, column.decimals) if ours else cell.value
-        among = "" if column.dataset else _dataset(table, cell.row)
+        among = "" if column.dataset else printed_dataset(table, cell.row)
         groups.setdefault((cell.column, ours, among), {})[cell.row] = value
     marks: Marks = {}
     for (key, ours, _), values in groups.items():
@@ -39,9 +39,3 @@ def best_and_second(table: Table, cells: Sequence[Cell]) -> Marks:
         places = {ranked[0]: BEST, ranked[1]: SECOND}
         marks |= {(row, key, ours): places[value] for row, value in values.items() if value in places}
     return marks
-
-
-def _dataset(table: Table, label: str) -> str:
-    """The data set of a row's printed value: its own at paper scale where it has a config."""
-    config = table.row(label).paper_config
-    return config.data.dataset if config is not None else table.dataset

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from benchmark.report.cells import Cell, find_cell
 from benchmark.report.layout import dataset_title, measured_dataset
+from benchmark.report.stats import binomial_se
 from benchmark.spec.columns import COLUMNS, Column
 from benchmark.spec.table import Table
 
@@ -114,8 +115,7 @@ def sampling_error(cell: Cell) -> float | None:
     """The standard error of an accuracy in percent over the evaluated clips; None for what is no share of clips."""
     if cell.value is None or not cell.clips or COLUMNS[cell.column].base not in ACCURACIES:
         return None
-    share = min(max(cell.value / 100, 0.0), 1.0)
-    return 100 * math.sqrt(share * (1 - share) / cell.clips)
+    return binomial_se(cell.value, cell.clips)
 
 
 def measured_name(seeds: Sequence[int], clips: bool = True) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise, product
 
+from benchmark.report.cells import printed_dataset
 from benchmark.report.stats import binomial_se, t_quantile, trend_weights
 from benchmark.spec.claim import Claim, Size
 from benchmark.spec.columns import COLUMNS, Column
@@ -176,8 +177,7 @@ def _clips(table: Table, claim: Claim, column: Column) -> int:
     """Clips that a printed accuracy is the mean over, those of all its official splits together; 0 for other values."""
     if column.unit != "%":
         return 0
-    config = table.row(claim.lhs[0]).paper_config
-    dataset = column.dataset or (config.data.dataset if config is not None else table.dataset)
+    dataset = column.dataset or printed_dataset(table, claim.lhs[0])
     if dataset not in DATASETS:
         return 0
     names = official_splits(dataset, table.splits) if DATASETS[dataset].official_split else (dataset,)
