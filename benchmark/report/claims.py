@@ -25,7 +25,7 @@ from typing import Literal
 
 from benchmark.cost.latency import RowTimings
 from benchmark.report.cells import NO_TIMINGS, CountedCost, config_value
-from benchmark.report.compare import Comparison, Contrast
+from benchmark.report.compare import NO_PREDICTIONS, Comparison, Contrast
 from benchmark.report.layout import dataset_title, flat, has_meaning, measured_dataset
 from benchmark.report.printed import SizeCheck, Trial, check_sizes, directed_pairs, margin_of, try_printed
 from benchmark.report.stats import ALPHA, POWER, holm, seeds_needed, spread_range
@@ -38,6 +38,7 @@ STATES: tuple[State, ...] = ("supported", "contradicted", "not resolved", "not m
 VERSION = "2"
 """Of the statistics: a new one may judge the same runs otherwise. It is part of PROVENANCE.json."""
 MOST_SEEDS = 100
+MORE_SEEDS = "more seeds a row: --seeds 3"
 FALL_ALPHA = 0.15
 """One-sided level at which every step of a `monotone` claim excludes a fall of more than the margin."""
 SAME_KIND = {"<": ">", "best": ">", "<=": ">="}
@@ -146,7 +147,8 @@ def _test(claim: Claim, column: Column, comparison: Comparison) -> Judgement | _
     still_open = next((contrast for contrast in known if contrast.estimate is None), None)
     if still_open is not None:
         reason = f"{still_open.why_open}; {_difference(claim, weakest)}"
-        return Judgement(claim, "not resolved", reason, "more seeds a row: --seeds 3", weakest)
+        takes = "its runs, with predictions" if still_open.why_open == NO_PREDICTIONS else MORE_SEEDS
+        return Judgement(claim, "not resolved", reason, takes, weakest)
     means = [sum(values.values()) / len(values) for values in (comparison.values(x, column.key) for x in claim.labels)]
     margin = margin_of(claim, means)
     if claim.relation == "monotone":
@@ -165,7 +167,7 @@ def _test_trend(
     labels = claim.labels[::-1] if column.better == "lower" else claim.labels
     slope = comparison.trend(labels, column.key)
     if isinstance(slope, str):
-        return Judgement(claim, "not resolved", slope, "more seeds a row: --seeds 3")
+        return Judgement(claim, "not resolved", slope, MORE_SEEDS)
     falls = [contrast.estimate.p_above(-margin) for contrast in steps if contrast.estimate is not None]
     shown = [contrast.estimate.p_below(-margin) for contrast in steps if contrast.estimate is not None]
     sure, worst = falls.index(max(falls)), shown.index(min(shown))
@@ -240,12 +242,12 @@ def _forecast(claim: Claim, contrast: Contrast, printed: Trial | None, column: C
     """
     estimate = contrast.estimate
     if estimate is None or contrast.v_run is None:
-        return "more seeds a row: --seeds 3"
+        return MORE_SEEDS
     size, named = abs(printed.difference) if printed else 0.0, "the printed difference"
     if column.unit != "%" or not size or claim.relation == "~":
         size, named = margin_of(claim, [contrast.difference]), "the margin"
     if not size:
-        return "more seeds a row: --seeds 3"
+        return MORE_SEEDS
     what = f"{size:.{column.decimals}f} {_unit(column)}, {named},"
     fewest, most = (
         seeds_needed(size, variance, estimate.v_clip, MOST_SEEDS) for variance in spread_range(contrast.v_run)

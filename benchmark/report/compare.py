@@ -20,6 +20,7 @@ from benchmark.spec.table import Row, Table
 MEAN_CLASS = "mean_class_acc"
 HIT_METRICS = (*TOP_K, MEAN_CLASS)
 """Metrics that are made of hits, so that their clips can be drawn again; a projection loss is not."""
+NO_PREDICTIONS = "no predictions, clip by clip"
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class Comparison:
             return f"not measured yet: {flat(label)}"
         hits = self._hits(label, column)
         if hits is None and COLUMNS[column].metric in HIT_METRICS:
-            return f"no predictions of the same clips: {flat(label)}"
+            return NO_PREDICTIONS
         strata = self._predictions(label)[0].labels if COLUMNS[column].metric == MEAN_CLASS else None
         own = stats.own_spread(values)
         if own is not None:

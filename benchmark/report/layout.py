@@ -254,7 +254,7 @@ def _caption(table: Table, cells: Sequence[Cell]) -> str:
         f"Measured: {_over_splits(measured_dataset(table), table.splits)}, protocol {table.protocol}, {seeds}.",
     ]
     measured = [cell for cell in cells if cell.kind == "measured"]
-    if any(COLUMNS[cell.column].source == "measured" for cell in cells):
+    if any(COLUMNS[cell.column].source == "measured" and cell.unit == "%" for cell in cells):
         sentences.append("Accuracies in percent.")
     few = [COLUMNS[key].title for key in table.columns if not has_meaning(table, COLUMNS[key])]
     if few:

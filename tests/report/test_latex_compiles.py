@@ -155,6 +155,13 @@ def of_printed(name: str, protocol: str) -> str:
     return of_table(load_table(name, protocol))
 
 
+def committed() -> dict[str, Callable[[], str]]:
+    """The tables of results/, by their path."""
+    folder = Path(__file__).resolve().parents[2] / "results"
+    paths = sorted(folder.rglob("table.tex"))
+    return {str(path.relative_to(folder)): path.read_text for path in paths}
+
+
 SOURCES: Mapping[str, Callable[[], str]] = {
     **{f"{name} {p}": partial(of_printed, name, p) for name in table_paths() for p in ("embedded", "proxy")},
     **{name: partial(of_architecture, name) for name in architecture_paths()},
@@ -163,15 +170,9 @@ SOURCES: Mapping[str, Callable[[], str]] = {
         for start in range(0, len(LABELS), 10)
         for parts in (1, 2)
     },
+    **committed(),
 }
 CHUNK = 60
-
-
-def committed() -> dict[str, Callable[[], str]]:
-    """The tables of results/, by their path."""
-    folder = Path(__file__).resolve().parents[2] / "results"
-    paths = sorted(folder.rglob("table.tex"))
-    return {str(path.relative_to(folder)): path.read_text for path in paths}
 
 
 def compiled(bodies: Mapping[str, str], folder: Path) -> dict[str, str]:
