@@ -61,6 +61,7 @@ class Case:
     margin: float | None = None
     of_family: float | None = None
     model: Model = "threshold"
+    clips: int = CLIPS
 
     def claim(self) -> Claim:
         """Row 16 against row 0 or against all others, or the ladder from 0 to 16."""
@@ -121,6 +122,10 @@ def cases() -> Iterator[Case]:
         yield Case("ladder of 0.5 points", (60, 60.5, 61, 61.5), relation="monotone", true=True, **more)  # type: ignore[arg-type]
         yield Case("ladder with a fall of 1", (60, 62, 61, 63), relation="monotone", true=False, **more)  # type: ignore[arg-type]
         yield Case("ladder with a fall of 2", (60, 63, 61, 64), relation="monotone", true=False, **more)  # type: ignore[arg-type]
+    for seeds in (3, 5):
+        means, sds = (60, 60.5, 61, 61.5), (0.3,) * 4
+        name = "ladder of 0.5 points, 11,522 clips"
+        yield Case(name, means, sds, seeds, "monotone", True, clips=11_522)
 
 
 def simulate(case: Case, tables: int, seed: int = 0) -> Outcome:
@@ -160,33 +165,33 @@ def hash_of(case: Case) -> int:
 
 def draw(case: Case, rng: np.random.Generator) -> dict[str, list[SeedResult]]:
     """The runs of one table."""
-    clips = _clip_scores(case.model, rng)
+    clips = _clip_scores(case, rng)
     return {
         label: [_run(seed, hits) for seed, hits in enumerate(_row_hits(case, row, clips, rng))]
         for row, label in enumerate(ROWS)
     }
 
 
-def _clip_scores(model: Model, rng: np.random.Generator) -> np.ndarray:
+def _clip_scores(case: Case, rng: np.random.Generator) -> np.ndarray:
     """(clips,) of what all rows find difficult."""
-    if model == "replay":
-        return rng.choice(_real_difficulty(), CLIPS)
-    return rng.normal(size=CLIPS)
+    if case.model == "replay":
+        return rng.choice(_real_difficulty(), case.clips)
+    return rng.normal(size=case.clips)
 
 
 def _row_hits(case: Case, row: int, clips: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """(clips,) of hits of each run of a row."""
-    own, sd, mean = rng.normal(size=CLIPS), case.sds[row], case.means[row]
+    own, sd, mean = rng.normal(size=case.clips), case.sds[row], case.means[row]
     for _ in range(case.seeds):
         fallen = FALL * (rng.random() < FAILS)
         accuracy = mean + FAILS * FALL - fallen if sd is None else mean + sd * rng.normal()
         if case.model == "threshold":
-            score = np.sqrt(0.5) * clips + np.sqrt(0.2) * own + np.sqrt(0.3) * rng.normal(size=CLIPS)
+            score = np.sqrt(0.5) * clips + np.sqrt(0.2) * own + np.sqrt(0.3) * rng.normal(size=case.clips)
             yield score < ndtri(np.clip(accuracy / 100, 1e-4, 1 - 1e-4))
         else:
             ability = _ability(case.model)(accuracy)
             scale = 1.0 if case.model == "replay" else 1.5
-            yield rng.random(CLIPS) < expit(ability - scale * clips - 0.7 * own)
+            yield rng.random(case.clips) < expit(ability - scale * clips - 0.7 * own)
 
 
 @cache
@@ -219,7 +224,7 @@ def _noise(case: Case, rng: np.random.Generator) -> NoiseTable:
     if case.of_family is None:
         return NOTHING_KNOWN
     # Between runs of one row the accuracy varies by its SD and by chance hits: what a noise table sees is both.
-    chance = 100**2 * 0.24 * 0.3 / CLIPS
+    chance = 100**2 * 0.24 * 0.3 / case.clips
     sd = float(np.sqrt((case.of_family**2 + chance) * rng.chisquare(20) / 20))
     noise = Noise("family", "top1", sd, 20, 0.25, 10, 30, sd, sd)
     return NoiseTable({("family", "top1"): noise}, "0" * 64, "simulated.csv")
@@ -234,15 +239,17 @@ def _table() -> Table:
 
 def _run(seed: int, hits: np.ndarray) -> SeedResult:
     logits = np.stack([hits, ~hits], axis=1).astype(np.float32)
-    made = Predictions(np.arange(CLIPS), np.zeros(CLIPS, dtype=int), logits)
-    return SeedResult(seed, "simulated", "done", {"top1": 100 * float(hits.mean())}, lambda: made, clips=CLIPS)
+    clips = len(hits)
+    made = Predictions(np.arange(clips), np.zeros(clips, dtype=int), logits)
+    return SeedResult(seed, "simulated", "done", {"top1": 100 * float(hits.mean())}, lambda: made, clips=clips)
 
 
 def markdown(found: Sequence[tuple[Case, Outcome]], tables: int) -> str:
     """The table of docs/statistics.md."""
     head = "| case | model | seeds | covers | ± | supported | contradicted | unstable | wrong |"
     lines = [
-        f"{tables:,} tables a case, {CLIPS:,} clips, four rows; percent, and the mean half width in points.",
+        f"{tables:,} tables a case, of four rows and, if not said otherwise, {CLIPS:,} clips; percent, and the mean half"
+        " width of the interval in points.",
         "",
         head,
         "| --- | --- | --: | --: | --: | --: | --: | --: | --: |",
