@@ -248,8 +248,8 @@ def markdown(found: Sequence[tuple[Case, Outcome]], tables: int) -> str:
     """The table of docs/statistics.md."""
     head = "| case | model | seeds | covers | ± | supported | contradicted | unstable | wrong |"
     lines = [
-        f"{tables:,} tables a case, of four rows and, if not said otherwise, {CLIPS:,} clips; percent, and the mean half"
-        " width of the interval in points.",
+        f"{tables:,} tables a case, of four rows and, if not said otherwise, {CLIPS:,} clips; percent, and the mean"
+        " half width of the interval in points.",
         "",
         head,
         "| --- | --- | --: | --: | --: | --: | --: | --: | --: |",
