@@ -1,6 +1,7 @@
 """All claims of all papers on one page: the printed numbers on trial, and the state of each claim by our own rows.
 
-Our states are those of the claims.csv beside each table, as it was rendered last.
+Our states are those of the claims.csv beside each table, as it was rendered last; of a table without one, what can be
+said without a run.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.report.claims import STATES
+from benchmark.report.claims import STATES, judge_claims
+from benchmark.report.compare import Comparison
 from benchmark.report.formulas import claim_formula
-from benchmark.report.markdown_text import escape, grid, wrapped
-from benchmark.report.printed import CORRELATIONS, Trial, try_printed
+from benchmark.report.markdown_text import bullet, escape, grid, wrapped
+from benchmark.report.printed import CORRELATIONS, Trial
 from benchmark.report.verdicts import CLAIM_FIELDS, beyond_text, printed_text
 from benchmark.spec.claim import Claim, first_made
 from benchmark.spec.columns import COLUMNS
@@ -30,12 +32,12 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A claim with its table, its trial, and its state by our rows; "" where the table was not rendered."""
+    """A claim with its table, trial and state by our rows; `protocol` is "" where the table was not rendered."""
 
     table: Table
     claim: Claim
     trial: Trial | None
-    ours: str = ""
+    ours: str
     protocol: str = ""
 
 
@@ -44,9 +46,10 @@ def gather_claims(tables: Sequence[Table], results: Path) -> list[Entry]:
     entries = []
     for table in tables:
         states = _rendered(results / table.paper / table.number / "claims.csv")
-        for claim in table.claims:
-            ours, protocol = states.get(claim.id, ("", ""))
-            entries.append(Entry(table, claim, try_printed(claim, table), ours, protocol))
+        for unmeasured in judge_claims(table, Comparison(table, {}), {}):
+            claim = unmeasured.claim
+            ours, protocol = states.get(claim.id, (unmeasured.state, ""))
+            entries.append(Entry(table, claim, unmeasured.printed, ours, protocol))
     return entries
 
 
@@ -83,7 +86,7 @@ def totals(entries: Sequence[Entry]) -> dict[str, int]:
     sizes = [check for trial in printed for check in trial.sizes]
     counts["sizes claimed"], counts["sizes not as printed"] = len(sizes), sum(not check.agrees for check in sizes)
     by_state = Counter(e.ours for e in once)
-    return counts | {state: by_state.get(state, 0) for state in STATES} | {"not rendered": by_state.get("", 0)}
+    return counts | {state: by_state.get(state, 0) for state in STATES}
 
 
 def lines(entries: Sequence[Entry]) -> list[dict[str, object]]:
@@ -132,29 +135,32 @@ def page(entries: Sequence[Entry], left_out: Mapping[str, NotExpressed]) -> str:
     ]
     for paper in dict.fromkeys(entry.table.paper for entry in entries):
         blocks.append(f"## {paper}")
-        blocks.append(_listing([entry for entry in entries if entry.table.paper == paper]))
+        blocks.append("\n".join(_item(entry) for entry in entries if entry.table.paper == paper))
     if left_out:
         blocks.append("## Not expressed")
-        blocks.append("\n".join(f"- {name}: {escape(item.reason)}" for name, item in left_out.items()))
+        blocks.append("\n".join(bullet(f"{name}: {escape(item.reason)}") for name, item in left_out.items()))
     return "\n\n".join(blocks) + "\n"
 
 
-def _listing(entries: Sequence[Entry]) -> str:
-    rows = []
-    for entry in entries:
-        again = f" (= {entry.claim.repeats})" if entry.claim.repeats else ""
-        printed = printed_text(entry.claim, entry.trial) if entry.trial else "not printed"
-        formula = claim_formula(entry.claim, entry.table)
-        rows.append([f"{entry.claim.id}{again}", escape(formula), escape(printed), entry.ours or "not rendered"])
-    return grid(["claim", "compares", "printed", "ours"], rows, [False] * 4)
+def _item(entry: Entry) -> str:
+    claim = entry.claim
+    again = f", repeats {claim.repeats}" if claim.repeats else ""
+    place = f" ({claim.where})" if claim.where else ""
+    printed = printed_text(claim, entry.trial) if entry.trial else "not printed"
+    return "\n".join(
+        [
+            bullet(f"**{claim.id}**{again}: {escape(claim_formula(claim, entry.table))}{escape(place)}"),
+            bullet(f"printed: {escape(printed)}", 1),
+            bullet(f"ours: {entry.ours}", 1),
+        ]
+    )
 
 
 def short(entry: Entry) -> list[str]:
     """A claim as a line of a terminal: id, margin, errors, whether it is beyond them, and our state."""
     trial, digits = entry.trial, COLUMNS[entry.claim.metric].decimals
-    state = entry.ours or "not rendered"
     if trial is None:
-        return [entry.claim.id, "–", *("" for _ in CORRELATIONS), "not printed", state]
+        return [entry.claim.id, "–", *("" for _ in CORRELATIONS), "not printed", entry.ours]
     errors = [f"{trial.errors[rho]:.1f}" if trial.errors else "" for rho in CORRELATIONS]
     says = "does not hold" if not trial.holds else beyond_text(trial) if trial.errors else "holds"
-    return [entry.claim.id, f"{trial.difference:+.{digits}f}", *errors, says, state]
+    return [entry.claim.id, f"{trial.difference:+.{digits}f}", *errors, says, entry.ours]
