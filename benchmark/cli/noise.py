@@ -72,6 +72,7 @@ def _of_table(table: Table, wanted: dict[str, list[str]], known: set[str]) -> It
     import numpy as np
 
     from benchmark.report.collect import collect
+    from benchmark.report.compare import HIT_METRICS
     from benchmark.report.metrics import TOP_K, hits_at_k
     from benchmark.spec.datasets import DATASETS
 
@@ -88,9 +89,9 @@ def _of_table(table: Table, wanted: dict[str, list[str]], known: set[str]) -> It
         metrics = [m for m in done[0].metrics if not (few and TOP_K.get(m, 1) > 1)]
         predictions = [result.predictions() for result in done if result.predictions is not None]
         hits = {
-            m: np.stack([hits_at_k(p.logits, p.labels, TOP_K[m]) for p in predictions]).astype(float)
+            m: np.stack([hits_at_k(p.logits, p.labels, TOP_K.get(m, 1)) for p in predictions]).astype(float)
             for m in metrics
-            if m in TOP_K
+            if m in HIT_METRICS
         }
         yield Repeats(row.family, wanted[key][0], {m: [r.metrics[m] for r in done] for m in metrics}, hits)
 

@@ -257,7 +257,7 @@ class Protocol(Strict):
     def family_of(self, config: RunConfig) -> str:
         """The family of networks that a config belongs to."""
         for name, settings in self.families.items():
-            if all(_at(config, path) in (v if isinstance(v, list) else [v]) for path, v in settings.items()):
+            if all(_at(config, path) in (v if isinstance(v, list | tuple) else [v]) for path, v in settings.items()):
                 return name
         return config.model.name
 

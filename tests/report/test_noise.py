@@ -96,6 +96,12 @@ def test_a_damaged_noise_table_says_what_to_do(tmp_path: Path, capsys: pytest.Ca
         assert "is damaged" in capsys.readouterr().err
 
 
+def test_a_family_may_be_known_by_several_values_of_a_setting() -> None:
+    families = {row.label: row.family for row in load_table("da-6").rows if row.config is not None}
+    assert families["RGB (baseline)"] == "TSM-R50"
+    assert {families[label] for label in ("Flow", "RGB Diff", "FlowNetC", "TVNet")} == {"TSM-R50 on motion"}
+
+
 def test_every_measured_row_has_a_family_that_the_protocol_names() -> None:
     protocol, _, _ = load_protocol("embedded")
     for name in ("bqn-4", "da-1", "msnet-6", "cmr-2", "thesis-3.4"):
