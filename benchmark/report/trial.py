@@ -145,11 +145,11 @@ def page(entries: Sequence[Entry], left_out: Mapping[str, NotExpressed]) -> str:
 def _item(entry: Entry) -> str:
     claim = entry.claim
     again = f", repeats {claim.repeats}" if claim.repeats else ""
-    place = f" ({claim.where})" if claim.where else ""
+    place = f" ({escape(claim.where)})" if claim.where else ""
     printed = printed_text(claim, entry.trial) if entry.trial else "not printed"
     return "\n".join(
         [
-            bullet(f"**{claim.id}**{again}: {escape(claim_formula(claim, entry.table))}{escape(place)}"),
+            bullet(f"**{claim.id}**{again}: {escape(claim_formula(claim, entry.table))}{place}"),
             bullet(f"printed: {escape(printed)}", 1),
             bullet(f"ours: {entry.ours}", 1),
         ]
