@@ -24,7 +24,7 @@ from fvcore.nn.jit_analysis import _IGNORED_OPS
 Rule = Callable[[list[Any], list[Any]], Any]
 Kind = Literal["arithmetic", "movement", "unknown"]
 CONVOLUTIONS = ("aten::_convolution", "aten::_convolution_mode")
-HIDDEN_PRODUCT = "mul and sum"
+HIDDEN_PRODUCT = "product written as mul and sum"
 """A sum over the product of two tensors that is larger than both: fvcore and torch see no product of matrices there."""
 
 # fmt: off
@@ -90,7 +90,7 @@ def _kind_by_schema(name: str) -> Kind:
     overloads = [getattr(packet, overload) for overload in packet.overloads()] if packet is not None else []
     if any(torch.Tag.pointwise in overload.tags for overload in overloads):
         return "arithmetic"
-    schemas = [overload._schema for overload in overloads if torch.Tag.out not in getattr(overload, "tags", ())]
+    schemas = [overload._schema for overload in overloads if not any(a.is_out for a in overload._schema.arguments)]
     if schemas and all(_is_view(schema) or not _takes_tensors(schema) for schema in schemas):
         return "movement"
     return "unknown"
