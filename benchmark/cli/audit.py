@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmark.cli.text import grid, paragraph
 from benchmark.cost.audit import AuditRow
-from benchmark.cost.audit_text import INTRODUCTION, digits, heading, left_out, name_of, not_audited
+from benchmark.cost.audit_text import INTRODUCTION, counted_digits, digits, heading, left_out, name_of, not_audited
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.spec.columns import COLUMNS, Column
 from benchmark.spec.table import Table
@@ -38,7 +38,7 @@ def _column(column: Column, rows: Sequence[AuditRow], width: int) -> Iterator[st
     for row in rows:
         cell = row.cells[column.key]
         verdict = cell.verdict
-        entries, more = [name_of(row), "", digits(cell.count, column), "", "", ""], ""
+        entries, more = [name_of(row), "", counted_digits(row, column), "", "", ""], ""
         if verdict:
             number = readings.setdefault((cell.reading, cell.why), len(readings) + 1)
             entries[1], entries[3:5] = verdict.printed, [f"({number})", digits(verdict.count, column, verdict.printed)]

@@ -28,7 +28,11 @@ How = Literal[
 PLAIN = "fvcore"
 """The convention that our own cost columns use, and that a row without a reading is judged by."""
 
-TORCH_MATRIX = frozenset({"addmm", "mm", "bmm", "baddbmm"})
+PRODUCTS = ("conv", "matrix products")
+"""What both counters count. They differ in nothing else that torch counts, so that here a difference is a fault."""
+
+TOLERANCE = 1e-3
+"""Share of a count by which the counters may differ in products unexplained: less than a table shows."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,8 @@ class AuditRow:
         torch_difference: (fvcore - torch) / fvcore.
         difference_by_operator: What makes it up, in 1e9 MACs.
         uncounted: Calls and elements of arithmetic that fvcore leaves out, by operator.
-        unclassified: Calls of operators of which it is not known whether they do arithmetic.
+        unclassified: Calls of operators of which it is not known whether they do arithmetic, or what they do cannot be
+            counted: the counts of MACs then only say how many there are at least.
     """
 
     label: str
@@ -109,9 +114,28 @@ class AuditRow:
     uncounted: dict[str, tuple[int, int]]
     unclassified: dict[str, int]
 
+    @property
+    def disagreement(self) -> float:
+        """By how much the counters differ in convolutions and matrix products, as a share of the larger count.
+
+        That torch counts no normalisation, resizing or pooling is explained, and no part of it.
+        """
+        difference = sum(abs(self.difference_by_operator.get(name, 0.0)) for name in PRODUCTS)
+        larger = max(self.cells["gmacs"].count, self.torch_gmacs)
+        return difference / larger if larger else 0.0
+
+    @property
+    def doubt(self) -> str:
+        """Why the counts of MACs are not to be relied on; "" where they are. Parameters are beyond doubt."""
+        if self.unclassified:
+            return f"not counted: {', '.join(f'{name} {calls}x' for name, calls in self.unclassified.items())}"
+        if self.disagreement > TOLERANCE:
+            return f"the counters differ by {self.disagreement:.1%} (audit.md)"
+        return ""
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
-        return asdict(self)
+        return {**asdict(self), "doubt": self.doubt}
 
 
 def shortened(count: int, unit: float, printed: str) -> How | None:
@@ -267,8 +291,7 @@ def _difference(records: list[CostRecord]) -> dict[str, float]:
         for operator, macs in record.by_operator().items():
             left["matrix products" if operator in MATRIX - {"conv"} else operator] += macs
         for operator, macs in record.torch_macs.items():
-            name = "conv" if operator == "convolution" else "matrix products" if operator in TORCH_MATRIX else operator
-            left[name] -= macs
+            left["conv" if operator == "convolution" else "matrix products"] -= macs
     return {name: macs / GIGA for name, macs in sorted(left.items(), key=lambda item: -abs(item[1])) if macs}
 
 

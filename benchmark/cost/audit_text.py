@@ -84,15 +84,20 @@ def digits(value: float, column: Column, printed: str = "") -> str:
     return shown_value(value, column, decimals, multiple, least=2)
 
 
+def counted_digits(row: AuditRow, column: Column) -> str:
+    """The plain count of a column; of MACs that are not all counted, that there are as many at least."""
+    least = ">= " if row.unclassified and column.quantity == "macs" else ""
+    return least + digits(row.cells[column.key].count, column)
+
+
 def left_out(row: AuditRow) -> str:
-    """Where the two counters differ, and what neither of them counts."""
+    """Where the two counters differ, what fvcore counts as nothing, and why the count is in doubt, if it is."""
     difference = ", ".join(f"{name} {gmacs:+.3f}" for name, gmacs in row.difference_by_operator.items())
     uncounted = ", ".join(
         f"{name} {calls}x {elements / 1e6:.1f} M" for name, (calls, elements) in row.uncounted.items()
     )
-    unknown = ", ".join(f"{name} {calls}x" for name, calls in row.unclassified.items())
     line = f"{difference or 'none'}; uncounted (calls, elements): {uncounted or 'none'}"
-    return line + (f"; not classified: {unknown}" if unknown else "")
+    return line + (f"; {row.doubt.removesuffix(' (audit.md)')}" if row.doubt else "")
 
 
 def not_audited(table: Table, rows: Sequence[AuditRow]) -> str:
@@ -112,7 +117,7 @@ def _column(column: Column, rows: Sequence[AuditRow], costs_page: str) -> str:
     for row in rows:
         cell = row.cells[column.key]
         verdict = cell.verdict
-        entries = [escape(name_of(row)), verdict.printed if verdict else "", digits(cell.count, column)]
+        entries = [escape(name_of(row)), verdict.printed if verdict else "", counted_digits(row, column)]
         if with_torch:
             entries.append(f"{row.torch_gmacs:.3f} ({-row.torch_difference:+.2%})")
         if verdict:

@@ -21,7 +21,7 @@ from benchmark.spec.config import RunConfig
 
 PACKAGE = Path(__file__).resolve().parents[1]
 COUNTING = (
-    *("cost/counters.py", "cost/tracing.py", "cost/record.py"),
+    *("cost/counters.py", "cost/operators.py", "cost/torch_formulas.py", "cost/tracing.py", "cost/record.py"),
     *("spec/models.py", "spec/modules.py", "spec/representations.py"),
 )
 

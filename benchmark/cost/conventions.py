@@ -11,9 +11,15 @@ from dataclasses import dataclass
 
 from benchmark.cost.record import CostRecord, ModuleParameters, OperatorCount
 
-MATRIX = frozenset(
-    {"conv", "linear", "addmm", "mm", "bmm", "matmul", "einsum", "scaled_dot_product_attention", "local_correlation"}
-)
+# fmt: off
+MATRIX = frozenset({
+    "addbmm", "addbmm_", "addmm", "addmm_", "addmv", "addmv_", "baddbmm", "baddbmm_", "bilinear", "bmm", "cdist",
+    "chain_matmul", "conv", "dot", "einsum", "gru", "gru_cell", "inner", "linalg_matmul", "linalg_multi_dot", "linear",
+    "local_correlation", "lstm", "lstm_cell", "matmul", "mm", "mv", "rnn_relu", "rnn_relu_cell", "rnn_tanh",
+    "rnn_tanh_cell", "scaled_dot_product_attention", "tensordot", "vdot",
+})
+# fmt: on
+"""Operators that are convolutions, or products of matrices by any name: those that torch's counter counts, too."""
 
 THOP_MODULES = frozenset(
     {

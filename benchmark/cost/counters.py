@@ -3,48 +3,47 @@
 Both look at shapes alone: the network is built and run on tensors without storage, half a second for the networks here.
 Should tracing that way fail or lose a convolution, which depends on torch's internals and shows in the other
 counter, the network gets storage and is traced by running it, which takes seconds and gives the same numbers.
-The two counters share no code, so that a slip in one shows as a difference.
+The two counters share no code, so that a slip in one shows as a difference. Ours are fvcore's trace and rules, with
+rules of our own (`benchmark.cost.operators`) for what it lacks; torch's gets formulas (`benchmark.cost.torch_formulas`)
+for the same, which look at the operators that torch runs in the end and not at those that the network calls.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib import metadata
-from math import prod
+from textwrap import shorten
 from typing import Any, Literal
 
 import torch
-from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
+from torch.utils.flop_counter import FlopCounterMode
 
+from benchmark.cost import torch_formulas
+from benchmark.cost.operators import (
+    CONVOLUTIONS,
+    HIDDEN_PRODUCT,
+    RULES,
+    Kind,
+    elements,
+    is_feature_map,
+    is_hidden_product,
+    kind_of,
+    positions,
+)
 from benchmark.cost.record import CostRecord, ModuleParameters, OperatorCount, UncountedOperator
-from benchmark.cost.tracing import TraceConvolutionShapes
+from benchmark.cost.tracing import TraceConvolutionShapes, operators, trace, written_out
 from benchmark.models.build import build_model
 from benchmark.spec.config import RunConfig
 
 _Counted = tuple[list[OperatorCount], list[UncountedOperator]]
-Handle = Callable[[list[Any], list[Any]], Any]
-
-# fmt: off
-ARITHMETIC = frozenset({
-    "abs", "adaptive_avg_pool1d", "adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d", "add", "add_",
-    "addcmul", "addcmul_", "amax", "amin", "avg_pool1d", "avg_pool2d", "avg_pool3d", "clamp_min", "cosine_similarity",
-    "cumsum", "div", "div_", "exp", "gelu", "gru", "hardsigmoid", "hardswish", "hardtanh_", "leaky_relu", "log",
-    "log_softmax", "lstm", "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "mean", "minimum", "mul", "mul_",
-    "neg", "norm", "pow", "prod", "reciprocal", "relu", "relu_", "rsqrt", "rsub",
-    "sigmoid", "sigmoid_", "silu", "silu_", "softmax", "softplus", "sqrt", "square", "std", "sub", "sub_", "sum",
-    "tanh", "upsample_bicubic2d", "upsample_linear1d", "upsample_trilinear3d", "var", "where",
-})
-MOVEMENT = frozenset({
-    "alias", "clone", "dropout_", "empty_like", "expand_as", "feature_dropout", "fill_", "flip", "index_select",
-    "le", "lift_fresh", "lt", "movedim", "ne", "new_zeros", "numel", "numpy_T", "ones_like", "pad", "pixel_shuffle",
-    "reflection_pad1d", "reflection_pad2d", "repeat", "repeat_interleave", "replication_pad2d", "replication_pad3d",
-    "reshape_as", "swapaxes", "tile", "topk", "unflatten", "unfold", "view_as", "zero_",
-})
-# fmt: on
+FAILURES = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError),
+    *(RuntimeError, NotImplementedError),
+)
+"""What tracing raises at what it cannot do, and a rule for an operator at shapes that it does not expect."""
 
 
 def count(config: RunConfig) -> CostRecord:
@@ -66,26 +65,28 @@ def count(config: RunConfig) -> CostRecord:
 def count_network(network: nn.Module, input_shape: tuple[int, ...]) -> CostRecord:
     """Cost of one forward pass in evaluation mode, of a network with its tensors on the CPU or on the meta device.
 
-    A network on the meta device may have been given storage, filled with zeros, on return.
+    What cannot be traced, a scripted submodule or the whole of a network, is not counted, and stands among
+    `uncounted` as unknown. A network on the meta device may have been given storage, filled with zeros, on return.
     """
     network.eval()
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    torch_macs = _count_with_torch(network, torch.zeros(input_shape, device=device))
-    counted = _count_shapes(network, input_shape, torch_macs) if device.type == "meta" else None
-    if counted is None:
-        if device.type == "meta":
-            give_storage(network)
-        counted = _count_with_fvcore(network, torch.zeros(input_shape))
-    operators, uncounted = counted
-    return CostRecord(
-        input_shape=input_shape,
-        operators=tuple(operators),
-        uncounted=tuple(uncounted),
-        parameters=tuple(_parameters(network)),
-        classes={path: type(module).__name__ for path, module in network.named_modules()},
-        torch_macs=torch_macs,
-        versions={name: metadata.version(name) for name in ("torch", "fvcore")},
-    )
+    with written_out(network) as network:
+        device = next((p.device for p in network.parameters()), torch.device("cpu"))
+        torch_macs = _count_with_torch(network, torch.zeros(input_shape, device=device))
+        counted = _count_shapes(network, input_shape, torch_macs) if device.type == "meta" else None
+        if counted is None:
+            if device.type == "meta":
+                give_storage(network)
+            counted = _count_running(network, input_shape)
+        by_operator, uncounted = counted
+        return CostRecord(
+            input_shape=input_shape,
+            operators=tuple(by_operator),
+            uncounted=tuple(uncounted),
+            parameters=tuple(_parameters(network)),
+            classes={path: type(module).__name__ for path, module in network.named_modules()},
+            torch_macs=torch_macs,
+            versions={name: metadata.version(name) for name in ("torch", "fvcore")},
+        )
 
 
 def give_storage(network: nn.Module) -> None:
@@ -100,14 +101,25 @@ def _count_shapes(network: nn.Module, input_shape: tuple[int, ...], torch_macs: 
     """What fvcore counts without storage, or None where it cannot or its convolutions are not those torch counts."""
     try:
         with TraceConvolutionShapes():
-            operators, uncounted = _count_with_fvcore(network, torch.zeros(input_shape, device="meta"))
-    except (RuntimeError, TypeError, NotImplementedError, AssertionError, AttributeError):
+            by_operator, uncounted = _count_with_fvcore(network, torch.zeros(input_shape, device="meta"))
+    except FAILURES:
         return None
-    convolutions = sum(entry.macs for entry in operators if entry.operator == "conv")
-    return (operators, uncounted) if convolutions == torch_macs.get("convolution", 0) else None
+    convolutions = sum(entry.macs for entry in by_operator if entry.operator == "conv")
+    return (by_operator, uncounted) if convolutions == torch_macs.get("convolution", 0) else None
+
+
+def _count_running(network: nn.Module, input_shape: tuple[int, ...]) -> _Counted:
+    """What fvcore counts of a network that it traces by running it, which has been run before."""
+    try:
+        return _count_with_fvcore(network, torch.zeros(input_shape))
+    except FAILURES as error:
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        whole = f"the network, which cannot be traced ({shorten(why, 120, placeholder=' ...')})"
+        return [], [UncountedOperator(operator=whole, kind="unknown", calls=1, elements=0)]
 
 
 def _count_with_torch(network: nn.Module, x: Tensor) -> dict[str, int]:
+    torch_formulas.register()
     with FlopCounterMode(display=False) as mode, torch.no_grad():
         network(x)
     by_operator: Counter[str] = Counter()
@@ -116,129 +128,74 @@ def _count_with_torch(network: nn.Module, x: Tensor) -> dict[str, int]:
     return dict(by_operator)
 
 
-class _Analysis(FlopCountAnalysis):
-    """The analysis of fvcore, whose handles also note calls and elements: its keys are (operator, quantity)."""
-
-    def set_op_handle(self, *args: Any, **kwargs: Handle | None) -> _Analysis:
-        noted = {kind: _noting(kind, handle) if handle else None for kind, handle in kwargs.items()}
-        super().set_op_handle(*args, **noted)
-        return self
-
-
-def _noting(kind: str, handle: Handle) -> Handle:
-    name = kind.rpartition("::")[2]
-
-    def note(inputs: list[Any], outputs: list[Any]) -> Counter[tuple[str, str]]:
-        macs = handle(inputs, outputs)
-        macs = macs if isinstance(macs, Counter) else {name: macs}
-        (operator, number), *others = macs.items()
-        assert not others, f"{kind} counts as several operators: {macs}"
-        out = _elements(outputs[0])
-        biased = name in ("_convolution", "linear") and inputs[2].isCompleteTensor()
-        at_outputs = _elements(inputs[1]) * _positions(outputs[0]) if name == "_convolution" else 0
-        return Counter(
-            {
-                (operator, "macs"): int(number),
-                (operator, "calls"): 1,
-                (operator, "inputs"): _elements(inputs[0]),
-                (operator, "outputs"): out,
-                (operator, "biased"): out if biased else 0,
-                (operator, "at_outputs"): at_outputs,
-            }
-        )
-
-    return note
-
-
-def _uncounted_handle(name: str) -> Handle:
-    def note(inputs: list[Any], outputs: list[Any]) -> Counter[tuple[str, str]]:
-        # Tracing turns arithmetic on sizes into operators on whole numbers without dimensions.
-        if not _is_feature_map(outputs[0]):
-            return Counter()
-        elements = max(_elements(value) for value in (inputs[0], outputs[0]))
-        return Counter({(name, "uncounted_calls"): 1, (name, "uncounted_elements"): elements})
-
-    return note
-
-
-def _is_feature_map(value: Any) -> bool:
-    if not value.isCompleteTensor():
-        return False
-    return bool(value.type().sizes()) and value.type().scalarType() in ("Float", "Double", "Half", "BFloat16")
-
-
-def _attention_macs(inputs: list[Any], outputs: list[Any]) -> int:
-    """Of fused attention, the two matrix products: every query with every key, and the weights with the values."""
-    (*batch, queries, width), keys, values = (value.type().sizes() for value in inputs[:3])
-    return int(prod(batch) * queries * keys[-2] * (width + values[-1]))
-
-
-def _correlation_macs(inputs: list[Any], outputs: list[Any]) -> int:
-    """Of (N, C, H, W) and its scores at P^2 displacements: C each, also for displacements that leave the map."""
-    return int(inputs[0].type().sizes()[1] * _elements(outputs[0]))
-
-
-OWN_HANDLES: dict[str, Handle] = {
-    "aten::scaled_dot_product_attention": _attention_macs,
-    "benchmark::local_correlation": _correlation_macs,
-}
-"""Operators that fvcore has no rule for, and that are matrix products in all but name."""
-
-
-@register_flop_formula(torch.ops.benchmark.local_correlation)
-def _correlation_flops(a_shape: Any, b_shape: Any, *args: Any, out_shape: Any, **kwargs: Any) -> int:
-    """For torch's counter: two per MAC."""
-    return int(2 * a_shape[1] * prod(out_shape))
-
-
-def _elements(value: Any) -> int:
-    return prod(value.type().sizes()) if value.isCompleteTensor() else 0
-
-
-def _positions(value: Any) -> int:
-    """Of (N, C, ...): N times the product of what follows C."""
-    sizes = value.type().sizes() if value.isCompleteTensor() else (0, 0)
-    return int(prod((sizes[0], *sizes[2:])))
-
-
 def _count_with_fvcore(network: nn.Module, x: Tensor) -> _Counted:
-    analysis = _Analysis(network, x)
-    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
-    analysis.set_op_handle(**OWN_HANDLES)
-    FlopCountAnalysis.set_op_handle(analysis, **{f"aten::{name}": _uncounted_handle(name) for name in ARITHMETIC})
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        inclusive = analysis.by_module_and_operator()
+        graph, scripted = trace(network, x)
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    left: dict[Kind, Counter[str]] = {"arithmetic": Counter(), "movement": Counter(), "unknown": Counter(scripted)}
+    sizes: Counter[str] = Counter()
+    for path, node in operators(graph):
+        name = node.kind().removeprefix("aten::")
+        counted = _counted(node)
+        if isinstance(counted, Counter):
+            operator = "conv" if node.kind() in CONVOLUTIONS else name.rpartition("::")[2]
+            counts.setdefault((path, operator), Counter()).update(counted)
+            continue
+        kind = "unknown" if counted == "fails" else kind_of(node)
+        if kind is None or (kind == "arithmetic" and not is_feature_map(node.outputsAt(0))):
+            continue
+        left[kind][_shown(node) if kind == "unknown" else name] += 1
+        if kind == "arithmetic":
+            sizes[name] += max(elements(value) for value in (node.inputsAt(0), node.outputsAt(0)))
+        if is_hidden_product(node):
+            left["unknown"][HIDDEN_PRODUCT] += 1
+    classes = {path: type(module).__name__ for path, module in network.named_modules()}
+    order = {path: i for i, path in enumerate(classes)}
     return (
-        [entry for path, module in network.named_modules() for entry in _own(path, module, inclusive)],
-        list(_uncounted(inclusive[""], analysis.unsupported_ops())),
+        [
+            OperatorCount(path=path, module_class=classes[path], operator=operator, **counts[path, operator])
+            for path, operator in sorted(counts, key=lambda key: (order[key[0]], key[1]))
+        ],
+        [
+            UncountedOperator(operator=operator, kind=kind, calls=left[kind][operator], elements=sizes[operator])
+            for kind in left
+            for operator in sorted(left[kind])
+        ],
     )
 
 
-def _own(path: str, module: nn.Module, inclusive: dict[str, Counter[tuple[str, str]]]) -> Iterable[OperatorCount]:
-    """What a module runs itself: its count less that of its children."""
-    own = Counter(inclusive[path])
-    for child, counts in inclusive.items():
-        if child and child.rpartition(".")[0] == path:
-            own.subtract(counts)
-    for operator in sorted({operator for operator, quantity in own if quantity == "calls"}):
-        if own[operator, "calls"]:
-            quantities = {q: own[operator, q] for q in ("macs", "calls", "inputs", "outputs", "biased", "at_outputs")}
-            yield OperatorCount(path=path, module_class=type(module).__name__, operator=operator, **quantities)
+def _counted(node: Any) -> Counter[str] | Literal["fails"] | None:
+    """What an operator costs by its rule; None where there is no rule."""
+    rule = RULES.get(node.kind())
+    if rule is None:
+        return None
+    inputs, outputs = list(node.inputs()), list(node.outputs())
+    try:
+        macs = rule(inputs, outputs)
+    except FAILURES:
+        return "fails"
+    convolution = node.kind() in CONVOLUTIONS
+    (number,) = macs.values() if isinstance(macs, Counter) else (macs,)
+    out = elements(outputs[0])
+    biased = (convolution or node.kind() == "aten::linear") and inputs[2].isCompleteTensor()
+    return Counter(
+        macs=int(number),
+        calls=1,
+        inputs=elements(inputs[0]),
+        outputs=out,
+        biased=out if biased else 0,
+        at_outputs=elements(inputs[1]) * positions(outputs[0]) if convolution else 0,
+    )
 
 
-def _uncounted(counts: Counter[tuple[str, str]], unsupported: Counter[str]) -> Iterable[UncountedOperator]:
-    for operator in sorted({operator for operator, quantity in counts if quantity == "uncounted_calls"}):
-        yield UncountedOperator(
-            operator=operator,
-            kind="arithmetic",
-            calls=counts[operator, "uncounted_calls"],
-            elements=counts[operator, "uncounted_elements"],
-        )
-    for kind, calls in sorted(unsupported.items()):
-        operator = kind.removeprefix("aten::")
-        known: Literal["movement", "unknown"] = "movement" if operator in MOVEMENT else "unknown"
-        yield UncountedOperator(operator=operator, kind=known, calls=calls, elements=0)
+def _shown(node: Any) -> str:
+    """An operator as its writer knows it."""
+    if node.kind() == "prim::PythonOp":
+        return f"autograd function {node.pyname()}"
+    if node.kind() == "prim::CallFunction":
+        return f"scripted function {node.inputsAt(0).node().s('name')}"
+    return str(node.kind().removeprefix("aten::"))
 
 
 def _parameters(network: nn.Module) -> Iterable[ModuleParameters]:

@@ -1,12 +1,21 @@
-"""Trace a network whose tensors have no storage, so that fvcore counts 60 GMACs without computing them."""
+"""Trace networks that `torch.jit` alone does not: of tensors without storage, with compiled or scripted parts.
+
+Tensors without storage let fvcore count 60 GMACs without computing them.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from fvcore.nn.jit_analysis import _get_scoped_trace_graph
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
@@ -40,3 +49,128 @@ def _convolution(args: tuple[Any, ...]) -> Tensor:
     with torch.no_grad():
         result: Tensor = aten.convolution.default(*args)
     return result
+
+
+@contextmanager
+def written_out(network: nn.Module) -> Iterator[nn.Module]:
+    """The network with every part run as it is written, so that all that it computes shows: what to count within.
+
+    `torch.compile` is undone, of submodules and of the network itself, and compiled functions run as they are.
+    `nn.MultiheadAttention` and `nn.TransformerEncoderLayer` leave their fast path, which is one operator, so that
+    evaluation and training count alike.
+    """
+    with ExitStack() as stack:
+        fast = torch.backends.mha.get_fastpath_enabled()
+        stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
+        torch.backends.mha.set_fastpath_enabled(False)
+        # Whatever was compiled has imported it; importing it takes a second.
+        if "torch._dynamo" in sys.modules:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        network = stack.enter_context(_replaced(network, _uncompiled))
+        for module in network.modules():
+            if vars(module).get("_compiled_call_impl") is not None:
+                stack.callback(setattr, module, "_compiled_call_impl", module._compiled_call_impl)
+                module._compiled_call_impl = None
+        yield network
+
+
+def _uncompiled(path: str, module: nn.Module) -> nn.Module:
+    original = getattr(module, "_orig_mod", None) if type(module).__name__ == "OptimizedModule" else None
+    return original if isinstance(original, nn.Module) else module
+
+
+@contextmanager
+def _replaced(network: nn.Module, replace: Callable[[str, nn.Module], nn.Module]) -> Iterator[nn.Module]:
+    """The network with modules exchanged in place, each for `replace(path, module)`; undone in the end."""
+    changed: list[tuple[nn.Module, str, nn.Module]] = []
+    seen: set[nn.Module] = set()
+
+    def descend(path: str, module: nn.Module) -> nn.Module:
+        module = replace(path, module)
+        if module not in seen and not isinstance(module, torch.jit.ScriptModule):
+            seen.add(module)
+            for name, child in module._modules.items():
+                if child is not None:
+                    other = descend(f"{path}.{name}".lstrip("."), child)
+                    if other is not child:
+                        changed.append((module, name, child))
+                        module._modules[name] = other
+        return module
+
+    try:
+        yield descend("", network)
+    finally:
+        for parent, name, child in changed:
+            parent._modules[name] = child
+
+
+class _Opaque(torch.autograd.Function):
+    """One node of a trace, which hides what is run; without it, all that leads there would be dropped as unused."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Callable[..., Any], *args: Any) -> Any:
+        """`run(*args)` while nothing is traced."""
+        tracer: Any = torch._C
+        state = tracer._get_tracing_state()
+        tracer._set_tracing_state(None)
+        try:
+            return run(*args)
+        finally:
+            tracer._set_tracing_state(state)
+
+
+class _Untraced(nn.Module):
+    """Stands for a scripted module, which cannot be called while a trace is made, and notes that it ran."""
+
+    def __init__(self, module: nn.Module, note: Callable[[], None]) -> None:
+        super().__init__()
+        self._hidden = (module,)
+        self._note = note
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """As the module."""
+        self._note()
+        return _Opaque.apply(partial(self._hidden[0], **kwargs), *args)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.__dict__["_hidden"][0], name)
+
+
+def trace(network: nn.Module, x: Tensor) -> tuple[Any, Counter[str]]:
+    """What the network runs, and what of it cannot be traced.
+
+    Returns:
+        A `torch._C.Graph`, whose nodes live as long as it does, for `operators`; and calls of scripted submodules.
+
+    Raises:
+        RuntimeError: as of torch, where the network cannot be traced. Other errors come from operators on tensors
+            without storage.
+    """
+    scripted: Counter[str] = Counter()
+
+    def untraced(path: str, module: nn.Module) -> nn.Module:
+        if isinstance(module, torch.jit.ScriptModule):
+            name = f"scripted module {path}".rstrip()
+            return _Untraced(module, lambda: scripted.update([name]))
+        return module
+
+    with _replaced(network, untraced) as traceable:
+        paths: dict[str | nn.Module, str] = {module: path for path, module in traceable.named_modules()}
+        graph = _get_scoped_trace_graph(traceable, x, paths)
+    return graph, scripted
+
+
+def operators(graph: Any, inside: str | None = None) -> Iterator[tuple[str, Any]]:
+    """Every operator of a traced graph, as `torch._C.Node`, with the path of the module that runs it, in order.
+
+    The operators of a `torch.autograd.Function` are those of its forward pass.
+    """
+    for node in graph.nodes():
+        path = node.scopeName().rpartition("/")[2] if inside is None else inside
+        if node.kind() == "prim::PythonOp" and node.hasAttribute("Subgraph"):
+            yield from operators(node.g("Subgraph"), path)
+        else:
+            yield path, node

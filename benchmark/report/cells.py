@@ -72,10 +72,21 @@ class ReadCost:
 
 @dataclass(frozen=True)
 class CountedCost:
-    """The costs of a row at paper scale by column: plain counts, and what the printed ones are read as."""
+    """The costs of a row at paper scale by column: plain counts, and what the printed ones are read as.
+
+    Attributes:
+        doubt: Why the counts of MACs cannot be relied on; "" where they can.
+        at_least: Whether there are as many MACs at least, since not everything is counted.
+    """
 
     values: Mapping[str, float]
     readings: Mapping[str, ReadCost] = field(default_factory=dict)
+    doubt: str = ""
+    at_least: bool = False
+
+    def doubt_of(self, column: Column) -> str:
+        """Why the count of a column cannot be relied on; "" where it can, as that of parameters always can."""
+        return self.doubt if column.quantity == "macs" else ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +95,8 @@ class Cell:
 
     `multiple`: K, M or G, where the value is shown in another than the column's. `clips`: that each of its runs was
     evaluated on. `timed`: of a timed one, the device,
-    the spread of its `n` passes and the rest; its value is their median.
+    the spread of its `n` passes and the rest; its value is their median. `at_least`: of a counted one, of which not
+    everything is counted.
     """
 
     row: str
@@ -103,6 +115,7 @@ class Cell:
     multiple: str = ""
     timed: Timed | None = None
     clips: int = 0
+    at_least: bool = False
 
     def display(self) -> str:
         """As shown in a table: `51.4 ± 0.3 (3)`, `51.4` for one seed, `51.5 ± 0.2 (2/3)`, `…` running, `–` missing.
@@ -115,7 +128,8 @@ class Cell:
             return self.text
         decimals = COLUMNS[self.column].decimals
         if self.kind == "counted":
-            return shown_value(self.value, COLUMNS[self.column], decimals, self.multiple)
+            shown = shown_value(self.value, COLUMNS[self.column], decimals, self.multiple)
+            return f"≥ {shown}" if self.at_least else shown
         shown = f"{self.value:.{decimals}f}"
         if self.timed:
             slow = ("p90", self.timed.p90) if COLUMNS[self.column].better == "lower" else ("p10", self.timed.p10)
@@ -204,9 +218,16 @@ def _ours(
         return _timed(row, column, timed)
     kind: Kind = "counted" if column.source == "counted" else "config"
     value = (cost.values.get(column.key) if cost else None) if kind == "counted" else config_value(row, column)
-    multiple = multiple_of(row.printed_text.get(column.key, ""))
+    doubt = cost.doubt_of(column) if cost and kind == "counted" else ""
     return Cell(
-        row.label, column.key, kind if value is not None else "missing", value, unit=column.unit, multiple=multiple
+        row.label,
+        column.key,
+        kind if value is not None else "missing",
+        value,
+        unit=column.unit,
+        note=f"{column.title}: {doubt}" if doubt and value is not None else "",
+        multiple=multiple_of(row.printed_text.get(column.key, "")),
+        at_least=bool(doubt and cost and cost.at_least),
     )
 
 

@@ -13,7 +13,8 @@ is excluded with 85 % confidence (at 97.5 % small steps could never be told from
 true fall of a point passes in 5 %). It is contradicted by a falling trend, or by such a fall.
 
 The claims of one table on one metric are corrected together (Holm); a claim that repeats another one counts once. A
-claim between our costs is exact; one between timings is judged by where the tenth and ninetieth percentiles of their
+claim between our costs is exact, and not testable where a count is in doubt, since an operator is not counted or the
+two counters differ unexplained. One between timings is judged by where the tenth and ninetieth percentiles of their
 passes lie, on one device, never against a print.
 """
 
@@ -30,7 +31,7 @@ from benchmark.report.layout import dataset_title, flat, has_meaning, measured_d
 from benchmark.report.printed import SizeCheck, Trial, check_sizes, directed_pairs, margin_of, try_printed
 from benchmark.report.stats import ALPHA, POWER, holm, seeds_needed, spread_range
 from benchmark.spec.claim import Claim
-from benchmark.spec.columns import COLUMNS, Column
+from benchmark.spec.columns import COLUMNS, Column, shown_value
 from benchmark.spec.table import Table
 
 State = Literal["supported", "contradicted", "not resolved", "not measured yet", "not testable here"]
@@ -274,6 +275,11 @@ def _judge_exact(claim: Claim, column: Column, table: Table, costs: Mapping[str,
     absent = [label for label in claim.labels if label not in values]
     if absent:
         return Judgement(claim, "not measured yet", f"not counted: {_listed(absent)}", f"cost {table.id}")
+    if column.source == "counted":
+        doubts = [f"{flat(label)}: {doubt}" for label in claim.labels if (doubt := costs[label].doubt_of(column))]
+        if doubts:
+            takes = "counts without doubt: a rule for each operator, and counters that agree"
+            return Judgement(claim, "not testable here", "; ".join(doubts), takes)
     differences = [values[larger] - values[smaller] for larger, smaller in directed_pairs(claim)]
     margin = margin_of(claim, list(values.values()))
     if claim.relation == "~":
@@ -285,8 +291,15 @@ def _judge_exact(claim: Claim, column: Column, table: Table, costs: Mapping[str,
         weakest = min(differences)
         holds = weakest >= -(claim.margin or 0.0) if claim.relation in (">=", "<=") else weakest > 0
     word = "counted" if column.source == "counted" else "configured"
-    shown = f"{word} difference {_signed(claim, weakest, 2)} {column.unit}".rstrip()
+    shown = f"{word} difference {_exact_difference(claim, weakest, column)}".rstrip()
     return Judgement(claim, "supported" if holds else "contradicted", shown, sizes=check_sizes(claim, values))
+
+
+def _exact_difference(claim: Claim, difference: float, column: Column) -> str:
+    """Two decimals in the column's unit; in a smaller unit where these are nothing, as in `+1.05M`."""
+    if column.source == "counted" and difference and round(difference, 2) == 0:
+        return f"{'+' if towards(claim, difference) > 0 else ''}{shown_value(towards(claim, difference), column, 2)}"
+    return f"{_signed(claim, difference, 2)} {column.unit}"
 
 
 def _judge_timed(claim: Claim, column: Column, table: Table, timings: RowTimings) -> Judgement:

@@ -58,4 +58,5 @@ def counted_cost(row: AuditRow) -> CountedCost:
         for key, cell in row.cells.items()
         if cell.verdict is not None
     }
-    return CountedCost({key: cell.count for key, cell in row.cells.items()}, readings)
+    counts = {key: cell.count for key, cell in row.cells.items()}
+    return CountedCost(counts, readings, row.doubt, at_least=bool(row.unclassified))

@@ -210,4 +210,7 @@ def _labels(table: Table, rows: Sequence[int]) -> tuple[str, ...]:
 
 
 def _number(cell: Cell | None) -> float | None:
-    return cell.value if cell and cell.value is not None and math.isfinite(cell.value) else None
+    # A cost of which not everything is counted has no place on an axis.
+    if cell is None or cell.value is None or cell.at_least:
+        return None
+    return cell.value if math.isfinite(cell.value) else None

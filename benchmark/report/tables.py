@@ -87,7 +87,8 @@ def table_csv(
 ) -> str:
     """One line per row. Differences are from the baseline row, with their simultaneous 95 % interval and p (Dunnett).
 
-    Labels are text to a spreadsheet, whatever they begin with; cells.csv has them as they are.
+    A cost of which not everything is counted is left empty; cells.csv has what is counted, and a note. Labels are text
+    to a spreadsheet, whatever they begin with; cells.csv has them as they are.
     """
     import pandas as pd
 
@@ -102,7 +103,7 @@ def table_csv(
             line[f"printed_{key}"] = printed.value if printed else None
             if column.dataset:
                 continue
-            line[f"{column.source}_{key}"] = ours.value if ours else None
+            line[f"{column.source}_{key}"] = ours.value if ours and not ours.at_least else None
             if column.source == "measured":
                 contrast = by_pair.get((row.label, key))
                 line[f"sd_{key}"] = ours.sd if ours else None

@@ -11,10 +11,13 @@ import pytest
 
 from benchmark.cli.audit import audit_plain
 from benchmark.cost.audit import AuditRow, CostCell, Verdict, audit_row, audit_table, shortened
-from benchmark.cost.audit_text import audit_markdown, digits, link_to_costs
+from benchmark.cost.audit_text import audit_markdown, digits, left_out, link_to_costs
 from benchmark.cost.cache import cached, get
 from benchmark.cost.conventions import CONVENTIONS
+from benchmark.cost.record import CostRecord, UncountedOperator
+from benchmark.report.frame import counted_cost
 from benchmark.spec.columns import COLUMNS
+from benchmark.spec.config import of_one_view
 from benchmark.spec.load import load_table
 from benchmark.spec.table import CostReading, Table
 
@@ -85,6 +88,54 @@ def test_the_counters_differ_by_the_operators_named() -> None:
     cell = row.cells["gmacs"]
     assert cell.reading_count is not None
     assert (round(cell.count, 3), round(cell.reading_count, 3)) == (60.814, 60.768)
+
+
+def one_row() -> tuple[Table, CostRecord]:
+    """A table whose costs are not read, and the count of its first row."""
+    table = load_table("bqn-3a")
+    row = table.rows[0].model_copy(update={"readings": {}, "printed": {}})
+    assert row.paper_config is not None
+    return table.model_copy(update={"rows": (row,)}), get(of_one_view(row.paper_config))
+
+
+def audited(table: Table, record: CostRecord) -> AuditRow:
+    (row,) = audit_table(table, lambda config: record)
+    return row
+
+
+def test_explained_differences_between_the_counters_are_no_doubt() -> None:
+    table, record = one_row()
+    row = audited(table, record)
+    assert row.torch_difference > 0.005
+    assert (row.disagreement, row.doubt, counted_cost(row).doubt) == (0.0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "doubt"), [(-0.5, "the counters differ by 49."), (1.0, "50."), (-1e-4, ""), (0, "")]
+)
+def test_an_unexplained_difference_is_a_doubt_unless_it_is_too_small_to_show(change: float, doubt: str) -> None:
+    table, record = one_row()
+    convolutions = round(record.torch_macs["convolution"] * (1 + change))
+    row = audited(table, record.model_copy(update={"torch_macs": record.torch_macs | {"convolution": convolutions}}))
+    assert doubt in row.doubt
+    assert bool(doubt) == bool(row.doubt) == bool(row.as_dict()["doubt"])
+    cost = counted_cost(row)
+    assert (cost.doubt, cost.at_least) == (row.doubt, False)
+    assert (f"; {row.doubt.removesuffix(' (audit.md)')}" in left_out(row)) or not doubt
+
+
+def test_an_operator_that_is_not_counted_makes_the_count_a_lower_bound() -> None:
+    table, record = one_row()
+    unknown = UncountedOperator(operator="fft_rfft", kind="unknown", calls=2, elements=0)
+    row = audited(table, record.model_copy(update={"uncounted": (*record.uncounted, unknown)}))
+    assert row.doubt == "not counted: fft_rfft 2x"
+    cost = counted_cost(row)
+    assert (cost.doubt, cost.at_least) == (row.doubt, True)
+    for text in (audit_markdown(table, [row]), audit_plain(table, [row], 80)):
+        shown = " ".join(text.replace("\\", "").split())
+        assert f">= {digits(row.cells['gmacs'].count, COLUMNS['gmacs'])} " in shown
+        assert "; not counted: fft_rfft 2x" in shown
+        assert shown.count(">= ") == 1
 
 
 def test_the_plain_count_of_the_trained_network_does_not_give_the_print_and_says_what_comes_near() -> None:

@@ -2,7 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmark.report.cells import Cell, build_cells, find_cell
+from benchmark.report.cells import Cell, CountedCost, build_cells, find_cell
+from benchmark.report.layout import lay_out
+from benchmark.report.tables import table_csv
 from benchmark.spec.table import Row, Table
 
 
@@ -65,3 +67,24 @@ def test_a_failed_seed_is_noted_and_left_out_of_the_mean(make: SimpleNamespace, 
     cell = find_cell(build_cells(table_3b, runs, {}), "8", "top1", ours=True)
     assert cell is not None
     assert (cell.n, cell.wanted, cell.state, cell.note) == (2, 3, "failed", "seed 2 failed")
+
+
+def test_a_count_in_doubt_says_so_and_is_no_number_to_compute_with(table_3b: Table) -> None:
+    label = table_3b.rows[0].label
+    doubt = "not counted: fft_rfft 2x"
+    values = {"gmacs": 1.5, "mparams": 2.0}
+    for cost, shown in (
+        (CountedCost(values, doubt=doubt, at_least=True), "≥ 1.50"),
+        (CountedCost(values, doubt="the counters differ by 12.0% (audit.md)"), "1.50"),
+    ):
+        cells = build_cells(table_3b, {}, {label: cost})
+        macs = find_cell(cells, label, "gmacs", ours=True)
+        params = find_cell(cells, label, "mparams", ours=True)
+        assert macs is not None
+        assert params is not None
+        assert (macs.display(), macs.note) == (shown, f"GMACs: {cost.doubt}")
+        assert (params.display(), params.note) == ("2.00", "")
+        layout = lay_out(table_3b, cells, {label: cost})
+        assert f"GMACs: {cost.doubt}." in layout.notes
+        (first, *_) = table_csv(table_3b, cells, {label: cost}, []).splitlines()[1:]
+        assert ("1.5" in first.split(",")) == (not cost.at_least)

@@ -245,6 +245,32 @@ def test_costs_are_judged_exactly_and_their_sizes_by_digits(table_3b: Table) -> 
     assert (found.state, found.reason, found.takes) == ("not measured yet", "not counted: 16; 0", "cost bqn-3b")
 
 
+def test_no_claim_is_judged_on_counts_in_doubt(table_3b: Table) -> None:
+    sure, doubt = CountedCost({"gmacs": 65.9, "mparams": 48.0}), "not counted: fft_rfft 2x"
+    costs = {"16": sure, "0": CountedCost({"gmacs": 33.1, "mparams": 47.0}, doubt=doubt, at_least=True)}
+    for relation in (">", "<", "<=", "~", "monotone"):
+        table = table_3b.model_copy(update={"claims": (_claim(relation, metric="gmacs"),)})
+        (found,) = judge_claims(table, Comparison(table, {}), costs)
+        assert (found.state, found.reason) == ("not testable here", f"0: {doubt}")
+        assert "a rule for each operator" in found.takes
+    claims = (_claim(">", metric="mparams"), _claim(">", "16", "8", metric="gmacs"))
+    table = table_3b.model_copy(update={"claims": claims})
+    found, other = judge_claims(table, Comparison(table, {}), costs | {"8": CountedCost({"gmacs": 60.0})})
+    assert (found.state, other.state) == ("supported", "supported")
+
+
+@pytest.mark.parametrize(
+    ("larger", "shown"), [(1.0, "+0.50 G"), (0.5015, "+1.50M"), (0.5, "+0.00 G"), (0.4985, "-1.50M")]
+)
+def test_small_differences_of_counts_are_shown_in_a_unit_that_shows_them(
+    larger: float, shown: str, table_3b: Table
+) -> None:
+    costs = {"16": CountedCost({"gmacs": larger}), "0": CountedCost({"gmacs": 0.5})}
+    table = table_3b.model_copy(update={"claims": (_claim(">", metric="gmacs"),)})
+    (found,) = judge_claims(table, Comparison(table, {}), costs)
+    assert found.reason == f"counted difference {shown}"
+
+
 def test_states_and_trials_reach_the_page_and_the_csv(judged: Judge, table_3b: Table) -> None:
     claims = (
         _claim(">", by="2.0", where="Section 4.3"),
