@@ -187,7 +187,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
             manifest = read_manifest(index_folder(name, split)) or {}
             print(f"  {split}: {_counts(manifest)}")
             incomplete |= any(manifest[kind] for kind in HEADINGS)
-            problems = list(_named(manifest["problems"]))
+            problems = [*(f"note: {line}" for line in _named(manifest["notes"])), *_named(manifest["problems"])]
         print("".join(f"  {line}\n" for line in problems), end="")
         print(f"  the index is in {data_root() / name}/, from {manifest['layout']}")
         if incomplete:
@@ -255,6 +255,7 @@ def _census_lines(census: Census, file: Path) -> list[str]:
                 if len(named) > SHOWN:
                     lines.append(f"    and {len(named) - SHOWN:,} more")
                     cut = True
+    lines += [f"note: {line}" for line in census.notes]
     lines += list(census.problems)
     if not census.damaged:
         how = "decodes to its end" if census.full else "is there and can be opened (--full decodes every file)"

@@ -48,7 +48,7 @@ KINDS = ("missing", "empty", "corrupt", "partial", "short", "duplicates", "disag
 
 @dataclass(frozen=True)
 class Census:
-    """What was found of a data set: a record per split (`survey.summary`), and problems of no single clip."""
+    """What was found of a data set: a record per split (`survey.summary`), and problems and notes of no single clip."""
 
     name: str
     title: str
@@ -57,6 +57,7 @@ class Census:
     full: bool
     splits: Mapping[str, Mapping[str, object]]
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def damaged(self) -> bool:
@@ -74,6 +75,7 @@ class Census:
             "damaged": self.damaged,
             "splits": splits,
             "problems": list(self.problems),
+            "notes": list(self.notes),
         }
 
 
@@ -108,7 +110,14 @@ def take(
     problems = [*found.problems, *(line for split in splits for line in _sizes(found, split))]
     problems += [line for split in splits for line in _against_index(found, split)]
     return Census(
-        name, DATASETS[name].title, str(found.root.path), found.listing.layout, full, records, tuple(problems)
+        name,
+        DATASETS[name].title,
+        str(found.root.path),
+        found.listing.layout,
+        full,
+        records,
+        tuple(problems),
+        found.notes,
     )
 
 

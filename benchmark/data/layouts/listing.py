@@ -61,7 +61,8 @@ class Listed:
 class Listing:
     """Everything that the label files say. `layout` is what to call them.
 
-    `duplicates` and `disagreements` hold, by split, what is listed twice and what contradicts itself, a line each.
+    `duplicates` and `disagreements` hold, by split, what is listed twice and what contradicts itself, a line each;
+    `notes` how something unusual was understood.
     """
 
     layout: str
@@ -70,6 +71,7 @@ class Listing:
     splits: Mapping[str, tuple[Listed, ...]]
     duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     disagreements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 class Collector:
