@@ -1,8 +1,8 @@
 """Packets that give no picture, told by the first bits of their own: frames are numbered without them.
 
 - MPEG-4: a picture "not coded" (`vop_coded` = 0), as DivX and XviD write where nothing changed or where a recorder
-  dropped a frame, and their packet of the one byte 7F, which not every decoder takes. FFmpeg, OpenCV and the frames that TSN's tools extract leave it
-  out, and so do the lists that were made of them.
+  dropped a frame, and their packet of the one byte 7F, which not every decoder takes. FFmpeg, OpenCV and the frames
+  that TSN's tools extract leave it out, and so do the lists that were made of them.
 - VP8 and VP9: a frame that is only referred to, in a packet of its own.
 
 FFmpeg may show the picture before a packet "not coded" a second time where decoding ends just there. Numbers that

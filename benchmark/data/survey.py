@@ -134,7 +134,7 @@ def survey(name: str, workers: int | None = None, progress: Progress | None = No
         if not info.exact and len(clips) < FEW * info.published(split):
             listed, published = f"{len(clips):,}", f"{info.published(split):,}"
             problems.append(f"{split}: the label files list {listed} clips, of the {published} of {info.title}")
-    notes = [*listing.notes, *_notes(placed)]
+    notes = [*listing.notes, *_notes(placed), *([f"what was found is {log.unwritten}"] if log.unwritten else [])]
     if any(of_split.of_state("missing") for of_split in splits.values()) and (packed := _archives(root)):
         notes.append(f"clips are missing{packed}")
     return Survey(name, root, listing, splits, tuple(problems), tuple(notes))
@@ -227,6 +227,7 @@ def summary(found: Survey, split: str) -> dict[str, object]:
         "empty": [entry.id for entry in of_split.of_state("empty")],
         "corrupt": broken,
         "partial": {entry.id: text for entry in of_split.entries if (text := entry.probed.partial)},
+        "resized": {entry.id: text for entry in of_split.entries if (text := entry.probed.resized)},
         "short": [entry.id for entry in of_split.short],
         "duplicates": list(of_split.duplicates),
         "disagreements": list(of_split.disagreements),
