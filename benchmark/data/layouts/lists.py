@@ -102,9 +102,10 @@ def read_lists(labels: Path, official_split: int = 0, suffixes: tuple[str, ...] 
     said = {split: [row.label for row in of_split if isinstance(row.label, str)] for split, of_split in rows.items()}
     used, notes = one_spelling(said, labels)
     names, top = sorted(set(used.values())), 0
+    rank = {name: i for i, name in enumerate(names)}
     for split, of_split in rows.items():
         for row in of_split:
-            label = names.index(used[row.label]) if isinstance(row.label, str) else row.label
+            label = rank[used[row.label]] if isinstance(row.label, str) else row.label
             if names and not isinstance(row.label, str):
                 raise DataError(f"{files[split]}:{row.number}: the label is a number, and a class name in other lines")
             top = max(top, label)
