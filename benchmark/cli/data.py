@@ -25,6 +25,7 @@ HEADINGS = {
     "empty": "empty: zero bytes, or a folder without frames",
     "corrupt": "corrupt: cannot be opened, or not decoded to its end",
     "partial": "in part: there, but cut short or damaged within; what can be read of it is used",
+    "resized": "of several sizes: frames are scaled, each from its own size, to that of the first",
     "short": "short: fewer frames than the three that a segment may need",
     "duplicates": "listed twice",
     "disagreements": "labels or lengths that disagree",
@@ -187,7 +188,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
             manifest = read_manifest(index_folder(name, split)) or {}
             print(f"  {split}: {_counts(manifest)}")
             incomplete |= any(manifest[kind] for kind in HEADINGS)
-            problems = list(_named(manifest["problems"]))
+            problems = [*(f"note: {line}" for line in _named(manifest["notes"])), *_named(manifest["problems"])]
         print("".join(f"  {line}\n" for line in problems), end="")
         print(f"  the index is in {data_root() / name}/, from {manifest['layout']}")
         if incomplete:
@@ -205,6 +206,7 @@ def _counts(record: Mapping[str, object]) -> str:
 def _check(arguments: argparse.Namespace) -> int:
     from benchmark.data.census import take
     from benchmark.data.datasets import check, data_root
+    from benchmark.data.probing import READ_ONLY
     from benchmark.data.replacing import replacing
 
     splits = tuple(dict.fromkeys(arguments.split or ("train", "val")))
@@ -220,12 +222,18 @@ def _check(arguments: argparse.Namespace) -> int:
         with several_steps() as report:
             census = take(name, arguments.full, splits, arguments.workers, report)
         results[name] = census.as_dict()
-        file = data_root() / name / "census.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as path:
-            path.write_text(json.dumps(census.as_dict(), indent=1))
+        file, unwritten = data_root() / name / "census.json", ""
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(file) as path:
+                path.write_text(json.dumps(census.as_dict(), indent=1))
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                raise
+            unwritten = f"the census is not recorded: {file} cannot be written ({error.strerror})"
+            print(unwritten, file=sys.stderr)
         if not arguments.json:
-            print("\n".join(_census_lines(census, file)))
+            print("\n".join(_census_lines(census, None if unwritten else file)))
         return not census.damaged
 
     status = _each(arguments.names, check_one)
@@ -234,7 +242,7 @@ def _check(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _census_lines(census: Census, file: Path) -> list[str]:
+def _census_lines(census: Census, file: Path | None) -> list[str]:
     lines = [f"{census.title}: {census.layout} in {census.root}"]
     cut = False
     for split, record in census.splits.items():
@@ -255,12 +263,13 @@ def _census_lines(census: Census, file: Path) -> list[str]:
                 if len(named) > SHOWN:
                     lines.append(f"    and {len(named) - SHOWN:,} more")
                     cut = True
+    lines += [f"note: {line}" for line in census.notes]
     lines += list(census.problems)
     if not census.damaged:
         how = "decodes to its end" if census.full else "is there and can be opened (--full decodes every file)"
         lines.append(f"every listed clip {how}")
     elif cut:
-        lines.append(f"all of them: {file}")
+        lines.append(f"all of them: {file or '--json'}")
     return lines
 
 

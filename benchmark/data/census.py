@@ -2,9 +2,10 @@
 
 `take` compares each split's published, listed and found clips and names those that are missing, empty (zero bytes),
 corrupt (not to be opened or, where they are or have been decoded, not to be decoded to their end), there in part (cut
-short, or damaged within: `benchmark.data.container`), short (fewer frames than the triple that a segment needs), listed
-twice, or labelled differently in two places. It works before and after `data prepare`; afterwards it also says where
-the index is no longer true.
+short, or damaged within: `benchmark.data.container`), of several sizes where they have been decoded, short (fewer
+frames than the triple that a segment needs), listed twice, or labelled differently in two places. Its notes say how
+what is unusual was understood, and are no damage. It works before and after `data prepare`; afterwards it also says
+where the index is no longer true. Where its records must not be written, it is taken all the same and says so.
 
 Decoding every file takes hours for Kinetics: it is spread over processes and recorded in
 `<data root>/<home>/decoded.jsonl` with each file's size and modification time, so an interrupted census goes on and a
@@ -20,11 +21,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
-import av
-
-from benchmark.data.container import missing_seconds
+from benchmark.data.container import complaints, missing_seconds
 from benchmark.data.datasets import Split
 from benchmark.data.decode import probe, read_frames
 from benchmark.data.errors import DataError, DecodeError
@@ -37,18 +37,16 @@ from benchmark.data.survey import Entry, Progress, Survey, summary, survey
 from benchmark.spec.datasets import DATASETS
 
 DECODED = "decoded.jsonl"
-DEMUXERS = frozenset(("matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "avi", "asf", "flv", "ogg"))
-"""Names under which FFmpeg's readers of containers log."""
 SIDE = 16
 CHUNK = 2048
 """Frames that are decoded into memory at once: more than a clip has, but a wrong file may be a film."""
-KINDS = ("missing", "empty", "corrupt", "partial", "short", "duplicates", "disagreements")
+KINDS = ("missing", "empty", "corrupt", "partial", "resized", "short", "duplicates", "disagreements")
 """What damage a split may have, by key of its record."""
 
 
 @dataclass(frozen=True)
 class Census:
-    """What was found of a data set: a record per split (`survey.summary`), and problems of no single clip."""
+    """What was found of a data set: a record per split (`survey.summary`), and problems and notes of no single clip."""
 
     name: str
     title: str
@@ -57,6 +55,7 @@ class Census:
     full: bool
     splits: Mapping[str, Mapping[str, object]]
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def damaged(self) -> bool:
@@ -74,6 +73,7 @@ class Census:
             "damaged": self.damaged,
             "splits": splits,
             "problems": list(self.problems),
+            "notes": list(self.notes),
         }
 
 
@@ -108,7 +108,14 @@ def take(
     problems = [*found.problems, *(line for split in splits for line in _sizes(found, split))]
     problems += [line for split in splits for line in _against_index(found, split)]
     return Census(
-        name, DATASETS[name].title, str(found.root.path), found.listing.layout, full, records, tuple(problems)
+        name,
+        DATASETS[name].title,
+        str(found.root.path),
+        found.listing.layout,
+        full,
+        records,
+        tuple(problems),
+        found.notes,
     )
 
 
@@ -154,6 +161,8 @@ def _decoded(found: Survey, splits: Sequence[str], workers: int | None, progress
     log = FileLog(data_root() / DATASETS[found.name].root_name / DECODED)
     told = partial(progress, f"decode {found.name}") if progress else None
     results = examine(found.root.path, sorted(readable), log, decode_file, workers, told)
+    if log.unwritten:
+        found = replace(found, notes=(*found.notes, f"what decoding found is {log.unwritten}"))
     return _with_records(found, splits, {found.root.path / path: record for path, record in results.items()})
 
 
@@ -164,7 +173,8 @@ def _with_records(found: Survey, splits: Sequence[str], decoded: Mapping[Path, P
         record = decoded.get(found.root.path / entry.path) if entry.state == "ok" else None
         if record is None or record.state != "ok":
             return entry if record is None else replace(entry, probed=record)
-        return replace(entry, probed=replace(entry.probed, partial=entry.probed.partial or record.partial))
+        partial = entry.probed.partial or record.partial
+        return replace(entry, probed=replace(entry.probed, partial=partial, resized=record.resized))
 
     changed = {split: replace(one, entries=tuple(map(known, one.entries))) for split, one in found.splits.items()}
     return replace(found, splits={**found.splits, **{split: changed[split] for split in splits}})
@@ -181,7 +191,9 @@ def known_damage(split: Split) -> set[str]:
 def _known_damage(name: str, root: Path) -> dict[Path, Probed]:
     """What earlier full censuses found wrong, by file, as far as it is what it was then. Decodes nothing."""
     log = FileLog(data_root() / DATASETS[name].root_name / DECODED).read()
-    found = {root / path: record for path, record in log.items() if record.state != "ok" or record.partial}
+    found = {
+        root / path: record for path, record in log.items() if record.state != "ok" or record.partial or record.resized
+    }
     return {path: record for path, record in found.items() if not _replaced(path, record)}
 
 
@@ -203,10 +215,10 @@ def decode_file(root: Path, relative: str, known: Probed | None) -> Probed | Non
         size, mtime = _stamp(path)
         if known is not None and (known.size, known.mtime) == (size, mtime):
             return None
-        info = probe(path)
+        info, sizes = probe(path), dict[int, tuple[int, int]]()
         with _stderr_lines() if path.is_dir() else nullcontext(list[str]()) as said:
             for start in range(0, info.frames, CHUNK):
-                read_frames(path, range(start, min(start + CHUNK, info.frames)), SIDE, SIDE)
+                read_frames(path, range(start, min(start + CHUNK, info.frames)), SIDE, SIDE, sizes=sizes)
         if path.is_dir() and (garbled := [line for line in said if "Corrupt JPEG data" in line]):
             # libjpeg goes on with what it can guess.
             raise DecodeError(f"{path}: a frame is damaged ({garbled[0].strip()}); extract the video again")
@@ -219,23 +231,35 @@ def decode_file(root: Path, relative: str, known: Probed | None) -> Probed | Non
         return Probed(relative, size, mtime, "corrupt", reason=without_path(error, path))
     except Exception as error:  # one file must not keep all others from being examined
         return Probed(relative, size, mtime, "corrupt", reason=unforeseen(error))
-    return Probed(relative, size, mtime, "ok", info.frames, info.height, info.width, partial=partial)
+    length = (info.frames, info.height, info.width)
+    return Probed(relative, size, mtime, "ok", *length, partial=partial, resized=_resized(sizes))
+
+
+def _resized(sizes: Mapping[int, tuple[int, int]]) -> str:
+    """`64x48, from frame 12 32x24`: a video's sizes, width first, where there is more than one."""
+    said: list[str] = []
+    for before, index in pairwise(sorted(sizes)):
+        if sizes[index] != sizes[before]:
+            said.append(f"from frame {index} {sizes[index][1]}x{sizes[index][0]}")
+    if not said:
+        return ""
+    height, width = sizes[min(sizes)]
+    more = f" and {len(said) - 3} more changes" if len(said) > 3 else ""
+    return f"{width}x{height}, {', '.join(said[:3])}{more}; all are scaled to one size"
 
 
 def _less_than_all(path: Path) -> str:
     """Signs that a video file, all of whose packets decode, lacks some: it is cut short, or its demuxer complains.
 
-    Damage within the packets of VP8, VP9 and MPEG-4 may still decode to something, and shows in no way.
+    Damage within the packets of HEVC, VP8, VP9 and MPEG-4 may still decode to something, and shows in no way.
     """
     if text := cut_short(path):
         return text
-    with av.logging.Capture() as messages:
+    with complaints() as said:
         seconds = missing_seconds(path)
     if seconds:
         return f"cut short: it ends {seconds:.1f} s earlier than its container says"
-    # Decoders also complain of what they can deal with, such as the beginning of a clip that was cut out of another.
-    of_demuxer = [text.strip() for level, name, text in messages if level <= av.logging.ERROR and name in DEMUXERS]
-    return f"damaged within: {of_demuxer[0]}" if of_demuxer else ""
+    return cut_short(path, said)
 
 
 @contextmanager

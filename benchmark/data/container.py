@@ -6,6 +6,8 @@ Two signs, neither of which needs decoding:
   the end of the file;
 - time: the packets end well before the duration that the container declares, as where the tail is all zeros.
 
+A third is what FFmpeg's readers of containers say of them (`complaints`): PyAV keeps it from everybody unless asked.
+
 Choices:
 - What follows the last element that is understood is not counted: bytes that were appended are no damage.
 - Sizes that say nothing (a live recording's, an AVI's of 0 or 2^32 - 1) are no sign, and other containers have none.
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -108,6 +111,33 @@ def _riff(file: BinaryIO, size: int) -> Iterator[int]:
         at += 8 + length
         yield at
         at += length % 2  # a byte of padding, which not every writer adds at the end
+
+
+DEMUXERS = frozenset(
+    ("matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "avi", "asf", "flv", "ogg", "mpeg", "mpegts", "mpegvideo")
+)
+"""Names under which FFmpeg's readers of containers log."""
+
+
+@contextmanager
+def complaints() -> Iterator[list[str]]:
+    """Errors that FFmpeg's readers of containers report in the block; filled when it ends, the same ones every time.
+
+    Decoders are left out: they also complain of what they can deal with, such as the beginning of a clip that was cut
+    out of another. Other threads' messages are not among them.
+    """
+    said: list[str] = []
+    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
+    # Without a level PyAV captures nothing, and what it was told for one file it leaves out for the next.
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    try:
+        with av.logging.Capture() as messages:
+            yield said
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips)
+        said += [text.strip() for grade, name, text in messages if grade <= av.logging.ERROR and name in DEMUXERS]
 
 
 def missing_seconds(path: Path) -> float:

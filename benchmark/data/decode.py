@@ -9,7 +9,8 @@ Choices:
 - Videos are turned and mirrored upright as their display matrix says (phones), in multiples of 90 degrees.
 - Pixels are taken as square: networks are trained on the stored shape.
 - Cover art is no video: the first video stream that is not an attached picture is read.
-- If a stream changes its size midway, all frames come in the size of the first one decoded.
+- If a stream changes its size midway, each frame is scaled from its own size to the one asked for, or else to that of
+  the video's first frame, whichever frames are asked for.
 """
 
 from __future__ import annotations
@@ -174,11 +175,14 @@ def read_frames(
     height: int | None = None,
     width: int | None = None,
     seconds: float | None = None,
+    *,
+    sizes: dict[int, tuple[int, int]] | None = None,
 ) -> Frames:
     """Decodes the frames at 0-based `indices`, in the order given; repeats are allowed. `path` may be a folder.
 
     Returns (n, H, W, 3) uint8 RGB, scaled bilinearly to `height` x `width` if both are given. `seconds` is how long
-    nothing may come out of a file (default: the environment variable BENCHMARK_DECODE_SECONDS, or 60). Raises
+    nothing may come out of a file (default: the environment variable BENCHMARK_DECODE_SECONDS, or 60). `sizes` is given
+    the upright height and width in which each frame of a video file is stored, by index. Raises
     DecodeError for a file that cannot be read, takes too long or ends before an index, ValueError for a negative index
     or only one of height and width.
     """
@@ -197,7 +201,9 @@ def read_frames(
             raise DecodeError(
                 f"{path}: frame {max(order)} asked for (counting from 0), the file has {scan.frames} frames"
             )
-        found = _converted(wanted_frames(container, stream, scan, set(order), patience), height, width)
+        stored = stream.codec_context.height, stream.codec_context.width
+        frames = wanted_frames(container, stream, scan, set(order), patience)
+        found = _converted(path, frames, stored, height, width, {} if sizes is None else sizes)
     missing = sorted(set(order) - found.keys())
     if missing:
         raise DecodeError(
@@ -207,22 +213,40 @@ def read_frames(
     return np.stack([found[index] for index in order])
 
 
-def _converted(frames: Iterable[tuple[int, av.VideoFrame]], height: int | None, width: int | None) -> dict[int, Frames]:
-    """Upright RGB of the wanted frames, all of the size asked for or of the first one's."""
+def _converted(
+    path: Path,
+    frames: Iterable[tuple[int, av.VideoFrame]],
+    stored: tuple[int, int],
+    height: int | None,
+    width: int | None,
+    sizes: dict[int, tuple[int, int]],
+) -> dict[int, Frames]:
+    """Upright RGB of the wanted frames, all of the size asked for or of the video's first one's.
+
+    Args:
+        path: Of the video.
+        frames: The wanted ones.
+        stored: Height and width as the file's headers say.
+        height: Wanted, or None.
+        width: Wanted, or None.
+        sizes: Given the size of each.
+    """
     found: dict[int, Frames] = {}
-    swap = upside_down = mirrored = False
     reformatter = VideoReformatter()
     for index, frame in frames:
-        if not found:
-            swap, upside_down, mirrored = _turn(frame)
-            if height is None or width is None:
-                height, width = frame.height, frame.width
-            elif swap:
-                height, width = width, height
-        rgb = reformatter.reformat(frame, width, height, "rgb24", interpolation="BILINEAR", threads=1)
+        swap, upside_down, mirrored = _turn(frame)
+        sizes[index] = (frame.width, frame.height) if swap else (frame.height, frame.width)
+        if height is None or width is None:
+            if (frame.height, frame.width) == stored:
+                height, width = sizes[index]
+            else:  # a header that is wrong, or a frame of another size than the first
+                first = probe(path)
+                height, width = first.height, first.width
+        rows, columns = (width, height) if swap else (height, width)
+        rgb = reformatter.reformat(frame, columns, rows, "rgb24", interpolation="BILINEAR", threads=1)
         plane: Any = rgb.planes[0]  # seen in place: stacking the frames copies them anyway
-        rows = np.frombuffer(plane, np.uint8).reshape(rgb.height, plane.line_size)
-        pixels = rows[:, : 3 * rgb.width].reshape(rgb.height, rgb.width, 3)
+        lines = np.frombuffer(plane, np.uint8).reshape(rgb.height, plane.line_size)
+        pixels = lines[:, : 3 * rgb.width].reshape(rgb.height, rgb.width, 3)
         if swap:
             pixels = pixels.swapaxes(0, 1)
         found[index] = pixels[:: -1 if upside_down else 1, :: -1 if mirrored else 1]

@@ -2,8 +2,10 @@
 
 Choices:
 - The number is the last run of digits before the ending; what precedes it must be one prefix. A folder that also has
-  the optical flow of TSN's layout (flow_x_00001.jpg beside img_00001.jpg) is read as its one prefix that is no flow.
+  the optical flow of TSN's layout (flow_x_00001.jpg beside img_00001.jpg) is read as its one prefix that is no flow;
+  one that has nothing else is refused.
 - Numbers run from 0 or 1 without a gap. A gap is an error and never closed up, for it would shift all later frames.
+  Neither is a first number of 2 or more taken for the beginning: frames before it may be lost.
 - JPEGs are decoded by OpenCV, a third faster than Pillow with the same pixels (both are libjpeg-turbo). OpenCV fills a
   file that was cut short with grey and says nothing, so whatever lacks an end marker goes to Pillow, which refuses it,
   as do PNGs.
@@ -30,6 +32,10 @@ Frames = NDArray[np.uint8]
 
 _NUMBERED = re.compile(r"(.*?)(\d+)\.(jpe?g|png)", re.IGNORECASE)
 _FLOW = re.compile(r"(flow|x_|y_|u_|v_)")
+_ONLY_FLOW = re.compile(r"((.*[^a-z])?(flow|tvl1)([_-]?[xyuv])?|[xyuv])[_-]?")
+"""Prefixes that say flow where there is no other: of `v_YoYo_g01_c01_00001.jpg`, too, the first letter is one."""
+_UNREAD = frozenset((".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".jp2", ".heic", ".avif", ".npy"))
+_ARCHIVES = frozenset((".zip", ".tar", ".rar", ".tgz", ".gz", ".7z"))
 _WHOLE = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 # The names are of grey decoding: each sets the scale alone, and with the colour flag the decoding is in colour.
 _REDUCED = {
@@ -60,7 +66,8 @@ def list_frames(folder: Path) -> list[str]:
         numbers[number] = name
     if not series:
         raise DecodeError(
-            f"{folder}: no numbered .jpg or .png files in this folder; extract the video again, or give the video file"
+            f"{folder}: no numbered .jpg or .png files in this folder{_instead(folder, names)}; extract the video"
+            " again, or give the video file"
         )
     if len(series) > 1:
         series = {prefix: numbers for prefix, numbers in series.items() if not _FLOW.match(prefix.lower())} or series
@@ -68,8 +75,18 @@ def list_frames(folder: Path) -> list[str]:
         raise DecodeError(
             f"{folder}: several series of frames: {', '.join(f'{prefix}*' for prefix in sorted(series))}; leave one"
         )
-    numbers = next(iter(series.values()))
+    prefix, numbers = next(iter(series.items()))
+    if _ONLY_FLOW.fullmatch(prefix.lower()):
+        raise DecodeError(
+            f"{folder}: the frames {prefix}* are optical flow by their name, and there are no others; extract the"
+            " video's own frames"
+        )
     first, last = min(min(numbers), 1), max(numbers)
+    if min(numbers) > 1 and last - min(numbers) + 1 == len(numbers):
+        raise DecodeError(
+            f"{folder}: frame 1 is missing: the numbers begin with {min(numbers)} ({numbers[min(numbers)]}) and have no"
+            " gap after it; extract the video again, or, if these are all its frames, number them from 1"
+        )
     if last - first + 1 != len(numbers):
         missing = next(number for number in range(first, last + 1) if number not in numbers)
         raise DecodeError(
@@ -77,6 +94,26 @@ def list_frames(folder: Path) -> list[str]:
             " extract the video again"
         )
     return [numbers[number] for number in range(first, last + 1)]
+
+
+def _instead(folder: Path, names: Sequence[str]) -> str:
+    """What a folder without frames has that a user may take for them."""
+    shown = sorted(name for name in names if not name.startswith("."))
+    folders = [name for name in shown if (folder / name).is_dir()]
+    for name in folders:
+        try:
+            below = any(_NUMBERED.fullmatch(entry.name) for entry in (folder / name).iterdir())
+        except OSError:
+            continue
+        if below:
+            return f", but there are in its subfolder {name}: move them up"
+    for name in shown:
+        suffix = Path(name).suffix.lower()
+        if suffix in _UNREAD:
+            return f", but files such as {name}, which are not read: convert them"
+        if suffix in _ARCHIVES:
+            return f", but an archive, {name}: unpack it"
+    return ""
 
 
 def folder_size(folder: Path) -> tuple[int, int, int]:

@@ -9,6 +9,8 @@ Choices:
   in codecs whose keyframes are fresh starts. Seeking in the file is not used: reading all packets of a clip takes half
   a millisecond, and containers differ in where a seek leads.
 - Frames come in the order of their presentation times, where the container has such times, and else as decoded.
+- What a number means depends on the file alone, never on which others are asked for. Packets that give no picture have
+  none (not_shown.py); where that cannot be told from their bits, what comes out is counted from the first.
 - A frame that the decoder calls corrupt, or of which the file has a part only, counts as missing.
 - Containers may call any packet a keyframe (MP4 without a table of them calls all so). What comes out after an entry
   says whether it was one; if not, everything is decoded.
@@ -27,6 +29,7 @@ import av
 
 from benchmark.data.errors import DecodeError
 from benchmark.data.limits import positive_seconds
+from benchmark.data.not_shown import DROPPED, UncountedError, shows_nothing
 
 DECODE_SECONDS = "BENCHMARK_DECODE_SECONDS"
 DEFAULT_SECONDS = 60.0
@@ -47,7 +50,8 @@ class Scan:
     """Packets of a stream in the order of decoding.
 
     `places`: each packet's frame by its rank in presentation order, None for packets that are not shown; empty if a
-    frame carries no time, two carry the same, or all are made up (AVI with B-frames): then frames can only be counted.
+    frame carries no time, two carry the same, all are made up (AVI with B-frames), or packets do not say what they
+    show: then frames can only be counted.
     `rank`: the same from the presentation time. `starts`: packets from which decoding can begin. `corrupt`: frames of
     which the container has a part only. `packets`: the packets themselves, unless the file is large.
     """
@@ -101,6 +105,7 @@ def scan_packets(
     shown: list[bool] = []
     keys: list[int] = []
     corrupt: list[int] = []
+    nothing, counted = shows_nothing(stream.codec_context.name, stream.codec_context.extradata), False
     for packet in container.demux(stream):
         patience.progress()
         if not packet.size:
@@ -110,13 +115,19 @@ def scan_packets(
         if packet.is_corrupt:
             corrupt.append(len(times))
         times.append(packet.pts)
-        shown.append(not packet.is_discard)
+        is_shown = not packet.is_discard
+        if is_shown and nothing is not None and not counted:
+            try:
+                is_shown = not nothing(bytes(packet))
+            except UncountedError:
+                counted = True
+        shown.append(is_shown)
         if keep:
             kept.append(packet)
     showing = [moment for moment, is_shown in zip(times, shown, strict=True) if is_shown]
     moments = sorted(moment for moment in showing if moment is not None)
     packets = kept if keep else None
-    if len(moments) < len(showing) or len(set(moments)) < len(moments) or _made_up(container, stream):
+    if counted or len(moments) < len(showing) or len(set(moments)) < len(moments) or _made_up(container, stream):
         return Scan(len(showing), packets)
     rank = {moment: place for place, moment in enumerate(moments)}
     places = [
@@ -193,6 +204,8 @@ def decoded(
             context.flush_buffers()
             gap, entered = False, True
         started = True
+        if packet.size == len(DROPPED) and context.name == "mpeg4" and bytes(packet) == DROPPED:
+            continue
         if skips and places is not None and wanted is not None:
             # Only a frame that no other frame refers to may be left undecoded.
             context.skip_frame = "DEFAULT" if places[index] in wanted else "NONREF"

@@ -19,11 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from benchmark.data.container import missing_bytes
+from benchmark.data.container import complaints, missing_bytes
 from benchmark.data.decode import probe
 from benchmark.data.errors import DecodeError
 from benchmark.data.limits import DEFAULT_STALL_SECONDS, STALL_SECONDS, positive_seconds
 from benchmark.data.parallel import by_batches, usable_cores
+from benchmark.data.replacing import naming
 
 State = Literal["ok", "missing", "empty", "corrupt"]
 Item = TypeVar("Item")
@@ -36,7 +37,8 @@ BATCH = 16
 class Probed:
     """What one file, or folder of frames, was found to be; `duration` is in seconds, 0 if unknown.
 
-    `reason`: why it is not ok. `partial`: of what can be read, why that is not all of it.
+    `reason`: why it is not ok. `partial`: of what can be read, why that is not all of it. `resized`: which frames have
+    another size than the first, known of what has been decoded.
     """
 
     path: str
@@ -49,13 +51,18 @@ class Probed:
     duration: float = 0.0
     reason: str = ""
     partial: str = ""
+    resized: str = ""
 
 
 class FileLog:
-    """Records of files, a JSON line each, appended as they come; a line that a kill cut short is ignored."""
+    """Records of files, a JSON line each, appended as they come; a line that a kill cut short is ignored.
+
+    Where the file must not be written, what is found is not recorded, and `unwritten` says so.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.unwritten = ""
 
     def read(self) -> dict[str, Probed]:
         """The last record of every file."""
@@ -70,19 +77,36 @@ class FileLog:
                 record = Probed(**values)
             except (json.JSONDecodeError, TypeError):
                 continue
-            if "partial" not in values:  # of an examination that did not look for it
+            # Of an examination that looked for less: it counted packets without a picture, and heard no complaint.
+            if "resized" not in values and record.state == "ok":
+                found.pop(record.path, None)
                 continue
             found[record.path] = record
         return found
 
     def add(self, records: Sequence[Probed]) -> None:
-        """Append records, whole lines at once."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Append records, whole lines at once.
+
+        Raises:
+            OSError: The disk is full or away; the file is named.
+        """
+        if not records or self.unwritten:
+            return
         lines = "".join(json.dumps(asdict(record)) + "\n" for record in records)
-        with self.path.open("a", encoding="utf-8") as file:
-            if file.tell() and not _ends_a_line(self.path):
-                lines = "\n" + lines
-            file.write(lines)
+        try:
+            with naming(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with self.path.open("a", encoding="utf-8") as file:
+                    if file.tell() and not _ends_a_line(self.path):
+                        lines = "\n" + lines
+                    file.write(lines)
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                raise
+            self.unwritten = f"not recorded: {self.path} cannot be written ({error.strerror})"
+
+
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def _ends_a_line(path: Path) -> bool:
@@ -202,8 +226,9 @@ def probe_file(root: Path, relative: str, known: Probed | None) -> Probed | None
             return Probed(relative, size, mtime, "empty", reason="zero bytes")
         if is_folder and not any(path.iterdir()):
             return Probed(relative, size, mtime, "empty", reason="no frames in the folder")
-        info = probe(path)
-        partial = "" if is_folder else cut_short(path)
+        with complaints() as said:
+            info = probe(path)
+        partial = "" if is_folder else cut_short(path, said)
     except FileNotFoundError:
         return Probed(relative, 0, 0, "missing", reason="a link to nothing")
     except OSError as error:
@@ -223,10 +248,17 @@ def unforeseen(error: Exception) -> str:
     return f"the reader failed at it ({type(error).__name__}: {error}); please report it with the file"
 
 
-def cut_short(path: Path) -> str:
-    """What to say of a video file that has fewer bytes than its container says; nothing of others."""
+def cut_short(path: Path, said: Sequence[str] = ()) -> str:
+    """What to say of a video file that has fewer bytes than its container says, or of whose container FFmpeg complains.
+
+    Args:
+        path: The file.
+        said: The complaints, if it has been read to its end.
+    """
     missing = missing_bytes(path)
-    return f"cut short: {missing:,} bytes less than its container says" if missing > 0 else ""
+    if missing > 0:
+        return f"cut short: {missing:,} bytes less than its container says"
+    return f"damaged within: {said[0]}" if said else ""
 
 
 def without_path(error: DecodeError, path: Path) -> str:

@@ -14,7 +14,7 @@ from functools import partial
 
 from benchmark.data.errors import DataError
 from benchmark.data.layouts.find import find_listing
-from benchmark.data.layouts.listing import SPLITS, Listing
+from benchmark.data.layouts.listing import SPLITS, Listing, label_files
 from benchmark.data.layouts.tree import Placed, place
 from benchmark.data.manifest import data_root
 from benchmark.data.probing import FileLog, Probed, State, examine, probe_file
@@ -25,6 +25,9 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done (`render motionpairs/train`), how many clips are done, and of how many."""
 NAMED = 20
 """Clips in several places that a record names: there may be as many as clips."""
+ARCHIVES = (".zip", ".rar", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".7z")
+FEW_FOLDERS = 10
+"""Folders left out that a note names."""
 FEW = 0.8
 """Of the published clips: with fewer, where the published number is a round one, something is said."""
 SHORTEST = 3
@@ -74,13 +77,17 @@ class SplitSurvey:
 
 @dataclass(frozen=True)
 class Survey:
-    """A data set as it lies on the disk. `problems` are those of no single clip."""
+    """A data set as it lies on the disk.
+
+    `problems` are those of no single clip; `notes` say how what is unusual was understood, and are no damage.
+    """
 
     name: str
     root: Root
     listing: Listing
     splits: Mapping[str, SplitSurvey]
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def survey(name: str, workers: int | None = None, progress: Progress | None = None) -> Survey:
@@ -103,7 +110,7 @@ def survey(name: str, workers: int | None = None, progress: Progress | None = No
         raise DataError(
             f"none of the {sum(map(len, listing.splits.values()))} clips of {info.title} is below {root.path}; the"
             f" first would be a file or a folder of frames named {' or '.join(example.names)}. The root comes from"
-            f" {root.said_in}"
+            f" {root.said_in}{_only_left_out(placed)}{_archives(root)}"
         )
     told = partial(progress, f"probe {name}") if progress else None
     log = FileLog(data_root() / info.root_name / "probed.jsonl")
@@ -127,7 +134,50 @@ def survey(name: str, workers: int | None = None, progress: Progress | None = No
         if not info.exact and len(clips) < FEW * info.published(split):
             listed, published = f"{len(clips):,}", f"{info.published(split):,}"
             problems.append(f"{split}: the label files list {listed} clips, of the {published} of {info.title}")
-    return Survey(name, root, listing, splits, tuple(problems))
+    notes = [*listing.notes, *_notes(placed), *([f"what was found is {log.unwritten}"] if log.unwritten else [])]
+    if any(of_split.of_state("missing") for of_split in splits.values()) and (packed := _archives(root)):
+        notes.append(f"clips are missing{packed}")
+    return Survey(name, root, listing, splits, tuple(problems), tuple(notes))
+
+
+def _left_out(placed: Mapping[str, Sequence[Placed]]) -> str:
+    """`flow_x (9), flow_y (9)`: folders that are not read, with the clips in them."""
+    counts = Counter(folder for clips in placed.values() for one in clips for folder in one.left_out)
+    named = [f"{folder} ({count:,})" for folder, count in counts.most_common(FEW_FOLDERS)]
+    return ", ".join(named) + (f" and {len(counts) - FEW_FOLDERS:,} more" if len(counts) > FEW_FOLDERS else "")
+
+
+def _only_left_out(placed: Mapping[str, Sequence[Placed]]) -> str:
+    folders = _left_out(placed)
+    if not folders:
+        return ""
+    return (
+        f". Clips of these names are there as optical flow or grey pictures only, by the names or the frames of"
+        f" {folders}, and these are not read as RGB; if they are RGB, give that folder itself as the root"
+    )
+
+
+def _archives(root: Root) -> str:
+    """What to add where clips are missing and there are archives that may hold them."""
+    packed = [path.relative_to(root.path).as_posix() for path in label_files(root.path, ARCHIVES)]
+    if not packed:
+        return ""
+    return f"; archives are not read: unpack {packed[0]}{f' and {len(packed) - 1:,} more' if len(packed) > 1 else ''}"
+
+
+def _notes(placed: Mapping[str, Sequence[Placed]]) -> list[str]:
+    """How places were understood: folders that were left out, and clips whose names are spelled otherwise."""
+    notes = []
+    if folders := _left_out(placed):
+        notes.append(f"left out as optical flow, or grey beside colour, with the number of clips: {folders}")
+    respelled = [one for clips in placed.values() for one in clips if one.respelled]
+    if respelled:
+        example = respelled[0]
+        notes.append(
+            f"{len(respelled):,} clips are found under names that differ from the listed ones in capitals:"
+            f" {example.clip.id} as {example.respelled}{', ...' if len(respelled) > 1 else ''}"
+        )
+    return notes
 
 
 def _whole(probed: Probed) -> bool:
@@ -177,6 +227,7 @@ def summary(found: Survey, split: str) -> dict[str, object]:
         "empty": [entry.id for entry in of_split.of_state("empty")],
         "corrupt": broken,
         "partial": {entry.id: text for entry in of_split.entries if (text := entry.probed.partial)},
+        "resized": {entry.id: text for entry in of_split.entries if (text := entry.probed.resized)},
         "short": [entry.id for entry in of_split.short],
         "duplicates": list(of_split.duplicates),
         "disagreements": list(of_split.disagreements),

@@ -1,9 +1,13 @@
 """The census finds the damage that was done, all of it and nothing else, and decodes only what has changed."""
 
 import json
+import os
 from argparse import ArgumentParser
+from errno import ENOSPC, EROFS
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -15,6 +19,7 @@ from benchmark.data.decode import read_frames
 from benchmark.data.errors import DataError
 from benchmark.data.manifest import data_root, index_folder
 from benchmark.spec.datasets import DATASETS, DatasetInfo
+from tests.data.test_decode_files import sizes_in_one_file
 from tests.data.trees import something_v1_labels, write_frames, write_video
 
 IDS = [str(i) for i in range(1, 11)]
@@ -113,9 +118,9 @@ def test_decoding_goes_on_where_it_stopped_and_again_where_a_file_changed(
 ) -> None:
     decoded: list[str] = []
 
-    def counting(path: Path, *rest: object) -> object:
+    def counting(path: Path, *rest: Any, **more: Any) -> object:
         decoded.append(path.name)
-        return read_frames(path, *rest)  # type: ignore[arg-type]
+        return read_frames(path, *rest, **more)
 
     monkeypatch.setattr("benchmark.data.census.read_frames", counting)
     take("something-v1", True, ("val",), workers=1)
@@ -164,10 +169,64 @@ def test_videos_cut_short_are_named_before_and_after_decoding(tree: Path, capsys
     data = bytearray(whole.read_bytes())
     data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
     whole.write_bytes(data)
-    assert found()["train"] == {}
-    assert found(full=True)["train"] == found()["train"] == {"partial": ["1"]}  # a plain census knows from then on
+    assert found()["train"] == found(full=True)["train"] == {"partial": ["1"]}
     write_video(whole, 24)
     assert found()["train"] == {}
+
+
+def test_what_a_demuxer_complains_of_is_named_before_and_after_decoding(tree: Path) -> None:
+    whole = write_video(tree / "videos/1.webm", 48)
+    (tree / "videos/1.mp4").unlink()
+    assert found(full=True)["train"] == {}
+    data = bytearray(whole.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 400] = bytes(400)
+    for number in (1, 3):  # the same complaint twice is two complaints
+        (tree / f"videos/{number}.webm").write_bytes(data)
+    (tree / "videos/3.mp4").unlink()
+    partial: Any = take("something-v1", workers=1).splits["train"]["partial"]
+    assert sorted(partial) == ["1", "3"]
+    assert "invalid as first byte of an EBML number" in partial["1"]
+    assert found(full=True)["train"] == {"partial": ["1", "3"]}
+    assert av.logging.get_level() is None
+
+
+def test_a_video_that_changes_its_size_is_named(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes_in_one_file(tree / "videos/1.ts", (48, 64), (32, 48)).rename(tree / "videos/1.mp4")
+    assert found()["train"] == {}
+    assert found(full=True)["train"] == {"resized": ["1"]}
+    assert check() == 1  # known from then on
+    assert "1: 64x48, from frame 24 48x32; all are scaled to one size" in capsys.readouterr().out
+
+
+def test_what_must_not_be_written_is_said_and_a_full_disk_is_named(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, whole = data_root(), Path.open
+    error = EROFS
+
+    def refused(path: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        if made in path.parents and mode[0] in "aw":
+            raise OSError(error, os.strerror(error))
+        return whole(path, mode, *rest, **more)
+
+    monkeypatch.setattr(Path, "open", refused)
+    assert check("--full") == 0
+    printed = capsys.readouterr()
+    assert "note: what was found is not recorded" in printed.out
+    assert "every listed clip decodes to its end" in printed.out
+    assert "census.json cannot be written (Read-only file system)" in printed.err
+    error = ENOSPC
+    with pytest.raises(OSError, match=r"No space left on device: .*probed\.jsonl"):
+        check()
+
+
+def test_nothing_is_written_where_nothing_is_new(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    take("something-v1", True, workers=1)
+    before = (data_root() / "something-v1/probed.jsonl").stat().st_mtime_ns
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: pytest.fail("wrote"))
+    assert take("something-v1", True, workers=1).notes == ()
+    assert (data_root() / "something-v1/probed.jsonl").stat().st_mtime_ns == before
 
 
 def test_a_jpeg_that_decodes_to_something_else_is_named(tree: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import av
 import pytest
 
-from benchmark.data.container import missing_bytes, missing_seconds
+from benchmark.data.container import complaints, missing_bytes, missing_seconds
 from benchmark.data.decode import probe
 from benchmark.data.errors import DecodeError
 from tests.data.test_decode_files import write
@@ -32,6 +32,45 @@ def make(kind: str, folder: Path) -> Path:
     return write(folder / settings.pop("name"), **settings)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.wmv", "wmv2"),
+        ("a.flv", "flv"),
+        ("a.mpg", "mpeg2video"),
+        ("a.ts", "libx264"),
+        ("a.3gp", "libx264"),
+        ("a.m4v", "mpeg4"),
+    ],
+)
+def test_of_whole_files_no_demuxer_complains(name: str, codec: str, tmp_path: Path) -> None:
+    path = write(tmp_path / name, codec)
+    with complaints() as said:
+        missing_seconds(path)
+        probe(path)
+    assert said == []
+
+
+def test_complaints_are_the_same_each_time_and_leave_the_level_as_it_was(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.webm", "libvpx-vp9", frames=60)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
+    path.write_bytes(data)
+    heard = []
+    for level in (None, av.logging.DEBUG):
+        av.logging.set_level(level)
+        try:
+            for _ in range(2):
+                with complaints() as said:
+                    missing_seconds(path)
+                heard.append(said)
+                assert av.logging.get_level() == level
+        finally:
+            av.logging.set_level(None)
+    assert heard[0]
+    assert heard == [heard[0]] * 4
+
+
 def live_webm(path: Path) -> Path:
     """As a recorder writes it to a pipe: neither the length of the whole nor a duration."""
     with av.open(str(path), "w", format="webm", options={"live": "1"}) as container:
@@ -47,7 +86,10 @@ def live_webm(path: Path) -> Path:
 def test_a_whole_file_lacks_nothing_and_one_with_bytes_after_its_end_neither(kind: str, tmp_path: Path) -> None:
     path = make(kind, tmp_path)
     assert missing_bytes(path) <= 0
-    assert missing_seconds(path) == 0
+    with complaints() as said:
+        assert missing_seconds(path) == 0
+        probe(path)
+    assert said == []
     with path.open("ab") as file:
         file.write(b"\xff\x00 appended by a server" * 40)
     assert missing_bytes(path) <= 0

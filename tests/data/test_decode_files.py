@@ -264,6 +264,46 @@ def test_scaling_a_turned_video_is_turning_a_scaled_one(tmp_path: Path) -> None:
     assert np.array_equal(turned[0], np.rot90(plain[0]))
 
 
+def sizes_in_one_file(path: Path, *sizes: tuple[int, int]) -> Path:
+    """A stream of H.264 whose size changes, twelve frames a second and two seconds of each size."""
+    with av.open(str(path), "w", format="mpegts") as here:
+        track: Any = None
+        for number, size in enumerate(sizes):
+            part = write(path.with_name(f"{path.stem}_part{number}.ts"), options={"g": "8"}, size=size)
+            with av.open(str(part)) as there:
+                track = track or here.add_stream_from_template(there.streams.video[0])
+                for packet in there.demux(video=0):
+                    if packet.size and packet.pts is not None and packet.dts is not None:
+                        packet.pts, packet.dts = packet.pts + number * 10**6, packet.dts + number * 10**6
+                        packet.stream = track
+                        here.mux(packet)
+            part.unlink()
+    return path
+
+
+def test_a_size_that_changes_scales_each_frame_from_its_own(tmp_path: Path) -> None:
+    path = sizes_in_one_file(tmp_path / "a.ts", (48, 64), (32, 48))
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24", interpolation="BILINEAR") for frame in container.decode(video=0)]
+    assert [frame.shape[:2] for frame in frames] == [(48, 64)] * FRAMES + [(32, 48)] * FRAMES
+    info = probe(path)
+    assert (info.frames, info.height, info.width) == (2 * FRAMES, 48, 64)
+    every = read_frames(path, range(2 * FRAMES))
+    assert np.array_equal(every[:FRAMES], frames[:FRAMES])
+    for height, width in ((32, 48), (20, 30)):  # the size of the later ones, and another
+        small = read_frames(path, [FRAMES + 5, 3], height, width)
+        assert small.shape == (2, height, width, 3)
+        expected = cv2.resize(frames[FRAMES + 5], (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+        assert np.abs(small[0].astype(int) - expected).mean() < 6
+    rng = np.random.default_rng(0)
+    choices = [[index] for index in range(2 * FRAMES)] + [rng.integers(0, 48, 4).tolist() for _ in range(30)]
+    for wanted in choices:
+        assert np.array_equal(read_frames(path, wanted), every[wanted]), wanted
+    sizes: dict[int, tuple[int, int]] = {}
+    read_frames(path, [2, 30], 8, 8, sizes=sizes)
+    assert sizes == {2: (48, 64), 30: (32, 48)}
+
+
 @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.webm", "libvpx-vp9"), ("a.avi", "mpeg4")])
 def test_one_frame_only(name: str, codec: str, tmp_path: Path) -> None:
     path = write(tmp_path / name, codec, frames=1, bitrate=300000)

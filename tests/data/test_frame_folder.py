@@ -74,7 +74,11 @@ def test_flow_and_what_is_no_frame_is_passed_over(other: str, tmp_path: Path) ->
         (["00001.jpg", "1.jpg"], "frame 1 is there twice"),
         (["00001.jpg", "00001.png"], "frame 1 is there twice"),
         (["a_00001.jpg", "b_00001.jpg"], r"several series of frames: a_\*, b_\*"),
+        (["00002.jpg", "00003.jpg"], r"the numbers begin with 2 \(00002\.jpg\) and have no gap"),
         (["picture.jpg"], "no numbered .jpg or .png files"),
+        (["00001.webp"], "files such as 00001.webp, which are not read"),
+        (["flow_x_00001.jpg", "flow_x_00002.jpg"], r"flow_x_\* are optical flow by their name"),
+        (["x_00001.jpg", "x_00002.jpg"], r"x_\* are optical flow by their name"),
         ([], "no numbered .jpg or .png files"),
     ],
 )
@@ -83,6 +87,16 @@ def test_a_series_with_a_fault_is_refused(names: list[str], said: str, tmp_path:
     for act in (probe, lambda path: read_frames(path, [0])):
         with pytest.raises(DecodeError, match=rf"clip: .*{said}"):
             act(folder)
+
+
+def test_frames_in_a_subfolder_and_archives_are_named(tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip/frames.zip").write_bytes(b"PK")
+    with pytest.raises(DecodeError, match=r"an archive, frames\.zip: unpack it"):
+        probe(tmp_path / "clip")
+    fill(tmp_path / "clip/img", ["00001.jpg"])
+    with pytest.raises(DecodeError, match="there are in its subfolder img: move them up"):
+        probe(tmp_path / "clip")
 
 
 def test_frames_beyond_the_end(tmp_path: Path) -> None:

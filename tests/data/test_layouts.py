@@ -183,6 +183,114 @@ def test_frame_lists_of_both_kinds_with_blanks_in_paths(tmp_path: Path) -> None:
         listed("something-v1", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("abseiling/id2 2 10 5", "has 3 numbers after its path"),  # path start n_frames label
+        ("abseiling/id3 12 1 4", "has 3 numbers after its path"),  # two labels
+        ("abseiling/id3 12 1,4", "mixes commas and blanks"),
+        ("abseiling/id3 1,4", "mixes commas and blanks"),
+        ("abseiling/id3,0,12,4", "has 3 numbers after its path"),
+        ("abseiling/id3,abseiling,12,4", "has 4 columns"),
+        ("0,Zoo,v_1,30,5", "has 5 columns"),
+        ("abseiling/id3 0.0 10.0 4", "has 3 numbers after its path"),
+        ("abseiling/id3 12 -1", "the label is no whole number"),
+        ("abseiling/id3 1.5 3", "n_frames is no whole number"),
+        ("clip 1 40 3", "separate the columns by tabs"),
+        ("abseiling/id3\t1\t2\t3", "has 3 numbers after its path"),
+    ],
+)
+def test_lists_with_other_columns_are_refused_with_the_line(line: str, said: str, tmp_path: Path) -> None:
+    for before in ("abseiling/id0 12 0\n", ""):
+        (tmp_path / "kinetics400_train_list_rawframes.txt").write_text(f"{before}{line}\n")
+        (tmp_path / "kinetics400_val_list_rawframes.txt").write_text("abseiling/iv0 12 0\n")
+        with pytest.raises(DataError, match=rf"rawframes\.txt:{2 if before else 1}: .*`path n_frames label`.*{said}"):
+            listed("kinetics400", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lines", "clips"),
+    [
+        ("path,label\ntrain/a/x1.mp4,0\n", [("x1", 0, 0)]),
+        (",path,label\n0,train/a/x1.mp4,3\n", [("x1", 0, 3)]),
+        ("label,n_frames,video\n2,31,a/x1\n", [("x1", 31, 2)]),
+        ("video label\na/x1 4\n", [("x1", 0, 4)]),
+        ('path,label\n"a, b/x 1.mp4",5\n', [("x 1", 0, 5)]),
+        ('"clip 1",40,3\n', [("clip 1", 40, 3)]),
+        ("clip 1\t40\t3\n", [("clip 1", 40, 3)]),
+        ("/old/a, b/x a.mp4 0\n", [("x a", 0, 0)]),
+        ("a/x1, 40, 3\n", [("x1", 40, 3)]),
+        ("12 40 3\n", [("12", 40, 3)]),
+    ],
+)
+def test_lists_with_a_header_and_with_other_separators(
+    lines: str, clips: list[tuple[str, int, int]], tmp_path: Path
+) -> None:
+    (tmp_path / "train.csv").write_text(lines)
+    (tmp_path / "val.csv").write_text("path,label\nval/a/y1.mp4,0\n")
+    listing = listed("kinetics400", tmp_path)
+    assert [(clip.id, clip.frames, clip.label) for clip in listing.splits["train"]] == clips
+    assert labels_of(listing, "val") == {"y1": 0}
+
+
+def test_a_header_may_come_with_class_names_and_unknown_ones_are_named(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("path,label\nx1.mp4,tai chi\nx2.mp4,abseiling\n")
+    (tmp_path / "val.csv").write_text("path,label\ny1.mp4,tai_chi\n")
+    listing = listed("kinetics400", tmp_path)
+    assert listing.classes == ("abseiling", "tai chi")
+    assert (labels_of(listing, "train"), labels_of(listing, "val")) == ({"x1": 1, "x2": 0}, {"y1": 1})
+    (tmp_path / "val.csv").write_text("path,label\ny1.mp4\n")
+    with pytest.raises(DataError, match=r"val\.csv:2: .*it has 1 columns, its header 2"):
+        listed("kinetics400", tmp_path)
+    (tmp_path / "val.csv").write_text("path,label\ny1.mp4,7\n")
+    with pytest.raises(DataError, match=r"val\.csv:2: the label is a number, and a class name in other lines"):
+        listed("kinetics400", tmp_path)
+    for name in ("train", "val"):
+        (tmp_path / f"{name}.csv").write_text("vid,cls\nx1.mp4,0\n")
+    with pytest.raises(DataError, match=r"no label files of .* train\.csv begins with 'vid,cls'"):
+        listed("kinetics400", tmp_path)
+
+
+def test_a_class_in_two_spellings_is_one_class(tmp_path: Path) -> None:
+    for i in range(250):
+        touch(tmp_path, f"train/doing {i:03d}/t{i:03d}.mp4", f"val/doing_{i:03d}/v{i:03d}.mp4")
+    listing = listed("kinetics400", tmp_path)
+    assert listing.classes == tuple(f"doing {i:03d}" for i in range(250))
+    assert labels_of(listing, "train") == {f"t{i:03d}": i for i in range(250)}
+    assert labels_of(listing, "val") == {f"v{i:03d}": i for i in range(250)}
+    assert listing.notes == (
+        "250 classes are spelled in more than one way, and taken for one each: 'doing 000' and 'doing_000'",
+    )
+    assert all(where(tmp_path, listing, split) for split in ("train", "val"))
+    touch(tmp_path, "train/Doing-001/t999.mp4")  # the same in one split
+    assert labels_of(listed("kinetics400", tmp_path), "train")["t999"] == 1
+
+
+def test_folders_leave_signs_out_but_two_classes_of_a_split_are_not_made_one(tmp_path: Path) -> None:
+    touch(tmp_path, "train/petting animal (not cat)/1.mp4", "train/a/2.mp4", "val/petting_animal_not_cat/3.mp4")
+    touch(tmp_path, "val/a/4.mp4")
+    listing = listed("kinetics400", tmp_path)
+    assert listing.classes == ("a", "petting animal (not cat)")
+    assert labels_of(listing, "val") == {"3": 1, "4": 0}
+    touch(tmp_path, "train/petting animal not cat/5.mp4")
+    with pytest.raises(DataError, match="differ in signs only: one class or two"):
+        listed("kinetics400", tmp_path)
+
+
+def test_class_names_of_csv_files_and_of_official_lists_in_two_spellings(tmp_path: Path) -> None:
+    kinetics_csv(tmp_path / "k/train.csv", [("tai chi", "aaaaaaaaaa1", 0, ""), ("b", "aaaaaaaaaa2", 0, "")], False)
+    kinetics_csv(tmp_path / "k/val.csv", [("tai_chi", "aaaaaaaaaa3", 0, "")], False)
+    listing = listed("kinetics400", tmp_path / "k")
+    assert listing.classes == ("b", "tai chi")
+    assert labels_of(listing, "val") == {"aaaaaaaaaa3_000000_000010": 1}
+    ucf_labels(tmp_path / "u", ["HandStand", "Handstand"], {1: (["HandStand/a.avi"], ["HandStand/b.avi"])})
+    with pytest.raises(DataError, match=r"classInd\.txt: 'HandStand' is there twice, in two spellings"):
+        listed("ucf101", tmp_path / "u")
+    hmdb_labels(tmp_path / "h", {"brush hair": {"a.avi": (1, 1, 1)}, "brush_hair": {"b.avi": (2, 2, 2)}})
+    with pytest.raises(DataError, match="a class has two files of split 1"):
+        listed("hmdb51", tmp_path / "h")
+
+
 def test_frame_lists_of_four_columns_rank_their_class_names(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("0,Zoo,v_1,30\n1,Ant,v_2,31\n")
     (tmp_path / "val.csv").write_text("0,Ant,v_3,32\n")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from benchmark.data.errors import DataError
 from benchmark.data.layouts.kinetics import read_csv, read_mini, read_tree
-from benchmark.data.layouts.listing import SPLITS, Listing
+from benchmark.data.layouts.listing import SPLITS, Listing, label_files, lines_of, split_in
 from benchmark.data.layouts.lists import read_lists
 from benchmark.data.layouts.something import read_v1, read_v2
 from benchmark.data.layouts.ucf_hmdb import read_hmdb51, read_ucf101
@@ -15,7 +16,10 @@ from benchmark.spec.datasets import DATASETS
 
 BESIDE = re.compile(r"ucf.*(list|split)|test_?train.*split", re.IGNORECASE)
 """Folders of UCF101's and HMDB51's lists as distributed: ucfTrainTestlist, testTrainMulti_7030_splits and the like."""
-LISTS = "frame lists of TSN or TSM (train_videofolder.txt and val_videofolder.txt: path n_frames label)"
+LISTS = (
+    "frame lists of TSN or TSM (train_videofolder.txt and val_videofolder.txt: path n_frames label, with a header or"
+    " without)"
+)
 EXPECTED = {
     "something-v1": f"something-something-v1-{{labels,train,validation}}.csv, or {LISTS}",
     "something-v2": f"{{labels,train,validation}}.json with or without something-something-v2- before it, or {LISTS}",
@@ -41,7 +45,7 @@ def find_listing(name: str, root: Root) -> Listing:
         raise DataError(
             f"no label files of {info.title} in {where}, nor two levels below. Known layouts: {EXPECTED[root.name]}."
             f" Put them there, or say where they are with {variable_of(name)}_LABELS, or with labels: beside root: in"
-            f" {config_path()} (the root comes from {root.said_in})"
+            f" {config_path()} (the root comes from {root.said_in}){_begin_otherwise(root.labels)}"
         )
     empty = [split for split in SPLITS if not listing.splits[split]]
     if empty:
@@ -54,6 +58,18 @@ def find_listing(name: str, root: Root) -> Listing:
             f" {len(listing.classes)} classes, labels up to {top}. Are these another data set's, or numbered from 1?"
         )
     return listing
+
+
+def _begin_otherwise(labels: Path) -> str:
+    """Files that are named as lists of a split, and how they begin."""
+    named = [path for path in label_files(labels, (".csv", ".txt", ".json", ".tsv")) if split_in(path.stem)]
+    begun = []
+    for path in named[:2]:
+        try:
+            begun.append(f"{path.name} begins with '{next(lines_of(path), (0, ''))[1][:60]}'")
+        except DataError:
+            begun.append(f"{path.name} is no text")
+    return f". Not understood there: {', '.join(begun)}" if begun else ""
 
 
 def _beside(name: str, root: Root) -> Listing | None:

@@ -7,6 +7,9 @@ rank of the class name. The test set is left out.
 Trees: `train*/<class>/<clip>` and `val*/<class>/<clip>`, such as `train_256` and `val_256`; a label is the rank of the
 class folder. What is not on the disk is then not known to be missing.
 
+Choice: a class that is spelled otherwise in another place (`playing guitar`, `playing_guitar`) is one class, and it is
+said; what could be two is refused (`listing.one_spelling`).
+
 Mini-Kinetics (Xie et al., "Rethinking Spatiotemporal Feature Learning", ECCV 2018) is a part of Kinetics-400 with 200
 classes, given by lists of video ids for training and validation, by a list of classes, or by a CSV or a tree that has
 nothing else. Labels are ranks among the 200. Choices: a clip of an id list may come from either split of Kinetics,
@@ -33,6 +36,7 @@ from benchmark.data.layouts.listing import (
     class_key,
     label_files,
     lines_of,
+    one_spelling,
     same,
     split_in,
     table_of,
@@ -70,11 +74,12 @@ def read_csv(labels: Path) -> Listing | None:
             files.append(path)
     if not rows:
         return None
-    classes = sorted({name for _, name, *_ in rows})
+    spelled, notes = one_spelling({split: [name for of, name, *_ in rows if of == split] for split in SPLITS}, labels)
+    classes = sorted(set(spelled.values()))
     rank, clips = {name: i for i, name in enumerate(classes)}, Collector()
     for split, name, names, _, where in rows:
-        clips.add(split, Listed(names[0], rank[name], names), where)
-    return clips.listing("Kinetics CSV", files, classes)
+        clips.add(split, Listed(names[0], rank[spelled[name]], names), where)
+    return clips.listing("Kinetics CSV", files, classes, notes)
 
 
 def _names(id: str, row: Sequence[str], columns: dict[str, int]) -> tuple[str, ...]:
@@ -91,14 +96,16 @@ def read_tree(root: Path) -> Listing | None:
     parents = _split_folders(root)
     if parents is None:
         return None
-    classes = sorted({same(name) for parent in parents.values() for name in _folders(parent)})
-    rank, clips = {class_key(name): i for i, name in enumerate(classes)}, Collector()
+    used, notes = one_spelling({split: map(same, _folders(parent)) for split, parent in parents.items()}, root)
+    classes = sorted(set(used.values()))
+    rank, clips = {name: i for i, name in enumerate(classes)}, Collector()
     for split, parent in parents.items():
         for folder in _folders(parent):
             for name in _clips_of(parent / folder):
                 id, place = bare(name), f"{parent.relative_to(root).as_posix()}/{folder}/{bare(name)}"
-                clips.add(split, Listed(id, rank[class_key(folder)], (id,), same(place), 3), place)
-    return clips.listing(f"tree of class folders, {parents['train'].name} and {parents['val'].name}", [], classes)
+                clips.add(split, Listed(id, rank[used[same(folder)]], (id,), same(place), 3), place)
+    layout = f"tree of class folders, {parents['train'].name} and {parents['val'].name}"
+    return clips.listing(layout, [], classes, notes)
 
 
 def _split_folders(root: Path) -> dict[str, Path] | None:
@@ -202,7 +209,7 @@ def read_mini(labels: Path, whole: Listing | None, num_classes: int) -> Listing 
     noted = {split: whole.disagreements.get(split, ()) for split in SPLITS}
     if chosen is None:
         noted = {split: (*noted[split], *_unknown(whole, ids[split])) for split in SPLITS}
-    return replace(made, disagreements=noted)
+    return replace(made, disagreements=noted, notes=whole.notes)
 
 
 def _unknown(whole: Listing, ids: set[str]) -> list[str]:

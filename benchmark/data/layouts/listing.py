@@ -9,7 +9,7 @@ import csv
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -61,7 +61,8 @@ class Listed:
 class Listing:
     """Everything that the label files say. `layout` is what to call them.
 
-    `duplicates` and `disagreements` hold, by split, what is listed twice and what contradicts itself, a line each.
+    `duplicates` and `disagreements` hold, by split, what is listed twice and what contradicts itself, a line each;
+    `notes` how something unusual was understood.
     """
 
     layout: str
@@ -70,6 +71,10 @@ class Listing:
     splits: Mapping[str, tuple[Listed, ...]]
     duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     disagreements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+_SPACING = re.compile(r"[\s_-]+")
 
 
 class Collector:
@@ -96,7 +101,7 @@ class Collector:
         """Something that contradicts itself, or the classes."""
         self.disagreements[split].append(text)
 
-    def listing(self, layout: str, files: Sequence[Path], classes: Sequence[str]) -> Listing:
+    def listing(self, layout: str, files: Sequence[Path], classes: Sequence[str], notes: Sequence[str] = ()) -> Listing:
         """What has been gathered. A clip of both splits stays in both, and is noted with `val`."""
         for id in self.splits["val"].keys() & self.splits["train"].keys():
             self.duplicates["val"].append(f"{id}: listed for training, too")
@@ -107,6 +112,7 @@ class Collector:
             {split: tuple(clips.values()) for split, clips in self.splits.items()},
             {split: tuple(sorted(lines)) for split, lines in self.duplicates.items()},
             {split: tuple(lines) for split, lines in self.disagreements.items()},
+            tuple(notes),
         )
 
 
@@ -129,6 +135,40 @@ def bare(name: str) -> str:
 def class_key(name: str) -> str:
     """A class name for comparison with folders, which have `_` for blanks and leave signs out."""
     return "".join(c for c in same(name).casefold() if c.isalnum())
+
+
+def one_spelling(names: Mapping[str, Iterable[str]], where: object) -> tuple[dict[str, str], tuple[str, ...]]:
+    """From every spelling of a class to the one that is used, and a note where there are several.
+
+    Of several the one with the most blanks is used, as Kinetics' own names have them. Spellings within a split may
+    differ in capitals, blanks, `_` and `-`; between splits in other signs, too, which names of folders leave out.
+
+    Args:
+        names: Of classes, by split.
+        where: They come from.
+
+    Raises:
+        DataError: Two classes of a split differ in other signs only.
+    """
+    of_class: dict[str, set[str]] = {}
+    for split, of_split in names.items():
+        loose: dict[str, str] = {}
+        for name in of_split:
+            key = class_key(name) or name
+            first = loose.setdefault(key, name)
+            if _SPACING.sub(" ", first).casefold() != _SPACING.sub(" ", name).casefold():
+                raise DataError(
+                    f"{where}: '{first}' and '{name}' ({split}) differ in signs only: one class or two? Give them the"
+                    " same name, or names that differ in letters or digits"
+                )
+            of_class.setdefault(key, set()).add(name)
+    used = {key: min(found, key=lambda name: (-name.count(" "), name)) for key, found in of_class.items()}
+    several = [sorted(found) for _, found in sorted(of_class.items()) if len(found) > 1]
+    notes: tuple[str, ...] = ()
+    if several:
+        example = " and ".join(f"'{name}'" for name in several[0])
+        notes = (f"{len(several):,} classes are spelled in more than one way, and taken for one each: {example}",)
+    return {name: used[key] for key, found in of_class.items() for name in found}, notes
 
 
 def label_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:

@@ -10,21 +10,27 @@ the one
 4. in the folder with the most clips of the split, so that one extraction of the frames is used throughout, and
 5. a video file before frames, and the first by name.
 
-Choice: more than one place is no damage, but it is counted, and the census says so. Another place is used where the
-file in the best one cannot be read.
+Choices:
+- More than one place is no damage, but it is counted, and the census says so. Another place is used where the file in
+  the best one cannot be read.
+- Folders of optical flow and of other grey pictures are no places of a clip (modality.py). A clip that has no other is
+  missing.
+- A name that differs from the listed one in capitals only is taken where no file has the listed one, one listed name
+  fits it, and all files found so are spelled alike (UCF101's HandStandPushups are often HandstandPushups). It is said.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.data.errors import DataError
 from benchmark.data.layouts.listing import VIDEO_SUFFIXES, Listed, Listing, bare, class_key, same, split_in
+from benchmark.data.layouts.modality import flow_folder, grey_folders, parents
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png"))
 FRAME_NAME = re.compile(r"(img_|image_|frame_?)?\d{3,}\.\w+", re.IGNORECASE)
@@ -38,19 +44,31 @@ class Placed:
     """A clip of a listing and where it lies, relative to the root: nowhere, or in places of which the first is best.
 
     `folder` is the one that holds it, above its class folder; `disagreement` is what a class folder says against the
-    label, or "".
+    label, or ""; `left_out` are the folders in which the clip lies as optical flow or grey; `respelled` is the name on
+    the disk where it differs from the listed one, in capitals.
     """
 
     clip: Listed
     places: tuple[str, ...] = ()
     folder: str = ""
     disagreement: str = ""
+    left_out: tuple[str, ...] = ()
+    respelled: str = ""
 
 
 @dataclass(frozen=True)
 class _Place:
     path: str
     folder: bool
+
+
+@dataclass
+class _Found:
+    """Places by listed name; in `nearly`, by name without capitals, those of names that are not listed."""
+
+    named: dict[str, list[_Place]]
+    nearly: dict[str, list[_Place]]
+    listed: dict[str, set[str]]
 
 
 def place(
@@ -69,15 +87,33 @@ def place(
     wanted = {name for clips in listing.splits.values() for clip in clips for name in clip.names}
     total = sum(len(clips) for clips in listing.splits.values())
     found, denied = _walk(root, wanted, None if progress is None else lambda n: progress(min(n, total - 1), total))
-    placed = {split: _of_split(split, clips, found, listing.classes) for split, clips in listing.splits.items()}
+    left_out = _left_out(root, found, {class_key(name) for name in listing.classes})
+    placed = {
+        split: _of_split(split, clips, found, left_out, listing.classes) for split, clips in listing.splits.items()
+    }
     return placed, denied
 
 
-def _walk(
-    root: Path, wanted: set[str], told: Callable[[int], None] | None
-) -> tuple[dict[str, list[_Place]], tuple[str, ...]]:
+def _left_out(root: Path, found: _Found, classes: set[str]) -> dict[str, str]:
+    """Of the places those that are no RGB, each with the folder that is none."""
+    of_clips = [places for by_name in (found.named, found.nearly) for places in by_name.values()]
+    paths = [one.path for places in of_clips for one in places]
+    folders = parents(paths)
+    left_out = {path: folder for path in paths if (folder := flow_folder(path, folders, classes))}
+    places = [
+        {one.path: (_container(one.path, classes), one.folder) for one in places if one.path not in left_out}
+        for places in of_clips
+    ]
+    if grey := grey_folders(root, places):
+        left_out |= {path: folder for of_clip in places for path, (folder, _) in of_clip.items() if folder in grey}
+    return left_out
+
+
+def _walk(root: Path, wanted: set[str], told: Callable[[int], None] | None) -> tuple[_Found, tuple[str, ...]]:
     """Places by name, and folders that could not be listed."""
-    found: dict[str, list[_Place]] = {}
+    found = _Found({}, {}, defaultdict(set))
+    for name in wanted:
+        found.listed[name.casefold()].add(name)
     denied: list[str] = []
     level, seen, count = [""], set[tuple[int, int]](), 0
     for depth in range(DEPTH + 1):
@@ -104,11 +140,14 @@ def _walk(
                         else:
                             continue
                         if key in wanted:
-                            found.setdefault(key, []).append(_Place(path, is_folder))
+                            found.named.setdefault(key, []).append(_Place(path, is_folder))
                             count += 1
                             if told is not None and count % 1000 == 0:
                                 told(count)
-                        elif is_folder:
+                            continue
+                        if key.casefold() in found.listed:
+                            found.nearly.setdefault(key.casefold(), []).append(_Place(path, is_folder))
+                        if is_folder:
                             below.append(path)
             except OSError as error:
                 if not parent:
@@ -119,16 +158,16 @@ def _walk(
 
 
 def _of_split(
-    split: str, clips: Sequence[Listed], found: Mapping[str, list[_Place]], names: Sequence[str]
+    split: str, clips: Sequence[Listed], found: _Found, left_out: Mapping[str, str], names: Sequence[str]
 ) -> tuple[Placed, ...]:
     classes = [class_key(name) for name in names]
     known = set(classes)
-    candidates = [_candidates(clip, found) for clip in clips]
-    population = Counter(_container(one.path, known) for places in candidates for one in places)
+    candidates = [_candidates(clip, found, left_out) for clip in clips]
+    population = Counter(_container(one.path, known) for places, _ in candidates for one in places)
     placed: list[Placed] = []
-    for clip, places in zip(clips, candidates, strict=True):
+    for clip, (places, others) in zip(clips, candidates, strict=True):
         if not places:
-            placed.append(Placed(clip))
+            placed.append(Placed(clip, left_out=others))
             continue
         label = classes[clip.label] if clip.label < len(classes) else ""
 
@@ -148,15 +187,27 @@ def _of_split(
         folder = (paths[0].split("/")[-2:-1] or [""])[0]
         wrong = class_key(folder) in known and class_key(folder) != label
         says = f"{clip.id}: in the folder of '{folder}', listed as '{names[clip.label]}', which is used"
-        placed.append(Placed(clip, tuple(paths), _container(paths[0], known), says if wrong else ""))
+        name = same(paths[0].rpartition("/")[2])
+        respelled = "" if {name, bare(name)} & set(clip.names) else bare(name)
+        placed.append(Placed(clip, tuple(paths), _container(paths[0], known), says if wrong else "", others, respelled))
     return tuple(placed)
 
 
-def _candidates(clip: Listed, found: Mapping[str, list[_Place]]) -> list[_Place]:
-    places = {one.path: one for name in clip.names for one in found.get(name, ())}
-    if clip.needs == 1:
-        return list(places.values())
-    return [one for one in places.values() if _common(one.path, clip.place) >= clip.needs]
+def _candidates(clip: Listed, found: _Found, left_out: Mapping[str, str]) -> tuple[list[_Place], tuple[str, ...]]:
+    """A clip's places, and the folders that have it as something else than RGB."""
+    places = {one.path: one for name in clip.names for one in found.named.get(name, ())}
+    others = {left_out[path] for path in places if path in left_out}
+    places = {path: one for path, one in places.items() if path not in left_out}
+    if not places:
+        folded = {name.casefold() for name in clip.names}
+        near = [one for key in folded if len(found.listed[key]) == 1 for one in found.nearly.get(key, ())]
+        others |= {left_out[one.path] for one in near if one.path in left_out}
+        near = [one for one in near if one.path not in left_out]
+        if len({bare(one.path) for one in near}) == 1:
+            places = {one.path: one for one in near}
+    if clip.needs > 1:
+        places = {path: one for path, one in places.items() if _common(path, clip.place) >= clip.needs}
+    return list(places.values()), tuple(sorted(others))
 
 
 def _common(path: str, place: str) -> int:

@@ -43,6 +43,9 @@ def read_ucf101(labels: Path, number: int) -> Listing | None:
     if sorted(classes) != list(range(1, len(classes) + 1)):
         raise DataError(f"{index}: its classes are not numbered from 1 to {len(classes)}; get this label file again")
     numbers = {class_key(name): number for number, name in classes.items()}
+    if len(numbers) < len(classes):
+        twice = next(name for number, name in classes.items() if numbers[class_key(name)] != number)
+        raise DataError(f"{index}: '{twice}' is there twice, in two spellings; get this label file again")
     clips = Collector()
     for split, path in (("train", train), ("val", val)):
         for line_number, line in lines_of(path):
@@ -75,6 +78,8 @@ def read_hmdb51(labels: Path, number: int) -> Listing | None:
         return None
     found = folders[folder]
     classes, clips = sorted(found), Collector()
+    if len({class_key(name) for name in classes}) < len(classes):
+        raise DataError(f"{folder}: a class has two files of split {number}, in two spellings of it; leave one")
     for label, name in enumerate(classes):
         for line_number, line in lines_of(found[name]):
             file, _, flag = line.rpartition(" ")
