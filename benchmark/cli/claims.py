@@ -32,6 +32,9 @@ def main(arguments: argparse.Namespace) -> int:
         print("--write is for the claims of all papers: name no table", file=sys.stderr)
         return 2
     names = [name for name in select(targets) if name in known] if targets else paper_tables()
+    if not names:
+        print(f"{', '.join(targets)}: prints an architecture, from which no claim is drawn", file=sys.stderr)
+        return 2
     results = Path(os.environ.get("BENCHMARK_RESULTS") or "results")
     entries = trial.gather_claims([load_table(name) for name in names], results)
     if arguments.write:

@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace) -> int:
     load_protocol(arguments.protocol)  # one that does not exist is named
     if not arguments.write:
         entries = list(read_noise(arguments.protocol).entries.values())
-        if not entries:
+        if not entries and not arguments.json:
             print(
                 f"No noise is known of {arguments.protocol}: `noise --protocol {arguments.protocol} --write` makes it"
             )

@@ -271,7 +271,7 @@ def _took(entry: dict[str, Any]) -> str:
 
 
 def _progress(state: str, found: dict[str, Any]) -> str:
-    if state not in ("running", "interrupted") or "epochs" not in found:
+    if state not in ("running", "interrupted") or not {"epochs", "epoch"} <= found.keys():
         return ""
     if found.get("phase") == "evaluate":
         return "evaluating"

@@ -16,15 +16,33 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import is_zipfile
 
 from benchmark.plan import PlannedRun, dotted, training_key
 from benchmark.spec.config import RunConfig
 
 State = Literal["done", "running", "queued", "failed", "interrupted", "pending"]
+STATES: tuple[State, ...] = ("done", "running", "queued", "failed", "interrupted", "pending")
+_NUMBER = (int, float)
+ENV_TYPES: dict[str, type | tuple[type, ...]] = {
+    **{"starts": list, "fingerprints": dict, "versions": dict, "clips": dict, "training": dict, "trained_by": str},
+    **{"seconds": _NUMBER, "resumes": int, "weights": str},
+}
+STATUS_TYPES: dict[str, type | tuple[type, ...]] = {
+    **{
+        "state": str,
+        "phase": str,
+        "host": (str, type(None)),
+        "error": (str, type(None)),
+        "job": (str, int, type(None)),
+    },
+    **{"pid": (int, type(None)), "beat": _NUMBER, "queued": _NUMBER},
+    **{"epoch": int, "epochs": int, "step": int, "steps": int},
+}
 BEAT_SECONDS = 1.0
 SILENT_SECONDS = 120.0
 RESIDUAL = "residual"
@@ -79,12 +97,14 @@ def read_json(path: Path) -> dict[str, Any] | None:
         DamagedRunError: it cannot be read, or is no mapping.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ValueError("not a file")
         content = json.loads(path.read_text())
         if not isinstance(content, dict):
             raise ValueError("not a mapping")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, str(error)) from None
     return content
 
@@ -144,13 +164,19 @@ class RunDir:
 
     @property
     def env(self) -> dict[str, Any]:
-        """env.json: commit, versions, hardware, time taken, resumes; empty before the first start."""
-        return _readable(self.path / "env.json")
+        """env.json: commit, versions, hardware, time taken, resumes; empty before the first start.
+
+        It decides nothing: what is not of the type that a run writes is left out.
+        """
+        return _typed(_readable(self.path / "env.json"), ENV_TYPES)
 
     @property
     def status(self) -> dict[str, Any]:
-        """status.json: state, epoch, step, host, pid, job; empty before the run was launched."""
-        return _readable(self.path / "status.json")
+        """status.json: state, epoch, step, host, pid, job; empty before the run was launched.
+
+        What is not of the type that a run writes is left out.
+        """
+        return _typed(_readable(self.path / "status.json"), STATUS_TYPES)
 
     def set_status(self, **values: Any) -> None:
         """Replace status.json, keeping the values that are not given."""
@@ -181,6 +207,8 @@ class RunDir:
             if (self.path / "result.json").exists():
                 raise damaged(self.path / "config.json", "it is gone")
             return
+        if not all(isinstance(stored.get(part), dict) for part in ("model", "data", "train", "eval")):
+            raise damaged(self.path / "config.json", "it is no config")
         old, new = dotted(stored), dotted(config.model_dump(mode="json"))
         differing = [
             f"    {key}: {value!r} when it was run, {new[key]!r} now" if key in new else f"    {key}: removed since"
@@ -309,7 +337,9 @@ def check_plan(runs: dict[str, PlannedRun]) -> dict[str, str]:
         run = RunDir.of(key)
         try:
             run.check(planned.config)
-            _ = run.result
+            predictions = run.path / "predictions.npz"
+            if run.result is not None and not (predictions.is_file() and is_zipfile(predictions)):
+                raise damaged(predictions, "it is gone, or cut")
         except StaleRunError as error:
             errors.append(str(error))
         except DamagedRunError as error:
@@ -321,6 +351,19 @@ def check_plan(runs: dict[str, PlannedRun]) -> dict[str, str]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _typed(values: dict[str, Any], types: Mapping[str, type | tuple[type, ...]]) -> dict[str, Any]:
+    kept: dict[str, Any] = {
+        name: value for name, value in values.items() if name not in types or isinstance(value, types[name])
+    }
+    if kept.get("state", "pending") not in STATES:
+        del kept["state"]
+    if not all(isinstance(start, dict) for start in kept.get("starts", ())):
+        del kept["starts"]
+    if not all(isinstance(value, str) for value in kept.get("fingerprints", {}).values()):
+        del kept["fingerprints"]
+    return kept
 
 
 def _readable(path: Path) -> dict[str, Any]:

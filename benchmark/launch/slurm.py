@@ -156,7 +156,7 @@ def refresh(runs: Sequence[RunDir]) -> None:
         job = None
         with contextlib.suppress(DamagedRunError):  # without it the job cannot be asked for; its own files go on
             job = read_json(run.path / "job.json")
-        if job is None:
+        if job is None or not all(isinstance(job.get(name), str) for name in ("id", "cluster", "log")):
             if time.time() - run.status.get("queued", 0) > SUBMISSION_SECONDS:
                 run.set_status(state="pending")  # the submission was cut off before SLURM answered
             continue

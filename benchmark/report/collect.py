@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -68,28 +67,37 @@ def read_predictions(run: RunDir, result: Mapping[str, Any]) -> tuple[Prediction
     """
     path = run.path / "predictions.npz"
     try:
-        with np.load(path) as stored:
-            held = {name: stored[name] for name in stored.files}
-        found = Predictions(held["ids"], held["labels"], held["logits"])
-        metrics = all_metrics(found.logits, found.labels)
+        return _checked(run, result, path)
+    except RunDirError:
+        raise
     except FileNotFoundError:
         raise damaged(path, "it is gone") from None
     except KeyError as error:
         raise damaged(path, f"it has no {error}") from None
-    except (OSError, EOFError, ValueError, IndexError, TypeError, BadZipFile, zlib.error) as error:
+    except Exception as error:  # a changed byte can make numpy and zipfile raise nearly anything
         raise damaged(path, str(error) or type(error).__name__) from None
-    clips = len(found.ids)
+
+
+def _checked(run: RunDir, result: Mapping[str, Any], path: Path) -> tuple[Predictions, dict[str, float]]:
+    with np.load(path) as stored:
+        held = {name: stored[name] for name in stored.files}
+    found = Predictions(held["ids"], held["labels"], held["logits"])
+    metrics = all_metrics(found.logits, found.labels)
+    (clips, classes), data = found.logits.shape, run.config.data
     if not clips or found.ids.shape != (clips,) or (found.ids[1:] <= found.ids[:-1]).any():
         raise damaged(path, "its clips are not each there once, in order")
-    if clips != result.get("num_clips", clips):
-        raise damaged(path, f"it has {clips} clips, result.json says {result['num_clips']}")
+    if classes != data.num_classes:
+        raise damaged(path, f"it has {classes} classes, {data.dataset} has {data.num_classes}")
+    evaluated = run.env.get("clips", {}).get("val", {}).get("found", clips)
+    for where, said in (("result.json", result.get("num_clips", clips)), ("env.json", evaluated)):
+        if clips != said:
+            raise damaged(path, f"it has {clips} clips, {where} says {said}")
     if RESIDUAL in held:
         metrics[RESIDUAL] = float(held[RESIDUAL])
     for name, said in result["metrics"].items():
         if not math.isclose(metrics.setdefault(name, said), said, rel_tol=1e-9, abs_tol=1e-9):
-            raise damaged(
-                path.with_name("result.json"), f"{name} is {said:g}, but {metrics[name]:g} by predictions.npz"
-            )
+            by_predictions = f"{name} is {said:g}, but {metrics[name]:g} by predictions.npz"
+            raise damaged(path.with_name("result.json"), by_predictions)
     return found, metrics
 
 

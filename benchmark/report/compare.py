@@ -123,11 +123,11 @@ class Comparison:
                 assert not isinstance(between, str)
                 shared = (variances[i] + variances[j] - between[0].se ** 2) / 2
                 correlation[i, j] = correlation[j, i] = np.clip(shared / np.sqrt(variances[i] * variances[j]), 0, 1)
-        df = min(estimate.common_df for _, estimate in known)
-        p_values, critical = stats.largest_t([e.value / e.se for _, e in known], correlation, df)
+        dfs = [estimate.common_df for _, estimate in known]
+        p_values, critical = stats.joint_p([e.value / e.se for _, e in known], correlation, dfs)
         joint = {
-            contrast.lhs: (p, estimate.value - critical * estimate.se, estimate.value + critical * estimate.se)
-            for (contrast, estimate), p in zip(known, p_values, strict=True)
+            contrast.lhs: (p, estimate.value - c * estimate.se, estimate.value + c * estimate.se)
+            for (contrast, estimate), p, c in zip(known, p_values, critical, strict=True)
         }
         return [_with_joint(contrast, joint.get(contrast.lhs)) for contrast in found]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def cells(
-    *tables: str, protocol: str = "embedded", seeds: tuple[int, ...] | None = None, dataset: str | None = None
+    *tables: str, protocol: str = "embedded", seeds: tuple[int, ...] | int | None = None, dataset: str | None = None
 ) -> DataFrame:
     """Every cell of some tables: a row each, with its value, where it came from and the runs behind it.
 
@@ -28,7 +28,7 @@ def cells(
     Args:
         tables: ids (`bqn-3b`), paper keys (`bqn`: all its tables) or paths of YAML files.
         protocol: where the rows are measured.
-        seeds: which, instead of the protocol's.
+        seeds: how many, or which, instead of the protocol's.
         dataset: another data set that the table prints.
 
     Returns:
@@ -43,6 +43,7 @@ def cells(
     from benchmark.report.collect import collect
     from benchmark.report.tables import cells_frame
 
+    seeds = tuple(range(seeds)) if isinstance(seeds, int) else seeds
     frames = []
     for name in select(list(tables)):
         table = load_table(name, protocol, seeds, dataset)

@@ -54,7 +54,10 @@ def fuse_seed(members: Sequence[SeedResult]) -> SeedResult:
     def predictions() -> Predictions:
         return average_predictions([source() for source in available])
 
-    fused = predictions()
+    try:
+        fused = predictions()
+    except ValueError as error:
+        return SeedResult(members[0].seed, key, "damaged", members=tuple(members), note=str(error))
     return SeedResult(
         members[0].seed,
         key,

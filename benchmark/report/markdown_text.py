@@ -14,7 +14,7 @@ _ACTIVE = re.compile(
     r"|<(?=[A-Za-z/!?])"  # tags and autolinks
     r"|&(?=#?\w+;)"  # entities
 )
-_BLOCK = re.compile(r"(?m)^(\s*)(?:([-+=#>])|(\d+)([.)]))(?=\s|[-=#]|$)")
+_BLOCK = re.compile(r"(?m)^(\s*)(?:([-+=#](?=\s|[-=#]|$)|>)|(\d+)([.)])(?=\s|$))")
 
 
 def escape(text: str) -> str:

@@ -100,7 +100,7 @@ def read_noise(protocol: str) -> NoiseTable:
     path = noise_path(protocol)
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return NOTHING_KNOWN
     entries = {}
     try:

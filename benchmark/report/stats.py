@@ -30,8 +30,8 @@ SMALLEST_P = 1e-12
 """Smaller one-sided p-values are this one."""
 UNSTABLE_ALPHA = 0.01
 """Level of the test by which a row's SD between seeds exceeds its family's."""
-DRAWS = 200_000
-"""Draws of the largest of several t-statistics."""
+DRAWS = 50_000
+"""Draws of the smallest of several p-values."""
 
 
 @dataclass(frozen=True)
@@ -237,25 +237,37 @@ def trend_weights(rows: int) -> list[float]:
     return [float(weight) for weight in centred / (centred**2).sum()]
 
 
-def largest_t(statistics: Sequence[float], correlation: ArrayLike, df: float) -> tuple[list[float], float]:
-    """Dunnett's comparison of several rows with one: adjusted two-sided p-values, and the common critical value.
+def joint_p(
+    statistics: Sequence[float], correlation: ArrayLike, dfs: Sequence[float]
+) -> tuple[list[float], list[float]]:
+    """Dunnett's comparison of several rows with one: adjusted two-sided p-values, and a critical value each.
 
-    The distribution of the largest |t| of correlated contrasts is drawn, with a fixed seed, so that unequal variances
-    and numbers of runs are no obstacle.
+    The joint distribution of the t-statistics is drawn, with a fixed seed, so that unequal variances, numbers of runs
+    and degrees of freedom are no obstacle: what is adjusted for is the smallest of their p-values, each by its own
+    degrees of freedom, so that one row of which little is known does not widen the intervals of the others.
 
     Args:
         statistics: t of each contrast.
         correlation: (contrasts, contrasts) of the estimates.
-        df: common degrees of freedom: the smallest is on the safe side.
+        dfs: degrees of freedom of each.
     """
     rng = np.random.default_rng(0)
-    matrix = np.atleast_2d(np.asarray(correlation, dtype=float))
-    values, vectors = np.linalg.eigh(matrix)
+    values, vectors = np.linalg.eigh(np.atleast_2d(np.asarray(correlation, dtype=float)))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    normal = rng.standard_normal((DRAWS, len(matrix))) @ root.T
-    scale = np.ones(DRAWS) if math.isinf(df) else np.sqrt(rng.chisquare(df, DRAWS) / df)
-    largest = np.abs(normal).max(axis=1) / scale
-    return [float((largest >= abs(t)).mean()) for t in statistics], float(np.quantile(largest, CONFIDENCE))
+    normal = np.abs(rng.standard_normal((DRAWS, len(root))) @ root.T)
+    scales = [np.ones(DRAWS) if math.isinf(df) else np.sqrt(rng.chisquare(df, DRAWS) / df) for df in dfs]
+    drawn = np.stack([_tails(normal[:, i] / scale, df) for i, (scale, df) in enumerate(zip(scales, dfs, strict=True))])
+    smallest = drawn.min(axis=0)
+    level = float(np.quantile(smallest, ALPHA))
+    alone = [float(_tails(np.array([abs(t)]), df)[0]) for t, df in zip(statistics, dfs, strict=True)]
+    return [float((smallest <= p).mean()) for p in alone], [t_quantile(df, 1 - level) for df in dfs]
+
+
+def _tails(t: NDArray[np.floating], df: float) -> NDArray[np.floating]:
+    """Two-sided p of many |t|."""
+    from scipy.special import ndtr, stdtr
+
+    return np.asarray(2 * (ndtr(-t) if math.isinf(df) else stdtr(df, -t)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

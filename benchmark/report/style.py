@@ -32,7 +32,7 @@ FALLBACKS = (
 )
 """For characters that FONT lacks; the last one comes with matplotlib and shows a frame with the script's emblem."""
 PAD = 0.03
-"""Inches between what would have been cut off and the figure's new edge."""
+"""Inches between what is written and the figure's edge, at least."""
 
 STYLE: Any = {
     "font.family": [FONT],
@@ -85,9 +85,8 @@ def finish(figure: Figure) -> Figure:
     canvas: Any = figure.canvas
     needed = figure.get_tightbbox(canvas.get_renderer())
     width, height = figure.get_size_inches()
-    left, bottom = (PAD - edge if edge < 0 else 0.0 for edge in (needed.x0, needed.y0))
-    right = needed.x1 - width + PAD if needed.x1 > width else 0.0
-    top = needed.y1 - height + PAD if needed.y1 > height else 0.0
+    left, bottom = (max(PAD - edge, 0.0) for edge in (needed.x0, needed.y0))
+    right, top = (max(edge + PAD - size, 0.0) for edge, size in ((needed.x1, width), (needed.y1, height)))
     if not any((left, bottom, right, top)):
         return figure
     wide, high = width + left + right, height + bottom + top

@@ -8,11 +8,13 @@ import io
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 OURS = ("measured", "timed", "counted")
 """Kinds of cells that took work to fill."""
+STALE_SECONDS = 3600
 
 
 class ResultsError(Exception):
@@ -58,6 +60,9 @@ def replace_together(folder: Path, contents: Mapping[str, str | bytes | None]) -
 
 def _swap(folder: Path, changed: Mapping[str, bytes | None]) -> None:
     """All new files are on the disk before the first old one goes, and the old ones until the last new one is there."""
+    for left in folder.glob(".new-*"):  # of a process that was killed
+        if time.time() - left.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
     staged = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
     done: list[str] = []
     try:
@@ -98,19 +103,24 @@ def lost_cells(folder: Path, cells_csv: str) -> list[str]:
         One phrase a cell, as "top1 of 'TSM': 3 seeds, now none".
     """
     try:
-        before = (folder / "cells.csv").read_text()
-    except OSError:
+        held = list(csv.DictReader(io.StringIO((folder / "cells.csv").read_text())))
+        if not held or not {"label", "column", "kind", "value", "n"} <= held[0].keys():
+            raise ValueError("not a table of cells")
+        seeds_held = [_seeds(line) for line in held]
+    except FileNotFoundError:
         return []
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        return [f"cells.csv, which cannot be read ({error})"]
     new: dict[tuple[str, str], list[dict[str, str]]] = {}
     for line in csv.DictReader(io.StringIO(cells_csv)):
         new.setdefault((line["label"], line["column"]), []).append(line)
     lost = []
-    for line in csv.DictReader(io.StringIO(before)):
+    for line, seeds in zip(held, seeds_held, strict=True):
         there = new.get((line.get("label", ""), line.get("column", "")))
         if line.get("kind") not in OURS or not line.get("value") or there is None:
             continue
         now = next((other for other in there if other["kind"] == line["kind"]), None)
-        seeds, left = _seeds(line), _seeds(now) if now else 0
+        left = _seeds(now) if now else 0
         if now is None or left < seeds:
             had = f"{seeds} seed{'s'[: seeds != 1]}" if line["kind"] == "measured" else f"{line['kind']} before"
             lost.append(f"{line['column']} of '{line['label']}': {had}, now {left or 'none'}")

@@ -117,7 +117,7 @@ class SweepRows(Strict):
             names = {key.rpartition(".")[2]: value for key, value in chosen.items()}
             try:
                 label = self.label.format(**names)
-            except (KeyError, IndexError) as error:
+            except (KeyError, IndexError, AttributeError) as error:
                 raise ValueError(f"the label asks for {error}; the sweep has {', '.join(names)}") from None
             rows.append(RowSpec(label=label, base=self.base, set={**self.set, **chosen}, note=self.note))
         return rows

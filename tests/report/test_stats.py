@@ -127,11 +127,19 @@ def test_dunnett_as_scipy_has_it() -> None:
     control, others = rng.normal(size=5), [rng.normal(size=5) + shift for shift in (0.0, 1.0, 2.0)]
     expected = scipy.stats.dunnett(*others, control=control, rng=np.random.default_rng(0))
     correlation = np.full((3, 3), 0.5) + 0.5 * np.eye(3)
-    p_values, critical = stats.largest_t(expected.statistic.tolist(), correlation, 16)
-    assert p_values == pytest.approx(expected.pvalue, abs=0.004)
-    assert critical == pytest.approx(2.59, abs=0.03)  # Dunnett's table: k = 3, df = 16, two-sided 5 %
-    alone, _ = stats.largest_t([2.0], [[1.0]], 10)
-    assert alone[0] == pytest.approx(2 * scipy.stats.t.sf(2.0, 10), abs=0.002)
+    p_values, critical = stats.joint_p(expected.statistic.tolist(), correlation, [16] * 3)
+    assert p_values == pytest.approx(expected.pvalue, abs=0.015)  # independent chi-squared: a little wide
+    assert critical == pytest.approx([2.59] * 3, abs=0.06)  # Dunnett's table: k = 3, df = 16, two-sided 5 %
+    alone, _ = stats.joint_p([2.0], [[1.0]], [10])
+    assert alone[0] == pytest.approx(2 * scipy.stats.t.sf(2.0, 10), abs=0.004)
+
+
+def test_a_row_of_which_little_is_known_widens_no_other_s_interval() -> None:
+    correlation = [[1.0, 0.3], [0.3, 1.0]]
+    _, (sure, unsure) = stats.joint_p([3.0, 1.0], correlation, [12, 1.2])
+    _, (beside_sure, _) = stats.joint_p([3.0, 1.0], correlation, [12, 12])
+    assert sure == pytest.approx(beside_sure, rel=0.05)
+    assert unsure > 5 * sure
 
 
 def test_power_and_seeds_are_those_of_a_simulation() -> None:
