@@ -31,8 +31,12 @@ PLAIN = "fvcore"
 PRODUCTS = ("conv", "matrix products")
 """What both counters count. They differ in nothing else that torch counts, so that here a difference is a fault."""
 
-TOLERANCE = 1e-3
-"""Share of a count by which the counters may differ in products unexplained: less than a table shows."""
+TOLERANCE = 5e-3
+"""Share of a count by which the counters may differ in products before it is a doubt.
+
+fvcore's rule for a product of matrices leaves out the batch where only the right operand has one. That is known, and
+0.4 % at most in the papers' networks (temporal squeezing); by more, it is as wrong as any other difference.
+"""
 
 
 @dataclass(frozen=True)
