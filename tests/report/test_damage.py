@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,6 +69,11 @@ def _become_a_folder(path: Path) -> None:
     path.mkdir()
 
 
+def _become_a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 DAMAGE: dict[str, tuple[Callable[[RunDir], object], str]] = {
     "predictions cut": (lambda run: _cut(run, "predictions.npz"), "predictions.npz is damaged"),
     "predictions empty": (lambda run: _cut(run, "predictions.npz", 0), "predictions.npz is damaged"),
@@ -108,6 +114,20 @@ DAMAGE: dict[str, tuple[Callable[[RunDir], object], str]] = {
         lambda run: (run.path / "config.json").write_bytes("é".encode("latin-1")),
         "config.json is damaged",
     ),
+    "predictions of other classes": (
+        lambda run: _change_predictions(
+            run, logits=np.zeros((50, 5), dtype=np.float32), labels=np.zeros(50, dtype=int)
+        ),
+        "it has 5 classes, motionpairs has 8",
+    ),
+    "structured ids": (
+        lambda run: _change_predictions(run, ids=np.zeros(50, dtype=[("a", "i4")])),
+        "predictions.npz is damaged",
+    ),
+    "a vector for the residual": (lambda run: _change_predictions(run, residual=np.zeros(3)), "is damaged"),
+    "nested without end": (lambda run: (run.path / "result.json").write_text("[" * 100_000), "result.json is damaged"),
+    "a pipe": (lambda run: _become_a_pipe(run.path / "result.json"), "result.json is damaged (not a file)"),
+    "an empty config": (lambda run: (run.path / "config.json").write_text("{}"), "config.json is damaged"),
     "a folder for a file": (lambda run: _become_a_folder(run.path / "result.json"), "result.json is damaged"),
 }
 
@@ -179,3 +199,16 @@ def test_a_run_without_env_says_so(finished: dict[str, RunDir]) -> None:
     found = benchmark.cells(TABLE)
     cell = found[(found.label == "baseline") & (found.column == "top1") & (found.kind == "measured")].iloc[0]
     assert "env.json is gone or damaged" in cell.note
+
+
+@pytest.mark.parametrize("starts", ["x", 1, ["x"], {"a": 1}, None])
+def test_what_decides_nothing_stops_nothing(
+    starts: object, finished: dict[str, RunDir], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = finished["baseline"]
+    write_json(run.path / "env.json", {"starts": starts, "seconds": "x", "fingerprints": 3, "clips": []})
+    write_json(run.path / "status.json", {"state": [], "epoch": "x", "error": [1], "queued": None})
+    for command in ("status", "plan", "list", "render"):
+        assert main([command, TABLE]) == 0
+    (run.path / "result.json").unlink()
+    assert main(["status", TABLE]) == 0

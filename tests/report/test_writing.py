@@ -121,7 +121,7 @@ def test_a_full_disk_leaves_the_table_whole(
     """On a disk that has room for the old files and not for the new ones."""
     runs, costs = make.runs(table_3b), make.costs(table_3b)
     folder = small_disk / "bqn" / "3b"
-    replace_together(folder, {"cells.csv": "", "table.md": "old", "plot.png": b"old"})
+    replace_together(folder, {"table.md": "old", "plot.png": b"old"})
     before = _content(folder)
     with pytest.raises(ResultsError, match="No space left"):
         render(table_3b, runs, costs, folder)
@@ -149,3 +149,17 @@ def test_run_checks_the_results_folder_before_it_trains(
     assert "cannot be written" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<<<<<<< HEAD\n", b"\xff\xfe", b"label,column,kind,value,n\n0,top1,measured,1,x\n"]
+)
+def test_a_record_that_cannot_be_read_is_not_replaced(
+    content: bytes, make: SimpleNamespace, table_3b: Table, tmp_path: Path
+) -> None:
+    (tmp_path / "cells.csv").write_bytes(content)
+    found = render(table_3b, make.runs(table_3b), make.costs(table_3b), tmp_path)
+    assert found.paths == []
+    assert found.lost[0].startswith("cells.csv, which cannot be read")
+    assert (tmp_path / "cells.csv").read_bytes() == content
+    assert render(table_3b, make.runs(table_3b), make.costs(table_3b), tmp_path, force=True).paths
