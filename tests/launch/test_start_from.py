@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,11 +22,12 @@ from benchmark.data.datasets import prepare
 from benchmark.launch import local
 from benchmark.launch.job import execute
 from benchmark.launch.local import Outcome, run_all, slots
-from benchmark.launch.rundir import RunDir, StaleRunError, is_to_do
+from benchmark.launch.rundir import RunDir, StaleRunError, is_to_do, write_json
 from benchmark.models.build import build_model
 from benchmark.models.weights import PretrainedWeightsError, take_over
 from benchmark.plan import Plan, make_plan, run_key, training_key
 from benchmark.report.collect import collect
+from benchmark.report.metrics import all_metrics
 from benchmark.spec.config import DataConfig, RunConfig, TrainConfig, start_key
 from benchmark.spec.load import load_table
 from benchmark.spec.models import TsmResNetConfig
@@ -248,6 +250,14 @@ def test_status_shows_the_first_run_and_what_waits_for_it(spec: Path, capsys: py
     assert scratch["error"] is None
 
 
+def finish(run: RunDir, config: RunConfig) -> None:
+    """What an evaluated run leaves, of two clips."""
+    logits = np.zeros((2, config.data.num_classes), dtype=np.float32)
+    labels = np.zeros(2, dtype=np.int64)
+    np.savez(run.path / "predictions.npz", ids=np.array(["a", "b"]), labels=labels, logits=logits)
+    write_json(run.path / "result.json", {"key": run.key, "metrics": all_metrics(logits, labels), "num_clips": 2})
+
+
 def test_a_row_from_other_weights_than_there_are_now_says_so(spec: Path) -> None:
     table = load_table(str(spec), "paper", (0,))
     first, tuned, _ = make_plan([table]).runs.values()
@@ -256,8 +266,7 @@ def test_a_row_from_other_weights_than_there_are_now_says_so(spec: Path) -> None
         directory.prepare(run.config)
         (directory.path / "checkpoint.pt").touch()
         (directory.path / "env.json").write_text(json.dumps(env))
-        result = {"key": run.key, "metrics": {"top1": 1.0}, "unreadable_clips": 0}
-        (directory.path / "result.json").write_text(json.dumps(result))
+        finish(directory, run.config)
     assert collect(table)["tuned"][0].note == ""
     (RunDir.of(first.key).path / "env.json").write_text('{"weights": "new"}')
     note = collect(table)["tuned"][0].note
@@ -279,9 +288,10 @@ def test_submitting_leaves_it_out_until_then(
     arguments = ["submit", str(spec), "--protocol", "paper", "--cluster", "dev"]
     assert main(arguments) == 0
     assert "2 of the runs wait for a training that comes first" in capsys.readouterr().out
-    first, *tuned, one, other = make_plan([load_table(str(spec), "paper")]).runs
+    planned = make_plan([load_table(str(spec), "paper")]).runs
+    first, *tuned, one, other = planned
     assert sorted(sent.pop()) == sorted([first, one, other])
-    (RunDir.of(first).path / "result.json").write_text("{}")
+    finish(RunDir.of(first), planned[first].config)
     assert main(arguments) == 0
     assert sorted(sent.pop()) == sorted([*tuned, one, other])
 
