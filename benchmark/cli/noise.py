@@ -73,6 +73,7 @@ def _of_table(table: Table, wanted: dict[str, list[str]], known: set[str]) -> It
 
     from benchmark.report.collect import collect
     from benchmark.report.compare import HIT_METRICS
+    from benchmark.report.layout import FEWEST_CLASSES
     from benchmark.report.metrics import TOP_K, hits_at_k
     from benchmark.spec.datasets import DATASETS
 
@@ -85,7 +86,7 @@ def _of_table(table: Table, wanted: dict[str, list[str]], known: set[str]) -> It
         done = [result for result in results[row.label] if result.state == "done" and result.predictions is not None]
         if len(done) < 2:
             continue
-        few = DATASETS[row.config.data.dataset].num_classes < 20
+        few = DATASETS[row.config.data.dataset].num_classes < FEWEST_CLASSES
         metrics = [m for m in done[0].metrics if not (few and TOP_K.get(m, 1) > 1)]
         predictions = [result.predictions() for result in done if result.predictions is not None]
         hits = {
@@ -107,13 +108,5 @@ def _seeds_there() -> Iterable[int]:
 
 
 def _line(n: Noise) -> list[str]:
-    numbers = [
-        f"{n.sd:.2f}",
-        str(n.df),
-        f"{n.share:.2f}",
-        str(n.rows),
-        str(n.runs),
-        f"{n.lowest:.2f}",
-        f"{n.highest:.2f}",
-    ]
-    return [n.family, n.metric, *numbers, " ".join(n.tables)]
+    counts, sds = [str(n.rows), str(n.runs)], [f"{n.lowest:.2f}", f"{n.highest:.2f}"]
+    return [n.family, n.metric, f"{n.sd:.2f}", str(n.df), f"{n.share:.2f}", *counts, *sds, " ".join(n.tables)]

@@ -21,6 +21,7 @@ from benchmark.plan import (
     science,
     training_key,
 )
+from benchmark.report.formulas import comparison
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.config import RunConfig, start_key
@@ -60,8 +61,6 @@ def list_tables(arguments: argparse.Namespace) -> int:
 
 def show(arguments: argparse.Namespace) -> int:
     """`show`."""
-    from benchmark.report.formulas import comparison  # half a second, which `list` does without
-
     if arguments.json:
         return _print_json([table.model_dump(mode="json") for table in arguments.loaded + arguments.architectures])
     for table in arguments.loaded:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -59,6 +58,7 @@ class Comparison:
     runs: Mapping[str, Sequence[SeedResult]]
     noise: NoiseTable = NOTHING_KNOWN
     _samples: dict[tuple[str, str], RowSample | str] = field(default_factory=dict, repr=False)
+    _read: dict[str, list[Predictions]] = field(default_factory=dict, repr=False)
 
     def values(self, label: str, column: str) -> dict[int, float]:
         """The metric by finished seed."""
@@ -178,10 +178,6 @@ class Comparison:
         k = TOP_K.get(metric, 1)
         return np.stack([100.0 * hits_at_k(p.logits, p.labels, k) for p in predictions])
 
-    @cached_property
-    def _read(self) -> dict[str, list[Predictions]]:
-        return {}
-
     def _predictions(self, label: str) -> list[Predictions]:
         if label not in self._read:
             done = [r for r in self.runs.get(label, ()) if r.state == "done"]
@@ -221,7 +217,7 @@ def _with_joint(contrast: Contrast, joint: tuple[float, float, float] | None) ->
     if joint is None:
         return contrast
     p, low, high = joint
-    return Contrast(**{**contrast.__dict__, "p_dunnett": p, "low": low, "high": high})
+    return replace(contrast, p_dunnett=p, low=low, high=high)
 
 
 def _same_clips(one: Predictions, other: Predictions) -> bool:
