@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from pathlib import Path
 
 from benchmark.cli.text import grid
 from benchmark.report import trial
 from benchmark.report.printed import CORRELATIONS
-from benchmark.report.writing import replace_together
+from benchmark.report.writing import replace_together, results_root
 from benchmark.spec.files import table_paths
 from benchmark.spec.load import load_table, select
 from benchmark.spec.not_expressed import claims_not_expressed
@@ -35,7 +33,7 @@ def main(arguments: argparse.Namespace) -> int:
     if not names:
         print(f"{', '.join(targets)}: prints an architecture, from which no claim is drawn", file=sys.stderr)
         return 2
-    results = Path(os.environ.get("BENCHMARK_RESULTS") or "results")
+    results = results_root()
     entries = trial.gather_claims([load_table(name) for name in names], results)
     if arguments.write:
         files = claims_files(entries)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cli.text import grid
 from benchmark.launch.rundir import runs_root
 from benchmark.plan import run_key
 from benchmark.report.noise import FIELDS, Noise, Repeats, noise_csv, pool, read_noise
-from benchmark.report.writing import replace_together
+from benchmark.report.writing import replace_together, results_root
 from benchmark.spec.files import table_paths
 from benchmark.spec.load import load_protocol, load_table
 
@@ -42,7 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
         if not entries:
             print("No row has two finished seeds here (BENCHMARK_RUNS): nothing is written.", file=sys.stderr)
             return 1
-        folder = Path(os.environ.get("BENCHMARK_RESULTS") or "results") / "noise"
+        folder = results_root() / "noise"
         replace_together(folder, {f"{arguments.protocol}.csv": noise_csv(entries)})
         print(f"Written to {folder}/{arguments.protocol}.csv", file=sys.stderr)
     if arguments.json:

@@ -21,7 +21,7 @@ from benchmark.launch.local import Outcome, last_lines, run_all, slots
 from benchmark.launch.rundir import RunDir, is_to_do
 from benchmark.plan import Plan, megapixels, training_key
 from benchmark.report.frame import counted_cost
-from benchmark.report.writing import check_writable
+from benchmark.report.writing import check_writable, results_root
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.config import RunConfig, start_key
 from benchmark.spec.datasets import DATASETS
@@ -205,7 +205,7 @@ def render_architectures(tables: list[Architecture], show: bool) -> dict[str, li
 
 
 def _folder(paper: str, number: str) -> Path:
-    return Path(os.environ.get("BENCHMARK_RESULTS") or "results") / paper / number
+    return results_root() / paper / number
 
 
 def count(tables: list[Table]) -> bool:

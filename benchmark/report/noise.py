@@ -11,7 +11,6 @@ import csv
 import hashlib
 import io
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.report.stats import Spread, interaction, own_spread, pooled_spread
+from benchmark.report.writing import results_root
 from benchmark.spec.files import REPOSITORY
 
 FIELDS = ("family", "metric", "sd", "df", "run_clip_share", "rows", "runs", "lowest_sd", "highest_sd", "tables")
@@ -86,7 +86,7 @@ class Repeats:
 
 def noise_path(protocol: str) -> Path:
     """The protocol's file in the results folder, or else the one that comes with the repository."""
-    own = Path(os.environ.get("BENCHMARK_RESULTS") or "results") / "noise" / f"{protocol}.csv"
+    own = results_root() / "noise" / f"{protocol}.csv"
     shipped = REPOSITORY / "results" / "noise" / f"{protocol}.csv"
     return own if own.exists() or not shipped.exists() else shipped
 

@@ -21,6 +21,11 @@ class ResultsError(Exception):
     """The results folder cannot be written; the message says what to do."""
 
 
+def results_root() -> Path:
+    """Folder of all rendered tables: BENCHMARK_RESULTS, or `results/` of the working folder."""
+    return Path(os.environ.get("BENCHMARK_RESULTS") or "results")
+
+
 def check_writable(folder: Path) -> None:
     """Make the folder and try it, so that a wrong one is found before the work and not after it.
 
