@@ -25,10 +25,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.launch.rundir import RESIDUAL, RunDir, write_atomic, write_json
-from benchmark.plan import make_plan, row_runs, run_key, training_key
-from benchmark.report.metrics import all_metrics
-from benchmark.spec.config import RunConfig
+from benchmark.config.run import RunConfig
+from benchmark.plan import make_plan, row_runs
+from benchmark.runs.atomic import write_atomic, write_json
+from benchmark.runs.directory import RESIDUAL, RunDir
+from benchmark.runs.key import run_key, training_key
+from benchmark.runs.metrics import all_metrics
 from benchmark.spec.files import protocol_names, table_paths
 from benchmark.spec.load import load_table
 from benchmark.spec.table import Table
@@ -119,8 +121,8 @@ def compare(before: Path, after: Path) -> int:
     for path in differing:
         print(f"differs: {path}")
     if shown := next((path for path in differing if path.suffix != ".png"), None):
-        texts = [(top / shown).read_text().splitlines() for top in (before, after)]
-        print("\n".join(list(difflib.unified_diff(*texts, str(before / shown), str(after / shown), "", ""))[:SHOWN]))
+        old, new = ((top / shown).read_text().splitlines() for top in (before, after))
+        print("\n".join(list(difflib.unified_diff(old, new, str(before), str(after), lineterm=""))[:SHOWN]))
     print(f"{len(both)} files in both, {len(differing)} of them differ, {len(one_side)} in one alone")
     return 1 if one_side or differing or not both else 0
 
