@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from benchmark.data.decode.video import Frames, read_frames
 from benchmark.data.errors import DataError
-from benchmark.runs.atomic import replacing
+from benchmark.runs.atomic import atomic_path
 
 ARRAY, MANIFEST = "frames.npy", "frames.json"
-
+STORE_LIMIT = 2**30
+"""Splits whose decoded frames take more bytes than this are decoded while training."""
 
 Reader = Callable[[Path, Sequence[int], int, int], Frames]
 """From a clip's file, frame numbers, height and width to (n, height, width, C) uint8."""
@@ -79,7 +80,7 @@ def build_store(
     offsets = [0, *np.cumsum(frames).tolist()]
     (folder / MANIFEST).unlink(missing_ok=True)
     shape = (offsets[-1], height, width, channels)
-    with replacing(folder / ARRAY) as unfinished:
+    with atomic_path(folder / ARRAY) as unfinished:
         array = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
         for i, path in enumerate(paths):
             array[offsets[i] : offsets[i + 1]] = read(path, range(frames[i]), height, width)
@@ -88,6 +89,6 @@ def build_store(
         array.flush()
         del array
     size = {"height": height, "width": width, "channels": channels}
-    with replacing(folder / MANIFEST) as unfinished:
+    with atomic_path(folder / MANIFEST) as unfinished:
         unfinished.write_text(json.dumps({"fingerprint": fingerprint, "offsets": offsets, **size}))
     return FrameStore(folder, offsets)

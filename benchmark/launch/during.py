@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import torch
 
-from benchmark.data.datasets import Split
 from benchmark.data.limits import positive_seconds
 from benchmark.data.loader import Item
+from benchmark.data.split import Split
 from benchmark.runs.directory import BEAT_SECONDS, RunDir
 from benchmark.train.loop import EpochState, generators
 

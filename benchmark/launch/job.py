@@ -30,12 +30,13 @@ import numpy as np
 import torch
 
 from benchmark.config.run import RunConfig
-from benchmark.data.datasets import Split, open_split
+from benchmark.data.datasets import open_split
 from benchmark.data.device_transforms import on_device
 from benchmark.data.errors import DataError
 from benchmark.data.flow.extracted import FlowSplit, interval_of, open_flow
-from benchmark.data.indexing.census import known_damage
+from benchmark.data.indexing.check import known_damage
 from benchmark.data.loader import ClipDataset, Item, epoch_order, make_loader
+from benchmark.data.split import Split
 from benchmark.launch.during import Keeper, Orphaned, Reporter, Unreadable, log
 from benchmark.launch.initial_weights import digest_of, start_from
 from benchmark.models.build import build_model
@@ -280,7 +281,7 @@ def _starting_point(
 
 
 def _refuse_unreadable(split: Split, unreadable: Sequence[bool] | np.ndarray) -> None:
-    """Before training, of what index and census know to be damaged, and again after the evaluation, of what it found.
+    """Before training, of what the index and earlier checks know as damaged; after the evaluation, of what it found.
 
     Raises:
         UnreadableError: with the number of clips, and the first of them by id.

@@ -11,7 +11,7 @@ from typing import Any
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def errors_naming(path: Path) -> Iterator[None]:
     """Names a file in an OSError of the block that names none: writing to a full disk says only that it is full."""
     try:
         yield
@@ -22,7 +22,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to; what was written takes its place at the end, and is removed after a failure.
 
     Two processes may prepare the same file at once: each writes its own, and both write the same. An OSError names the
@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with naming(path):
+        with errors_naming(path):
             yield unfinished
             unfinished.replace(path)
     finally:
@@ -39,7 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace a file in one step, once its new content is on the disk."""
-    with replacing(path) as unfinished, unfinished.open("wb") as file:
+    with atomic_path(path) as unfinished, unfinished.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())

@@ -13,11 +13,11 @@ from torch.nn import functional
 
 from benchmark.config.run import DataConfig, EvalConfig
 from benchmark.data import device_transforms as batched
-from benchmark.data.datasets import Clip, Split
 from benchmark.data.device_transforms import Uncut, cut, matrices, on_device, weights
 from benchmark.data.errors import DecodeError
 from benchmark.data.frame_store import FrameStore
 from benchmark.data.loader import ClipDataset, Item, make_loader
+from benchmark.data.split import Clip, Split
 from benchmark.data.transforms import Box, View, eval_view, to_tensor, train_view, viewed
 
 SIZES = ((60, 80), (80, 60), (47, 91), (64, 64))

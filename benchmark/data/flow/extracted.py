@@ -38,13 +38,13 @@ from numpy.typing import NDArray
 
 from benchmark.config.models import ModelConfig
 from benchmark.config.representations import RepresentationFields
-from benchmark.data.datasets import SAMPLED_CLIPS, STORE_LIMIT, Clip, Progress, Split
 from benchmark.data.decode.video import read_frames
 from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.flow.tvl1 import BOUND, NORMAL, SMALL, SMALL_SIDE, ZERO, quantise, settings_for, tvl1
-from benchmark.data.frame_store import FrameStore, build_store, open_store
+from benchmark.data.frame_store import STORE_LIMIT, FrameStore, build_store, open_store
 from benchmark.data.parallel import by_batches
-from benchmark.runs.atomic import replacing
+from benchmark.data.split import Clip, Progress, Split, sampled
+from benchmark.runs.atomic import atomic_path
 
 BATCH = 8
 """Clips that a worker process takes at a time."""
@@ -91,7 +91,7 @@ def _write(path: Path, fields: NDArray[np.uint8], key: str) -> None:
     start = HEADER.size + 8 * (count + 1)
     ends = np.cumsum([start, *map(len, streams)]).astype("<u8")
     header = HEADER.pack(FORMAT.encode(), bytes.fromhex(key[:16]), count, height, width)
-    with replacing(path) as unfinished:
+    with atomic_path(path) as unfinished:
         unfinished.write_bytes(b"".join([header, ends.tobytes(), *streams]))
 
 
@@ -296,7 +296,7 @@ def _extract_missing(
 
 def _write_manifest(split: Split, key: str, interval: int, unreadable: dict[str, str]) -> None:
     digest = hashlib.sha256(json.dumps([key, list(unreadable)]).encode())
-    for i in sorted({i * len(split.clips) // SAMPLED_CLIPS for i in range(SAMPLED_CLIPS)}):
+    for i in sampled(len(split.clips)):
         clip = split.clips[i]
         if clip.id not in unreadable and clip.frames > interval:
             last = clip.frames - interval - 1
@@ -310,5 +310,5 @@ def _write_manifest(split: Split, key: str, interval: int, unreadable: dict[str,
     }
     if interval != 1:
         manifest["interval"] = interval
-    with replacing(flow_folder(split, interval) / MANIFEST) as path:
+    with atomic_path(flow_folder(split, interval) / MANIFEST) as path:
         path.write_text(json.dumps(manifest, indent=1))
