@@ -3,7 +3,7 @@
 Files are decoded in order by one thread, only what the wanted frames need (packets.py), and only these are converted to
 RGB: one thread per worker process uses a machine's cores better than threads inside the decoder. A frame's index is its
 rank by presentation time among the frames that the container says to show.
-`python -m benchmark.data.decode_benchmark` measures it against other readers.
+`tools/compare_decoders.py` measures it against other readers.
 
 Choices:
 - Videos are turned and mirrored upright as their display matrix says (phones), in multiples of 90 degrees.
