@@ -21,10 +21,11 @@ from benchmark.config.run import DataConfig, EvalConfig
 from benchmark.data.device_transforms import Uncut, collate, cut_all, matrices
 from benchmark.data.errors import DecodeError
 from benchmark.data.flow.extracted import FlowSplit
+from benchmark.data.now_reading import reading
 from benchmark.data.sampling import eval_indices, train_indices
 from benchmark.data.split import Split
 from benchmark.data.transforms import View, eval_view, may_mirror, to_tensor, train_view, view_side, viewed
-from benchmark.data.watchdog import WatchedLoader, reading
+from benchmark.data.watchdog import WatchedLoader
 
 
 class Item(NamedTuple):

@@ -14,8 +14,9 @@ from torch.utils.data import Dataset
 
 from benchmark.config.run import DataConfig, EvalConfig
 from benchmark.data.loader import ClipDataset, make_loader
+from benchmark.data.now_reading import reading
 from benchmark.data.split import Clip, Split
-from benchmark.data.watchdog import LoaderError, WatchedLoader, reading
+from benchmark.data.watchdog import LoaderError, WatchedLoader
 
 DATA = DataConfig(dataset="motionpairs", size=56)
 
