@@ -94,7 +94,7 @@ def _describe_held(info: DatasetInfo) -> dict[str, object]:
         return {"state": "root unusable", "error": str(error)}
     if root is None:
         return {"state": "no root", "variable": variable_of(info.name)}
-    record: dict[str, object] = {"path": str(root.path), "labels": str(root.labels), "said_in": root.said_in}
+    record: dict[str, object] = {"path": str(root.path), "labels": str(root.labels), "said_in": root.source}
     manifests = {split: read_manifest(index_folder(info.name, split)) for split in SPLITS}
     known = {split: manifest for split, manifest in manifests.items() if manifest is not None}
     if len(known) == len(SPLITS):

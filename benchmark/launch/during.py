@@ -80,10 +80,10 @@ class Unreadable:
     def noted(self, split: Split, batches: Iterable[Item]) -> Iterator[Item]:
         """The batches as they come."""
         for item in batches:
-            for place in item.place[~item.readable].tolist():
-                if (split.split, place) not in self._named:
-                    self._named.add((split.split, place))
-                    clip = split.clips[place]
+            for index in item.clip_index[~item.readable].tolist():
+                if (split.split, index) not in self._named:
+                    self._named.add((split.split, index))
+                    clip = split.clips[index]
                     log(f"cannot be read: {split.split} clip {clip.id} ({clip.path})")
             yield item
 

@@ -12,10 +12,11 @@ from typing import Any
 
 @contextmanager
 def errors_naming(path: Path) -> Iterator[None]:
-    """Names a file in an OSError of the block that names none: writing to a full disk says only that it is full."""
+    """Names a file in an OSError of the block that names none."""
     try:
         yield
     except OSError as error:
+        # Writing to a full disk says only that it is full.
         if error.filename is not None or error.errno is None:
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
@@ -23,11 +24,11 @@ def errors_naming(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; what was written takes its place at the end, and is removed after a failure.
+    """A path beside `path` to write to, which replaces `path` at the end of the block and is removed after a failure.
 
-    Two processes may prepare the same file at once: each writes its own, and both write the same. An OSError names the
-    file, as those of a full disk do not by themselves.
+    An OSError names the file.
     """
+    # Named by the process: two may make the same file at once, and each replaces it by the same content.
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with errors_naming(path):

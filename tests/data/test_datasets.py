@@ -73,7 +73,9 @@ def test_training_items_depend_on_seed_epoch_and_clip_only(small: Setting) -> No
     for dataset in (one, two):
         dataset.set_epoch(2)
     shuffled = {
-        int(i): f for item in make_loader(one, 4, [9, 2, 7, 1]) for i, f in zip(item.place, item.frames, strict=True)
+        int(i): f
+        for item in make_loader(one, 4, [9, 2, 7, 1])
+        for i, f in zip(item.clip_index, item.frames, strict=True)
     }
     assert torch.equal(shuffled[7], two[7].frames)
     two.set_epoch(3)

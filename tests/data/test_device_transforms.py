@@ -83,11 +83,11 @@ class Pictures(FrameStore):
         return np.stack([picture(*SIZES[clip], seed=int(i)) for i in indices])
 
 
-def batches(mode: Literal["train", "eval"], late: bool, workers: int = 0, **views: Any) -> list[Item]:
+def batches(mode: Literal["train", "eval"], cut_on_device: bool, workers: int = 0, **views: Any) -> list[Item]:
     clips = [Clip(f"clip{i}", Path("a.mp4"), 30, *size, i) for i, size in enumerate(SIZES)]
     split = Split("drawn", mode, clips, 174, "0" * 64, store=Pictures())
     data = DataConfig(segments=3, size=32, flip=True, train_crop="jitter")
-    dataset = ClipDataset(split, data, EvalConfig(**{"scale": 36, **views}), 2, 0, mode, late=late)
+    dataset = ClipDataset(split, data, EvalConfig(**{"scale": 36, **views}), 2, 0, mode, cut_on_device=cut_on_device)
     return list(make_loader(dataset, 3, range(4), workers))
 
 

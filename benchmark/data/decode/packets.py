@@ -49,17 +49,21 @@ class FalseKeyframeError(Exception):
 class Scan:
     """Packets of a stream in the order of decoding.
 
-    `places`: each packet's frame by its rank in presentation order, None for packets that are not shown; empty if a
-    frame carries no time, two carry the same, all are made up (AVI with B-frames), or packets do not say what they
-    show: then frames can only be counted.
-    `rank`: the same from the presentation time. `starts`: packets from which decoding can begin. `corrupt`: frames of
-    which the container has a part only. `packets`: the packets themselves, unless the file is large.
+    Attributes:
+        frames: How many frames are shown.
+        packets: The packets themselves, unless the file is large.
+        frame_at: The number of the frame that is shown at a presentation time. Empty where frames can only be counted
+            as they come out of the decoder: one carries no time, two carry the same, all times are made up (AVI with
+            B-frames), or packets do not say what they show.
+        frame_of: The number of each packet's frame, None for packets that show none; empty as `frame_at`.
+        starts: Packets from which decoding can begin.
+        corrupt: Frames of which the container has a part only.
     """
 
     frames: int
     packets: list[av.Packet] | None
-    rank: dict[int, int] = field(default_factory=dict)
-    places: list[int | None] = field(default_factory=list)
+    frame_at: dict[int, int] = field(default_factory=dict)
+    frame_of: list[int | None] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     corrupt: set[int] = field(default_factory=set)
 
@@ -129,13 +133,14 @@ def scan_packets(
     packets = kept if keep else None
     if counted or len(moments) < len(showing) or len(set(moments)) < len(moments) or _made_up(container, stream):
         return Scan(len(showing), packets)
-    rank = {moment: place for place, moment in enumerate(moments)}
-    places = [
-        rank[moment] if is_shown and moment is not None else None for moment, is_shown in zip(times, shown, strict=True)
+    frame_at = {moment: number for number, moment in enumerate(moments)}
+    frame_of = [
+        frame_at[moment] if is_shown and moment is not None else None
+        for moment, is_shown in zip(times, shown, strict=True)
     ]
     starts = _starts(times, keys) if stream.codec_context.name in CLOSED_AT_KEYFRAMES else []
-    damaged = {place for index in corrupt if (place := places[index]) is not None}
-    return Scan(len(moments), packets, rank, places, starts, damaged)
+    damaged = {number for index in corrupt if (number := frame_of[index]) is not None}
+    return Scan(len(moments), packets, frame_at, frame_of, starts, damaged)
 
 
 def _made_up(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> bool:
@@ -161,13 +166,13 @@ def _starts(times: list[int | None], keys: list[int]) -> list[int]:
 
 def _needed(scan: Scan, wanted: set[int]) -> list[bool]:
     """Which packets have to be decoded for the wanted frames: from the latest start to the frame's own packet."""
-    needed = [False] * len(scan.places)
-    starts = iter([*scan.starts, len(scan.places)])
+    needed = [False] * len(scan.frame_of)
+    starts = iter([*scan.starts, len(scan.frame_of)])
     start, following, done = 0, next(starts), 0
-    for index, place in enumerate(scan.places):
+    for index, frame in enumerate(scan.frame_of):
         if index == following:
             start, following = index, next(starts)
-        if place in wanted:
+        if frame in wanted:
             first = max(start, done)
             needed[first : index + 1] = [True] * (index + 1 - first)
             done = index + 1
@@ -186,10 +191,10 @@ def decoded(
 
     With `scan` and `wanted` at least those, up to the last of them; with `needed` from these packets alone.
     """
-    places: Sequence[int | None] | None = None if scan is None or wanted is None else scan.places
+    frame_of: Sequence[int | None] | None = None if scan is None or wanted is None else scan.frame_of
     last = None
-    if places is not None and wanted is not None:
-        last = max(index for index, place in enumerate(places) if place in wanted)
+    if frame_of is not None and wanted is not None:
+        last = max(index for index, frame in enumerate(frame_of) if frame in wanted)
     skips = not context.codec.name.startswith("lib")
     started = gap = False
     entered = needed is not None and not needed[0]
@@ -206,9 +211,9 @@ def decoded(
         started = True
         if packet.size == len(DROPPED) and context.name == "mpeg4" and bytes(packet) == DROPPED:
             continue
-        if skips and places is not None and wanted is not None:
+        if skips and frame_of is not None and wanted is not None:
             # Only a frame that no other frame refers to may be left undecoded.
-            context.skip_frame = "DEFAULT" if places[index] in wanted else "NONREF"
+            context.skip_frame = "DEFAULT" if frame_of[index] in wanted else "NONREF"
         for frame in context.decode(packet):
             if entered and not frame.key_frame:
                 raise FalseKeyframeError
@@ -239,7 +244,7 @@ def wanted_frames(
     """The wanted frames, as far as they can be decoded, with their indices."""
     context = stream.codec_context
     missing = set(wanted)
-    if not scan.rank:
+    if not scan.frame_at:
         for index, frame in enumerate(decoded(context, packets_again(container, stream, scan), patience)):
             patience.progress()
             if index in missing and not frame.is_corrupt:
@@ -254,10 +259,10 @@ def wanted_frames(
         with contextlib.suppress(FalseKeyframeError):
             for frame in decoded(context, packets_again(container, stream, scan), patience, scan, missing, plan):
                 patience.progress()
-                place = None if frame.pts is None else scan.rank.get(frame.pts)
-                if place in missing and place not in scan.corrupt and not frame.is_corrupt:
-                    missing.discard(place)
-                    yield place, frame
+                number = None if frame.pts is None else scan.frame_at.get(frame.pts)
+                if number in missing and number not in scan.corrupt and not frame.is_corrupt:
+                    missing.discard(number)
+                    yield number, frame
                 if not missing:
                     return
         context.flush_buffers()

@@ -152,7 +152,7 @@ def probe(path: str | Path) -> VideoInfo:
         scan = scan_packets(container, stream, path.stat().st_size <= KEPT_BYTES, patience)
         count, first = scan.frames, None
         frames = decoded(stream.codec_context, packets_again(container, stream, scan), patience)
-        if scan.rank:
+        if scan.frame_at:
             first = next(frames, None)
         else:
             count = 0
@@ -204,7 +204,7 @@ def read_frames(
     patience = Patience(path, seconds)
     with _opened(path, patience) as (container, stream):
         scan = scan_packets(container, stream, path.stat().st_size <= KEPT_BYTES, patience)
-        if scan.rank and max(order) >= scan.frames:
+        if scan.frame_at and max(order) >= scan.frames:
             raise DecodeError(
                 f"{path}: frame {max(order)} asked for (counting from 0), the file has {scan.frames} frames"
             )

@@ -95,7 +95,7 @@ def _write(path: Path, fields: NDArray[np.uint8], key: str) -> None:
         unfinished.write_bytes(b"".join([header, ends.tobytes(), *streams]))
 
 
-def _positions(path: Path, clip: Clip, key: str, interval: int) -> NDArray[np.uint64]:
+def _offsets(path: Path, clip: Clip, key: str, interval: int) -> NDArray[np.uint64]:
     """Where the fields of a clip's file begin, and its end. Raises DecodeError if the file is not all of this clip's.
 
     The streams themselves are not read.
@@ -104,36 +104,36 @@ def _positions(path: Path, clip: Clip, key: str, interval: int) -> NDArray[np.ui
     try:
         with path.open("rb") as file:
             head = file.read(HEADER.size)
-            places = np.frombuffer(file.read(8 * (count + 1)), "<u8")
+            offsets = np.frombuffer(file.read(8 * (count + 1)), "<u8")
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise DecodeError(f"{path}: cannot be read ({error.strerror})") from error
     if head != HEADER.pack(FORMAT.encode(), bytes.fromhex(key[:16]), count, clip.height, clip.width):
         raise DecodeError(f"{path}: not the flow of this clip with the present settings")
-    if len(places) != count + 1 or places[-1] != size or np.any(places[1:] < places[:-1]):
+    if len(offsets) != count + 1 or offsets[-1] != size or np.any(offsets[1:] < offsets[:-1]):
         raise DecodeError(f"{path}: the file is cut short or damaged")
-    return places
+    return offsets
 
 
 def _read(split: Split, clip: Clip, key: str, interval: int, indices: Sequence[int]) -> NDArray[np.uint8]:
     """Fields of a clip from its file, (n, H, W, 2) uint8. Raises DecodeError for a missing or damaged file."""
     path, found = _file(flow_folder(split, interval), clip), dict[int, NDArray[np.uint8]]()
     try:
-        places = _positions(path, clip, key, interval)
+        offsets = _offsets(path, clip, key, interval)
         with path.open("rb") as file:
             for i in sorted(set(indices)):
-                file.seek(int(places[i]))
-                planes = np.frombuffer(zlib.decompress(file.read(int(places[i + 1] - places[i]))), np.uint8)
+                file.seek(int(offsets[i]))
+                planes = np.frombuffer(zlib.decompress(file.read(int(offsets[i + 1] - offsets[i]))), np.uint8)
                 found[i] = planes.reshape(2, clip.height, clip.width).transpose(1, 2, 0)
     except (DecodeError, OSError, zlib.error, ValueError) as error:
-        told = str(error) if isinstance(error, DecodeError) else f"{path}: the file is damaged ({error})"
-        raise DecodeError(f"{told}; delete it if it is there, and {_advice(split, interval)}") from error
+        reason = str(error) if isinstance(error, DecodeError) else f"{path}: the file is damaged ({error})"
+        raise DecodeError(f"{reason}; delete it if it is there, and {_advice(split, interval)}") from error
     return np.stack([found[i] for i in indices])
 
 
 def _is_complete(path: Path, clip: Clip, key: str, interval: int) -> bool:
     try:
-        _positions(path, clip, key, interval)
+        _offsets(path, clip, key, interval)
     except DecodeError:
         return False
     return True

@@ -20,7 +20,7 @@ from benchmark.data.errors import DataError
 from benchmark.data.indexing.decode_file import decode_file, file_stamp
 from benchmark.data.indexing.examine import examine
 from benchmark.data.indexing.file_log import FileLog, FileRecord
-from benchmark.data.indexing.scan import Entry, Scan, scan_dataset, summary
+from benchmark.data.indexing.scan import DatasetScan, Entry, scan_dataset, summary
 from benchmark.data.layouts.listing import SPLITS
 from benchmark.data.manifest import data_root, index_folder, read_manifest
 from benchmark.data.roots import root_of
@@ -112,7 +112,7 @@ def check_dataset(
     )
 
 
-def _against_published(scan: Scan, split: str) -> list[str]:
+def _against_published(scan: DatasetScan, split: str) -> list[str]:
     """A line where the label files list another number of clips than was published, if that number is exact."""
     info, listed = DATASETS[scan.name], len(scan.splits[split].entries)
     if not info.exact or listed == info.published(split):
@@ -120,7 +120,7 @@ def _against_published(scan: Scan, split: str) -> list[str]:
     return [f"{split}: the label files list {listed:,} clips, {info.title} has {info.published(split):,}"]
 
 
-def _against_index(scan: Scan, split: str) -> list[str]:
+def _against_index(scan: DatasetScan, split: str) -> list[str]:
     """What has changed since the data set was prepared; nothing if it has not been."""
     folder = index_folder(scan.name, split)
     if read_manifest(folder) is None:
@@ -144,7 +144,7 @@ def _against_index(scan: Scan, split: str) -> list[str]:
     return lines
 
 
-def _decoded(scan: Scan, splits: Sequence[str], workers: int | None, progress: Progress | None) -> Scan:
+def _decoded(scan: DatasetScan, splits: Sequence[str], workers: int | None, progress: Progress | None) -> DatasetScan:
     """The scan with what decoding every readable file shows."""
     readable = {entry.path for split in splits for entry in scan.splits[split].of_state("ok")}
     log = _log(scan.name)
@@ -155,7 +155,7 @@ def _decoded(scan: Scan, splits: Sequence[str], workers: int | None, progress: P
     return _with_decoded(scan, splits, {scan.root.path / path: record for path, record in results.items()})
 
 
-def _with_decoded(scan: Scan, splits: Sequence[str], decoded: Mapping[Path, FileRecord]) -> Scan:
+def _with_decoded(scan: DatasetScan, splits: Sequence[str], decoded: Mapping[Path, FileRecord]) -> DatasetScan:
     """The scan with what decoding has shown of files that can be opened."""
 
     def updated(entry: Entry) -> Entry:

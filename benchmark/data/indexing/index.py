@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmark.config.datasets import DATASETS
 from benchmark.data.errors import DataError
-from benchmark.data.indexing.scan import Entry, Scan, summary
+from benchmark.data.indexing.scan import DatasetScan, Entry, summary
 from benchmark.data.layouts.listing import SPLITS
 from benchmark.data.manifest import data_root, index_folder, read_manifest
 from benchmark.data.roots import Root, root_of
@@ -35,7 +35,7 @@ SALT = "index-2"
 FIELDS = ("id", "path", "frames", "height", "width", "duration", "label")
 
 
-def write_index(scan: Scan) -> dict[str, dict[str, object]]:
+def write_index(scan: DatasetScan) -> dict[str, dict[str, object]]:
     """Writes the index of both splits and returns their manifests.
 
     Raises:
@@ -47,7 +47,7 @@ def write_index(scan: Scan) -> dict[str, dict[str, object]]:
         if not present:
             raise DataError(
                 f"no clip of {scan.name}/{split} is below {scan.root.path}, of {len(of_split.entries)} listed"
-                f" ({of_split.entries[0].id}, ...): {scan.root.said_in} must name a folder that holds both splits"
+                f" ({of_split.entries[0].id}, ...): {scan.root.source} must name a folder that holds both splits"
             )
         folder = index_folder(scan.name, split)
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def write_index(scan: Scan) -> dict[str, dict[str, object]]:
     return manifests
 
 
-def _identity(scan: Scan, clips: Sequence[Clip]) -> dict[str, object]:
+def _identity(scan: DatasetScan, clips: Sequence[Clip]) -> dict[str, object]:
     return {
         "root": str(scan.root.path.resolve()),
         "label_files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in scan.listing.files},
@@ -129,5 +129,5 @@ def check_index(name: str, root: Root, manifest: Mapping[str, object]) -> None:
     if not any((root.path / path).exists() for path in sample):
         raise DataError(
             f"{name} was prepared from {manifest['root']}; none of {len(sample)} of its clips that were looked for is"
-            f" below {root.path}, which {root.said_in} names: say where they are now (is the disk mounted?), or {again}"
+            f" below {root.path}, which {root.source} names: say where they are now (is the disk mounted?), or {again}"
         )

@@ -82,7 +82,7 @@ class SplitScan:
 
 
 @dataclass(frozen=True)
-class Scan:
+class DatasetScan:
     """A data set as it lies on the disk.
 
     Attributes:
@@ -98,7 +98,7 @@ class Scan:
     notes: tuple[str, ...] = ()
 
 
-def scan_dataset(name: str, workers: int | None = None, progress: Progress | None = None) -> Scan:
+def scan_dataset(name: str, workers: int | None = None, progress: Progress | None = None) -> DatasetScan:
     """Reads the label files of a data set, locates its clips, and probes those that have not been.
 
     Args:
@@ -120,7 +120,7 @@ def scan_dataset(name: str, workers: int | None = None, progress: Progress | Non
     notes = [*listing.notes, *_notes(located), *([f"what was found is {log.unwritten}"] if log.unwritten else [])]
     if any(of_split.of_state("missing") for of_split in splits.values()) and (packed := _archives(root)):
         notes.append(f"clips are missing{packed}")
-    return Scan(name, root, listing, splits, tuple(_problems(name, listing, unlisted)), tuple(notes))
+    return DatasetScan(name, root, listing, splits, tuple(_problems(name, listing, unlisted)), tuple(notes))
 
 
 def _probe_all(
@@ -161,7 +161,7 @@ def _no_clip(name: str, root: Root, listing: Listing, located: Mapping[str, Sequ
     return (
         f"none of the {sum(map(len, listing.splits.values()))} clips of {DATASETS[name].title} is below {root.path};"
         f" the first would be a file or a folder of frames named {' or '.join(first.names)}. The root comes from"
-        f" {root.said_in}{_only_left_out(located)}{_archives(root)}"
+        f" {root.source}{_only_left_out(located)}{_archives(root)}"
     )
 
 
@@ -244,7 +244,7 @@ def _entry(clip: LocatedClip, files: Mapping[str, FileRecord]) -> Entry:
     return Entry(clip.clip.id, clip.clip.label, path, file)
 
 
-def summary(scan: Scan, split: str) -> dict[str, object]:
+def summary(scan: DatasetScan, split: str) -> dict[str, object]:
     """Counts of a split, and the names behind them, as plain data."""
     of_split = scan.splits[split]
     listed, missing = len(of_split.entries), of_split.of_state("missing")

@@ -75,7 +75,7 @@ def _not_recognised(info: DatasetInfo, root: Root, layouts: list[Layout]) -> str
         f"no label files of {info.title} in {where}, nor two levels below. Known layouts:"
         f" {', or '.join(layout.expected for layout in layouts)}."
         f" Put them there, or say where they are with {variable_of(info.name)}_LABELS, or with labels: beside root: in"
-        f" {config_path()} (the root comes from {root.said_in}){_first_lines(root.labels)}"
+        f" {config_path()} (the root comes from {root.source}){_first_lines(root.labels)}"
     )
 
 

@@ -124,7 +124,7 @@ def test_a_file_without_such_packets_keeps_its_fast_way(tmp_path: Path) -> None:
     path = write(tmp_path / "a.avi", "mpeg4")
     with av.open(str(path)) as container:
         scan = scan_packets(container, container.streams.video[0], True, Patience(path, None))
-    assert scan.frames == len(scan.rank) == FRAMES
+    assert scan.frames == len(scan.frame_at) == FRAMES
 
 
 def test_a_damaged_picture_header_is_a_missing_frame_and_moves_no_other(tmp_path: Path) -> None:
