@@ -1,8 +1,8 @@
 """Cutting, resizing and mirroring on the training device, for a whole batch at once, instead of in the loader.
 
-Bilinear resizing with antialiasing is linear, along columns and rows apart, and so are cutting and mirroring. What a
-`View` asks for is therefore one matrix from the left and one from the right, Y = R X C', worked out with the clip's
-draws. On the device they are two products over all frames and views of a clip. Frames cross to it as they were decoded,
+Bilinear resizing with antialiasing is linear in the rows and in the columns, and so are cutting and mirroring. A `View`
+is therefore one matrix from the left and one from the right, Y = R X C', which the loader makes from the clip's random
+draws. The device computes two products over all frames and views of a clip. Frames are sent to it as they were decoded,
 uint8 and of any size, each once however many views see it.
 
 Results differ from those of `transforms.viewed`, which rounds after every step, by a grey level here and there (at most

@@ -1,7 +1,6 @@
-"""All frames of a split, or all its flow, in one memory-mapped array, so that small data sets train at no such cost.
+"""All frames of a split, or all its flow, in one memory-mapped array, so that small data sets train without decoding.
 
-The pixels are those that `decode.read_frames`, or another reader, gives. A store belongs to one fingerprint of its
-split; with another it is ignored and rebuilt.
+A store belongs to one fingerprint of its split; with another it is ignored and rebuilt.
 """
 
 from __future__ import annotations
@@ -72,10 +71,21 @@ def build_store(
     channels: int = 3,
     read: Reader = read_frames,
 ) -> FrameStore:
-    """Reads all clips of a split (`paths`, with `frames` frames each, all height x width) into `folder`.
+    """Writes the frames of all clips of a split into a store.
 
-    The array and its manifest appear under their names only when complete, the manifest last. Raises DecodeError for
-    an unreadable clip.
+    Args:
+        folder: Of the split.
+        fingerprint: Of the split.
+        paths: Of the clips.
+        frames: How many each clip has.
+        height: Of all frames.
+        width: Of all frames.
+        progress: Told how many clips are done, of how many.
+        channels: Of all frames.
+        read: Gives the frames of a file.
+
+    Raises:
+        DecodeError: A clip is unreadable.
     """
     offsets = [0, *np.cumsum(frames).tolist()]
     (folder / MANIFEST).unlink(missing_ok=True)
@@ -88,6 +98,7 @@ def build_store(
                 progress(i + 1, len(paths))
         array.flush()
         del array
+    # Last: without it the array does not count.
     size = {"height": height, "width": width, "channels": channels}
     with atomic_path(folder / MANIFEST) as unfinished:
         unfinished.write_text(json.dumps({"fingerprint": fingerprint, "offsets": offsets, **size}))

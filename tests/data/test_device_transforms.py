@@ -106,7 +106,7 @@ def test_batches_of_clips_of_all_sizes_are_the_same(mode: Any, views: dict[str, 
     for here, there in zip(batches(mode, False, **views), batches(mode, True, workers, **views), strict=True):
         assert here.frames.shape == there.frames.shape
         assert there.frames.dtype == torch.uint8
-        for name in ("label", "place", "readable"):
+        for name in ("label", "clip_index", "readable"):
             assert torch.equal(getattr(here, name), getattr(there, name))
         gap = (here.frames.int() - there.frames.int()).abs()
         assert int(gap.max()) <= 2

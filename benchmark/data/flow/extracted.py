@@ -1,24 +1,14 @@
-"""TV-L1 optical flow of every clip of a split (tvl1.py), extracted once and read as quickly as frames.
+"""Extracts the TV-L1 optical flow of every clip of a split (tvl1.py) once, and reads it as quickly as frames.
 
-What is stored Field i of a clip leads from frame i to frame i + interval: a clip has `interval` fields fewer than
-    frames, or none. An interval of 1 is ordinary flow. Larger ones are the low-fps flow of MotionSqueeze (Kwon et al.,
-    ECCV 2020, Table 6), which is computed on a video resampled from 12 to 3 frames per second: an interval of 4. Each
-    interval is extracted for itself; nothing is added up from shorter ones.
+Field i of a clip leads from frame i to frame i + interval: a clip has `interval` fields fewer than frames, or none. An
+interval of 1 is ordinary flow. Larger ones are the low-fps flow of MotionSqueeze (Kwon et al., ECCV 2020, Table 6),
+which is computed on a video resampled from 12 to 3 frames per second: an interval of 4. The paper gives the frame rate
+and no more. Here there is a field at every frame, not only at every interval-th one: resampling may start at any frame,
+so that training sees all of them and a segment's field lies at the segment's sampled frame, as at interval 1.
 
-Choices (the paper gives the frame rate and no more)
-    - There is a field at every frame, not only at every interval-th one: resampling may start at any frame, so that
-      training sees all of them and a segment's field lies at the segment's sampled frame, as at interval 1.
-    - The solver's settings and the scale of the levels are those of interval 1.
-
-How it is stored `<split folder>/flow/<clip>.flow`, or `flow_4/` for an interval of 4, a file per clip: a header, then
-    every field by itself as the zlib stream (level 6) of its u plane and its v plane. Lossless, since it costs little:
-    per field of 64 x 80 1.48 kB and 0.03 ms to read, where both planes as JPEG, the field's convention, take 0.89 kB
-    and 0.02 ms at quality 95, with errors of up to 6 levels (0.94 pixels), and 1.82 kB at quality 100. PNG takes 1.6 to
-    2 kB and 0.06 ms. `flow.json` is written last; a split that is small enough also gets its fields in one
-    memory-mapped array.
-
-The fingerprint covers the settings, the interval, the fingerprint of the frames, and the fields of clips spread over
-the split.
+Flow is in `<split folder>/flow/<clip>.flow`, or in `flow_4/` for an interval of 4: a file per clip with a header and
+then every field by itself. `flow.json` is written last; a split that is small enough also gets its fields in one
+memory-mapped array.
 """
 
 from __future__ import annotations
@@ -63,7 +53,7 @@ def interval_of(model: ModelConfig) -> int:
 def flow_key(split: Split, interval: int = 1) -> str:
     """What the fields of a split depend on, as a sha256: the settings, the quantisation, the interval, the frames."""
     settings = [asdict(NORMAL), asdict(SMALL), SMALL_SIDE, BOUND, ZERO]
-    # Ordinary flow has no interval in its key: it was there before there were others, and stays valid.
+    # Interval 1 is not in the key, so that flow which was extracted before there were other intervals stays valid.
     parts = [FORMAT, settings, split.fingerprint, *([] if interval == 1 else [interval])]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -87,6 +77,9 @@ def _write(path: Path, fields: NDArray[np.uint8], key: str) -> None:
     """Writes (n, H, W, 2) uint8 fields; the file appears under its name only when complete."""
     count, height, width, _ = fields.shape
     planes = np.ascontiguousarray(fields.transpose(0, 3, 1, 2))
+    # Lossless, since it costs little: per field of 64 x 80 1.48 kB and 0.03 ms to read. Both planes as JPEG, as usual,
+    # take 0.89 kB and 0.02 ms at quality 95, with errors of up to 6 levels (0.94 pixels), and 1.82 kB at quality 100;
+    # PNG takes 1.6 to 2 kB and 0.06 ms.
     streams = [zlib.compress(plane.tobytes(), 6) for plane in planes]
     start = HEADER.size + 8 * (count + 1)
     ends = np.cumsum([start, *map(len, streams)]).astype("<u8")
@@ -295,6 +288,7 @@ def _extract_missing(
 
 
 def _write_manifest(split: Split, key: str, interval: int, unreadable: dict[str, str]) -> None:
+    """Writes `flow.json`. Its fingerprint covers the key and fields of clips that are spread over the split."""
     digest = hashlib.sha256(json.dumps([key, list(unreadable)]).encode())
     for i in sampled(len(split.clips)):
         clip = split.clips[i]

@@ -22,7 +22,7 @@ CHUNK = 2048
 
 
 def decode_file(root: Path, relative: str, known: FileRecord | None) -> FileRecord | None:
-    """Decodes all frames of a file or a folder of frames; None where that has been done.
+    """The record of a file or a folder of frames after decoding all of it; None where the known one is still true.
 
     Raises OSError only where this process is out of files or memory, which is not the file's fault.
     """
@@ -33,10 +33,10 @@ def decode_file(root: Path, relative: str, known: FileRecord | None) -> FileReco
         if known is not None and (known.size, known.mtime) == (size, mtime):
             return None
         info, sizes = probe(path), dict[int, tuple[int, int]]()
-        with _stderr_lines() if path.is_dir() else nullcontext(list[str]()) as said:
+        with _stderr_lines() if path.is_dir() else nullcontext(list[str]()) as errors:
             for start in range(0, info.frames, CHUNK):
                 read_frames(path, range(start, min(start + CHUNK, info.frames)), SIDE, SIDE, sizes=sizes)
-        if path.is_dir() and (garbled := [line for line in said if "Corrupt JPEG data" in line]):
+        if path.is_dir() and (garbled := [line for line in errors if "Corrupt JPEG data" in line]):
             # libjpeg goes on with what it can guess.
             raise DecodeError(f"{path}: a frame is damaged ({garbled[0].strip()}); extract the video again")
         partial = "" if path.is_dir() else _less_than_all(path)
@@ -54,29 +54,29 @@ def decode_file(root: Path, relative: str, known: FileRecord | None) -> FileReco
 
 def _resized(sizes: Mapping[int, tuple[int, int]]) -> str:
     """`64x48, from frame 12 32x24`: a video's sizes, width first, where there is more than one."""
-    said: list[str] = []
+    changes: list[str] = []
     for before, index in pairwise(sorted(sizes)):
         if sizes[index] != sizes[before]:
-            said.append(f"from frame {index} {sizes[index][1]}x{sizes[index][0]}")
-    if not said:
+            changes.append(f"from frame {index} {sizes[index][1]}x{sizes[index][0]}")
+    if not changes:
         return ""
     height, width = sizes[min(sizes)]
-    more = f" and {len(said) - 3} more changes" if len(said) > 3 else ""
-    return f"{width}x{height}, {', '.join(said[:3])}{more}; all are scaled to one size"
+    more = f" and {len(changes) - 3} more changes" if len(changes) > 3 else ""
+    return f"{width}x{height}, {', '.join(changes[:3])}{more}; all are scaled to one size"
 
 
 def _less_than_all(path: Path) -> str:
-    """Signs that a video file, all of whose packets decode, lacks some: it is cut short, or its demuxer complains.
+    """Why a video file is not whole although all its packets decode, or "".
 
     Damage within the packets of HEVC, VP8, VP9 and MPEG-4 may still decode to something, and shows in no way.
     """
     if text := cut_short(path):
         return text
-    with complaints() as said:
+    with complaints() as errors:
         seconds = missing_seconds(path)
     if seconds:
         return f"cut short: it ends {seconds:.1f} s earlier than its container says"
-    return cut_short(path, said)
+    return cut_short(path, errors)
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def _stderr_lines() -> Iterator[list[str]]:
 
 
 def file_stamp(path: Path) -> tuple[int, int]:
-    """What tells a file, or the files of a folder, from others: their size and when they were last changed."""
+    """Size and modification time of a file; of a folder, the sum of its files' sizes and the latest of their times."""
     status = path.stat()
     if not path.is_dir():
         return status.st_size, status.st_mtime_ns

@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 BATCH = 16
 """Files that a worker process examines at a time."""
 Examine = Callable[[Path, str, "FileRecord | None"], "FileRecord | None"]
-"""From a root, a path relative to it and what is known of it to what it is now; None where that is still true."""
+"""From a root, a path relative to it and the logged record to a new one; None where the logged one is still true."""
 CRASHED = "the decoder crashed on it or never came back; copy it again"
 
 
@@ -36,10 +36,17 @@ def examine(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, FileRecord]:
-    """Examines files in parallel, those that the log knows only as far as to see that they are the same.
+    """A record of each file: from the log where the file has not changed, and else by examining it, in parallel.
 
-    Failures are always tried again: a disk may have been away, or a machine too busy for a time limit.
+    Args:
+        root: What the paths are relative to.
+        paths: Of the files.
+        log: Where the records are kept.
+        one: Examines one file.
+        workers: Processes; default: the usable cores.
+        progress: Told how many files are done, of how many.
     """
+    # Failures are tried again: a disk may have been away, or a machine too busy for a time limit.
     known = {path: record for path, record in log.read().items() if record.state == "ok"}
     found: dict[str, FileRecord] = {}
     items = [(path, known.get(path)) for path in paths]
@@ -80,7 +87,7 @@ def by_batches_despite_crashes(
 ) -> Iterator[tuple[Sequence[Item], Result | None]]:
     """As `by_batches`, but an item on which a worker process dies costs only itself: it comes alone, with None.
 
-    (Where there is one batch or one worker, this process does the work and nothing stands between it and a crash.)
+    With one batch or one worker this process does the work, and is not protected from a crash.
     """
     remaining = list(items)
     while remaining:

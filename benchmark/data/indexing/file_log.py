@@ -76,7 +76,7 @@ class FileLog:
                 record = FileRecord(**values)
             except (json.JSONDecodeError, TypeError):
                 continue
-            # Of an examination that looked for less: it counted packets without a picture, and heard no complaint.
+            # Written by an older version, which counted packets without a picture and heard no complaint.
             if "resized" not in values and record.state == "ok":
                 found.pop(record.path, None)
                 continue

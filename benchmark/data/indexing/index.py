@@ -29,9 +29,9 @@ from benchmark.data.split import Clip, Split, fingerprint_of, read_index, sample
 from benchmark.runs.atomic import atomic_path
 
 INDEX = "index-3"
-"""Version 3: a frame is a picture that is shown, never a picture "not coded"; optical flow is no place of a clip."""
+"""Version 3: pictures "not coded" are no frames, and optical flow is not taken for a clip's frames."""
 SALT = "index-2"
-"""Of fingerprints, which are of clips and pixels: those that version 3 has not changed keep theirs."""
+"""What fingerprints begin with: not raised with INDEX, so that data which version 3 reads as before keep theirs."""
 FIELDS = ("id", "path", "frames", "height", "width", "duration", "label")
 
 

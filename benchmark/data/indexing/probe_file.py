@@ -1,4 +1,4 @@
-"""Finds out of one file, or one folder of frames, what it is without decoding it: frames, size, duration, or damage."""
+"""Reads the frames, size and duration of one video or folder of frames without decoding it, and recognises damage."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def probe_file(root: Path, relative: str, known: FileRecord | None) -> FileRecord | None:
-    """Frames, size and duration of a file or a folder of frames; None where it is as it was.
+    """The record of a file or a folder of frames; None where it has not changed since the known one.
 
     Raises OSError only where this process is out of files or memory, which is not the file's fault.
-    The recorded size of a folder is -1: it is known by its modification time, which adding or removing frames changes.
     """
     path = root / relative
     try:
         status = path.stat()
         is_folder = path.is_dir()
+        # Adding and removing frames changes a folder's modification time.
         size, mtime = -1 if is_folder else status.st_size, status.st_mtime_ns
         if known is not None and (known.size, known.mtime) == (size, mtime):
             return None
@@ -32,9 +32,9 @@ def probe_file(root: Path, relative: str, known: FileRecord | None) -> FileRecor
             return FileRecord(relative, size, mtime, "empty", reason="zero bytes")
         if is_folder and not any(path.iterdir()):
             return FileRecord(relative, size, mtime, "empty", reason="no frames in the folder")
-        with complaints() as said:
+        with complaints() as errors:
             info = probe(path)
-        partial = "" if is_folder else cut_short(path, said)
+        partial = "" if is_folder else cut_short(path, errors)
     except FileNotFoundError:
         return FileRecord(relative, 0, 0, "missing", reason="a link to nothing")
     except OSError as error:
@@ -50,21 +50,21 @@ def probe_file(root: Path, relative: str, known: FileRecord | None) -> FileRecor
 
 
 def unforeseen(error: Exception) -> str:
-    """What to say of a file at which the reader failed in a way that it does not know."""
+    """The reason for a file at which the reader failed in an unforeseen way."""
     return f"the reader failed at it ({type(error).__name__}: {error}); please report it with the file"
 
 
-def cut_short(path: Path, said: Sequence[str] = ()) -> str:
-    """What to say of a video file that has fewer bytes than its container says, or of whose container FFmpeg complains.
+def cut_short(path: Path, errors: Sequence[str] = ()) -> str:
+    """Why a video file is not whole, or "": it has fewer bytes than its container says, or FFmpeg complains of it.
 
     Args:
         path: The file.
-        said: The complaints, if it has been read to its end.
+        errors: FFmpeg's complaints of the container.
     """
     missing = missing_bytes(path)
     if missing > 0:
         return f"cut short: {missing:,} bytes less than its container says"
-    return f"damaged within: {said[0]}" if said else ""
+    return f"damaged within: {errors[0]}" if errors else ""
 
 
 def without_path(error: DecodeError, path: Path) -> str:

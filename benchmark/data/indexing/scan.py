@@ -31,9 +31,9 @@ ARCHIVES = (".zip", ".rar", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".7z")
 FEW_FOLDERS = 10
 """Folders left out that a note names."""
 FEW = 0.8
-"""Of the published clips: with fewer, where the published number is a round one, something is said."""
+"""Part of the published clips below which a listing has a problem, where the published number is a round one."""
 SHORTEST = 3
-"""Frames that a segment needs: MBPM reads triples. Shorter clips repeat their last frame, and are listed as short."""
+"""Frames that a segment may need: MBPM reads triples. Shorter clips repeat their last frame and are named as short."""
 
 
 @dataclass(frozen=True)
