@@ -231,7 +231,7 @@ def _check(arguments: argparse.Namespace) -> int:
         except OSError as error:
             if error.errno not in READ_ONLY:
                 raise
-            unwritten = f"the census is not recorded: {file} cannot be written ({error.strerror})"
+            unwritten = f"the report is not recorded: {file} cannot be written ({error.strerror})"
             print(unwritten, file=sys.stderr)
         if not arguments.json:
             print("\n".join(_report_lines(report, None if unwritten else file)))
