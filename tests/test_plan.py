@@ -90,12 +90,3 @@ def test_the_plan_says_how_many_runs_are_evaluated_only() -> None:
     views = [run.config.views for run in plan.runs.values() if run.config.model.name == "bqn"]
     assert plan.evaluated_only == 1
     assert sorted(views)[:2] == [1, 6]
-
-
-@pytest.mark.parametrize(
-    "module", ["benchmark.spec.load", "benchmark.plan", "benchmark.report.render", "benchmark.report.collect",
-               "benchmark.runs.directory", "benchmark.launch.local", "benchmark.launch.slurm", "benchmark.cli.main"]
-)  # fmt: skip
-def test_the_planning_and_reporting_side_imports_without_torch(module: str) -> None:
-    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
