@@ -13,7 +13,7 @@ from benchmark.data.datasets import Split
 from benchmark.data.limits import positive_seconds
 from benchmark.data.loader import Item
 from benchmark.runs.directory import BEAT_SECONDS, RunDir
-from benchmark.train.loop import EpochState, generators
+from benchmark.train.progress import EpochState, generators
 
 CHECKPOINT_SECONDS = "BENCHMARK_CHECKPOINT_SECONDS"
 

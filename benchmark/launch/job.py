@@ -36,6 +36,7 @@ from benchmark.data.errors import DataError
 from benchmark.data.flow.extracted import FlowSplit, interval_of, open_flow
 from benchmark.data.indexing.census import known_damage
 from benchmark.data.loader import ClipDataset, Item, epoch_order, make_loader
+from benchmark.evaluate.views import Predicted, predict
 from benchmark.launch.during import Keeper, Orphaned, Reporter, Unreadable, log
 from benchmark.launch.initial_weights import digest_of, start_from
 from benchmark.models.build import build_model
@@ -54,8 +55,9 @@ from benchmark.runs.key import start_key
 from benchmark.runs.metrics import all_metrics
 from benchmark.runs.provenance import code_state, instruction_set, processor, versions
 from benchmark.train import checkpoint
-from benchmark.train.loop import EpochState, EpochSummary, Predicted, predict, train_epoch
+from benchmark.train.loop import train_epoch
 from benchmark.train.optim import freeze_all_but_first_bn, make_optimizer
+from benchmark.train.progress import EpochState, EpochSummary
 
 EVALUATION_BYTES = 2**26
 """Pixels of the views that go through the network at once, and of each batch that a loader process prepares."""

@@ -26,11 +26,11 @@ from benchmark.config.representations import RepresentationFields
 from benchmark.config.run import DataConfig
 from benchmark.models.bqn import Bqn, subsampled_segments
 from benchmark.models.build import MODELS, build_model
+from benchmark.models.forward import residual_of
 from benchmark.models.modules.lateral import LateralConnection
 from benchmark.models.modules.mbpm import Mbpm
 from benchmark.models.representations.build import REPRESENTATIONS
 from benchmark.models.single_path import SinglePath
-from benchmark.train.loop import residual_of
 
 SMALL = DataConfig(dataset="motionpairs", segments=4, size=56)
 PAPER = DataConfig(dataset="something-v1", segments=8, size=224)
