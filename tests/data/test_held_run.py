@@ -12,7 +12,8 @@ import torch
 from benchmark.config.run import EvalConfig
 from benchmark.data.datasets import prepare
 from benchmark.data.indexing.census import take
-from benchmark.launch.job import UnreadableError, execute
+from benchmark.launch.job import execute
+from benchmark.launch.unreadable import UnreadableError
 from benchmark.plan import make_plan
 from benchmark.runs.directory import RunDir, StaleRunError
 from benchmark.runs.key import run_key, training_key
