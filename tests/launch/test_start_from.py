@@ -24,7 +24,7 @@ from benchmark.config.source import SpecError
 from benchmark.data.datasets import prepare
 from benchmark.launch import local
 from benchmark.launch.job import execute
-from benchmark.launch.local import Outcome, run_all, slots
+from benchmark.launch.local import Outcome, make_slots, run_all
 from benchmark.launch.pending import is_to_do
 from benchmark.models.build import build_model
 from benchmark.models.weights import PretrainedWeightsError, take_over
@@ -207,7 +207,7 @@ def test_where_the_first_run_does_not_end_here_the_others_say_so(
     for run, config in zip(runs, (first, RunConfig(train=TrainConfig(start_from=f"first@{key}"))), strict=True):
         run.prepare(config)
     monkeypatch.setattr(local, "JOB", [sys.executable, "-c", f"import sys; {ending}"])
-    outcome = run_all(runs, slots(2, "cpu"), lambda active, _: None)
+    outcome = run_all(runs, make_slots(2, "cpu"), lambda active, _: None)
     assert getattr(outcome, left) == runs
     assert outcome.ended == 2
 
