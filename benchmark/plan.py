@@ -35,8 +35,8 @@ class PlannedRun:
     used_by: list[tuple[str, str]] = field(default_factory=list)
     for_its_weights: bool = False
     """Whether it is there for others to start from, and for no cell."""
-    starts: list[str] = field(default_factory=list)
-    """Keys of the runs that start from it."""
+    continued_by: list[str] = field(default_factory=list)
+    """Keys of the runs that start from its weights."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def make_plan(tables: Iterable[Table]) -> Plan:
                 key = run_key(row.start)
                 first = runs.setdefault(key, PlannedRun(key, row.start, table.protocol, for_its_weights=True))
                 first.used_by.append((table.id, f"{row.label} starts from it"))
-                first.starts += [run_key(config) for _, config in row_runs(row, table.seeds)]
+                first.continued_by += [run_key(config) for _, config in row_runs(row, table.seeds)]
             for _, config in row_runs(row, table.seeds):
                 wanted += 1
                 key = run_key(config)

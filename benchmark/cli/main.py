@@ -19,7 +19,7 @@ from benchmark.plan import make_plan
 from benchmark.report.statistics.noise import NoiseError
 from benchmark.report.writing import ResultsError
 from benchmark.runs.atomic import write_atomic
-from benchmark.runs.directory import RunDirError
+from benchmark.runs.errors import RunDirError
 from benchmark.spec.architecture import Architecture, load_architecture
 from benchmark.spec.files import architecture_paths, is_architecture, protocol_names, spec_paths, table_paths
 from benchmark.spec.load import load_table, select

@@ -10,7 +10,8 @@ import torch
 
 from benchmark.launch.clips import RunClips
 from benchmark.runs.atomic import write_json
-from benchmark.runs.directory import RunDir, StaleRunError
+from benchmark.runs.directory import RunDir
+from benchmark.runs.errors import StaleRunError
 from benchmark.runs.provenance import code_state, instruction_set, processor, versions
 
 

@@ -17,6 +17,7 @@ from benchmark.models.build import build_model
 from benchmark.models.weights import PretrainedWeightsError, take_over
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import start_key, start_name
+from benchmark.runs.trainings import find_training
 from benchmark.train.optim import freeze_all_but_first_bn
 
 
@@ -85,7 +86,7 @@ def start_from(model: torch.nn.Module, run: RunDir, config: RunConfig, key: str)
     Raises:
         PretrainedWeightsError: that training is not finished, its weights are gone, or of another network.
     """
-    name, source = start_name(config), run.trained(key)
+    name, source = start_name(config), find_training(run, key)
     state = None if source is None else torch.load(source.path / "checkpoint.pt", map_location="cpu", weights_only=True)
     finished = source is not None and state is not None and len(state["history"]) == source.config.train.epochs
     if source is None or state is None or not finished or state.get("within") is not None:

@@ -31,7 +31,9 @@ from benchmark.launch.training import Training
 from benchmark.launch.unreadable import UnreadableError, refuse_unreadable
 from benchmark.models.weights import PretrainedWeightsError
 from benchmark.runs.atomic import write_json
-from benchmark.runs.directory import EXIT_CLAIMED, ClaimedError, RunDir, RunDirError
+from benchmark.runs.directory import EXIT_CLAIMED, RunDir
+from benchmark.runs.errors import ClaimedError, RunDirError
+from benchmark.runs.trainings import trained_by
 
 EVALUATION_BYTES = 2**26
 """Pixels of the views that go through the network at once, and of each batch that a loader process prepares."""
@@ -86,7 +88,7 @@ def _train_and_evaluate(
     _prepare_torch(device)
     clips = RunClips(config, device, workers)
     model = initial_network(config, device)
-    sibling = run.trained_by(config)
+    sibling = trained_by(run, config)
     fingerprints = clips.fingerprints | take_made_weights(model, run, config, clips.fingerprints, sibling)
     env = EnvFile(run, device, clips, fingerprints, started)
     training = Training(run, config, model, device, env)

@@ -21,7 +21,9 @@ from benchmark.config.folders import REPOSITORY
 from benchmark.config.source import SpecError
 from benchmark.launch.cluster import ClusterProfile, load_cluster
 from benchmark.runs.atomic import write_json
-from benchmark.runs.directory import DamagedRunError, RunDir, read_json, runs_root
+from benchmark.runs.directory import RunDir, runs_root
+from benchmark.runs.errors import DamagedRunError
+from benchmark.runs.json_files import read_json
 from benchmark.runs.key import training_key
 
 MOST_TIMEOUTS = 100

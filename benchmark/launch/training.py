@@ -21,7 +21,9 @@ from benchmark.launch.heartbeat import Heartbeat
 from benchmark.launch.initial_weights import digest_of
 from benchmark.launch.log import log
 from benchmark.runs.atomic import write_atomic
-from benchmark.runs.directory import DamagedRunError, RunDir
+from benchmark.runs.directory import RunDir
+from benchmark.runs.errors import DamagedRunError
+from benchmark.runs.trainings import record_training
 from benchmark.train import checkpoint
 from benchmark.train.loop import train_epoch
 from benchmark.train.optim import make_optimizer
@@ -75,7 +77,7 @@ class Training:
             summary, epochs = self.history[-1], self._config.train.epochs
             log(f"epoch {epoch + 1}/{epochs}: loss {summary.loss:.3f}, training top-1 {summary.top1:.1f}")
         if not self._taken_over:
-            self._run.record_training(self._config)
+            record_training(self._run, self._config)
             self._env.set(weights=digest_of(self.model.state_dict()))
 
     def _train_epoch(self, epoch: int, clips: RunClips, heartbeat: Heartbeat) -> None:

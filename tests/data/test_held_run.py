@@ -15,7 +15,8 @@ from benchmark.data.indexing.census import take
 from benchmark.launch.job import execute
 from benchmark.launch.unreadable import UnreadableError
 from benchmark.plan import make_plan
-from benchmark.runs.directory import RunDir, StaleRunError
+from benchmark.runs.directory import RunDir
+from benchmark.runs.errors import StaleRunError
 from benchmark.runs.key import run_key, training_key
 from benchmark.spec.load import load_table
 from tests.data.trees import ucf_tree, write_video
