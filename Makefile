@@ -37,7 +37,7 @@ cost-%: $(READY) ## the cost audit of a table
 
 decode: $(READY) ## reading clips against torchcodec, decord and OpenCV: a quarter of an hour on a quiet machine
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements-decode.txt
-	@$(B) decode
+	@PYTHONPATH=. $(PY) tools/compare_decoders.py
 
 docs: $(READY) ## docs/costs.md from the cost audit; counts first what is not counted yet
 	@$(B) costs --out docs/costs.md

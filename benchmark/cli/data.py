@@ -16,7 +16,7 @@ from benchmark.config.source import did_you_mean
 from benchmark.data.errors import DataError
 
 if TYPE_CHECKING:
-    from benchmark.data.indexing.census import Census
+    from benchmark.data.indexing.check import CheckReport
 
 SHOWN = 10
 """Names of a list that are printed; a longer one goes to a file as well."""
@@ -44,7 +44,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
     listing = add("list", "what is known of each data set, and what was found of it", _list)
     prepare = add("prepare", "render or find and index data sets, so that runs can read them", _prepare)
-    check = add("check", "census: what should be there, what is, and what is wrong with it", _check)
+    check = add("check", "what should be there, what is, and what is wrong with it", _check)
     flow = add("flow", "extract TV-L1 optical flow to disk", _flow)
     for action in (listing, check):
         action.add_argument("--json", action="store_true", help="print JSON")
@@ -128,7 +128,8 @@ def _flow(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from benchmark.data.datasets import data_root, describe
+    from benchmark.data.datasets import describe
+    from benchmark.data.manifest import data_root
     from benchmark.data.roots import config_path, variable_of
 
     records = [record for record in describe() if not arguments.names or record["name"] in arguments.names]
@@ -175,8 +176,7 @@ def _found(record: Mapping[str, object]) -> str:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from benchmark.data.datasets import data_root
-    from benchmark.data.manifest import index_folder, read_manifest
+    from benchmark.data.manifest import data_root, index_folder, read_manifest
 
     def prepare(name: str) -> bool:
         prepare_with_progress(name, arguments.workers)
@@ -204,37 +204,38 @@ def _counts(record: Mapping[str, object]) -> str:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from benchmark.data.datasets import check, data_root
-    from benchmark.data.indexing.census import take
-    from benchmark.data.indexing.probing import READ_ONLY
-    from benchmark.runs.atomic import replacing
+    from benchmark.data.embedded.dataset import check_generated, setting_of
+    from benchmark.data.indexing.check import check_dataset
+    from benchmark.data.indexing.file_log import READ_ONLY
+    from benchmark.data.manifest import data_root
+    from benchmark.runs.atomic import atomic_path
 
     splits = tuple(dict.fromkeys(arguments.split or ("train", "val")))
     results: dict[str, object] = {}
 
     def check_one(name: str) -> bool:
         if DATASETS[name].generated:
-            problems = check(name)
+            problems = check_generated(setting_of(name))
             results[name] = problems
             if not arguments.json:
                 print("\n".join(problems) if problems else f"{name}: every clip is there and readable")
             return not problems
-        with several_steps() as report:
-            census = take(name, arguments.full, splits, arguments.workers, report)
-        results[name] = census.as_dict()
+        with several_steps() as progress:
+            report = check_dataset(name, arguments.full, splits, arguments.workers, progress)
+        results[name] = report.as_dict()
         file, unwritten = data_root() / name / "census.json", ""
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(file) as path:
-                path.write_text(json.dumps(census.as_dict(), indent=1))
+            with atomic_path(file) as path:
+                path.write_text(json.dumps(report.as_dict(), indent=1))
         except OSError as error:
             if error.errno not in READ_ONLY:
                 raise
-            unwritten = f"the census is not recorded: {file} cannot be written ({error.strerror})"
+            unwritten = f"the report is not recorded: {file} cannot be written ({error.strerror})"
             print(unwritten, file=sys.stderr)
         if not arguments.json:
-            print("\n".join(_census_lines(census, None if unwritten else file)))
-        return not census.damaged
+            print("\n".join(_report_lines(report, None if unwritten else file)))
+        return not report.damaged
 
     status = _each(arguments.names, check_one)
     if arguments.json:
@@ -242,10 +243,10 @@ def _check(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _census_lines(census: Census, file: Path | None) -> list[str]:
-    lines = [f"{census.title}: {census.layout} in {census.root}"]
+def _report_lines(report: CheckReport, file: Path | None) -> list[str]:
+    lines = [f"{report.title}: {report.layout} in {report.root}"]
     cut = False
-    for split, record in census.splits.items():
+    for split, record in report.splits.items():
         lines.append(f"{split}: {_counts(record)}")
         copies, folders = record["copies"], record["folders"]
         assert isinstance(folders, dict)
@@ -263,10 +264,10 @@ def _census_lines(census: Census, file: Path | None) -> list[str]:
                 if len(named) > SHOWN:
                     lines.append(f"    and {len(named) - SHOWN:,} more")
                     cut = True
-    lines += [f"note: {line}" for line in census.notes]
-    lines += list(census.problems)
-    if not census.damaged:
-        how = "decodes to its end" if census.full else "is there and can be opened (--full decodes every file)"
+    lines += [f"note: {line}" for line in report.notes]
+    lines += list(report.problems)
+    if not report.damaged:
+        how = "decodes to its end" if report.full else "is there and can be opened (--full decodes every file)"
         lines.append(f"every listed clip {how}")
     elif cut:
         lines.append(f"all of them: {file or '--json'}")

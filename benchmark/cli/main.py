@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.cli import claims, data, decode, noise, reading, running, timing, visualize
+from benchmark.cli import claims, data, noise, reading, running, timing, visualize
 from benchmark.config.source import SpecError, did_you_mean
 from benchmark.data.errors import DataError
 from benchmark.launch.pending import check_plan
@@ -106,9 +106,6 @@ def build_parser() -> argparse.ArgumentParser:
     sets = add("data", "data sets: list, prepare, check, extract optical flow", tables=False)
     data.add_arguments(sets)
     sets.set_defaults(call=data.main)
-    readers = add("decode", "reading clips against other decoders: clips/s, CPU, pixels", json=True, tables=False)
-    decode.add_arguments(readers)
-    readers.set_defaults(call=decode.main)
     varying = add("noise", "how much training varies between seeds, by family of networks", json=True, tables=False)
     noise.add_arguments(varying)
     varying.set_defaults(call=noise.main)

@@ -1,8 +1,8 @@
 """Cutting, resizing and mirroring on the training device, for a whole batch at once, instead of in the loader.
 
-Bilinear resizing with antialiasing is linear, along columns and rows apart, and so are cutting and mirroring. What a
-`View` asks for is therefore one matrix from the left and one from the right, Y = R X C', worked out with the clip's
-draws. On the device they are two products over all frames and views of a clip. Frames cross to it as they were decoded,
+Bilinear resizing with antialiasing is linear in the rows and in the columns, and so are cutting and mirroring. A `View`
+is therefore one matrix from the left and one from the right, Y = R X C', which the loader makes from the clip's random
+draws. The device computes two products over all frames and views of a clip. Frames are sent to it as they were decoded,
 uint8 and of any size, each once however many views see it.
 
 Results differ from those of `transforms.viewed`, which rounds after every step, by a grey level here and there (at most
@@ -31,11 +31,11 @@ FLOATS = 2**26
 
 
 def on_device() -> bool:
-    """Whether BENCHMARK_TRANSFORMS asks for it: `device`, or `loader`, the default. Raises ValueError for others."""
-    said = os.environ.get(WHERE) or "loader"
-    if said not in ("loader", "device"):
-        raise ValueError(f"{WHERE}={said} is neither loader nor device")
-    return said == "device"
+    """Whether BENCHMARK_TRANSFORMS is `device` and not `loader`, the default. Raises ValueError for anything else."""
+    where = os.environ.get(WHERE) or "loader"
+    if where not in ("loader", "device"):
+        raise ValueError(f"{WHERE}={where} is neither loader nor device")
+    return where == "device"
 
 
 def weights(length: int, out: int) -> NDArray[np.float32]:
@@ -84,7 +84,7 @@ class Uncut(NamedTuple):
     """A clip as decoded, and what is to be cut from it.
 
     frames: (n, C, H, W) uint8. rows, columns: (boxes, S, H) and (boxes, S, W). order: (clips, T), which of the frames
-    each temporal view has. label, place, readable: as of `loader.Item`.
+    each temporal view has. label, clip_index, readable: as of `loader.Item`.
     """
 
     frames: Tensor
@@ -92,7 +92,7 @@ class Uncut(NamedTuple):
     columns: Tensor
     order: Tensor
     label: Tensor
-    place: Tensor
+    clip_index: Tensor
     readable: Tensor
 
 
@@ -117,5 +117,5 @@ def cut_all(batches: Iterable[Sequence[Uncut]], device: torch.device, one_view: 
     """The batches as the fields of `loader.Item`; with `one_view`, as in training, without the dimension of views."""
     for batch in batches:
         frames = torch.stack([cut(clip, device) for clip in batch])
-        rest = (torch.stack([getattr(clip, name) for clip in batch]) for name in ("label", "place", "readable"))
+        rest = (torch.stack([getattr(clip, name) for clip in batch]) for name in ("label", "clip_index", "readable"))
         yield (frames[:, 0] if one_view else frames, *rest)

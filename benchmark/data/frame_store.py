@@ -1,7 +1,6 @@
-"""All frames of a split, or all its flow, in one memory-mapped array, so that small data sets train at no such cost.
+"""All frames of a split, or all its flow, in one memory-mapped array, so that small data sets train without decoding.
 
-The pixels are those that `decode.read_frames`, or another reader, gives. A store belongs to one fingerprint of its
-split; with another it is ignored and rebuilt.
+A store belongs to one fingerprint of its split; with another it is ignored and rebuilt.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ from numpy.typing import NDArray
 
 from benchmark.data.decode.video import Frames, read_frames
 from benchmark.data.errors import DataError
-from benchmark.runs.atomic import replacing
+from benchmark.runs.atomic import atomic_path
 
 ARRAY, MANIFEST = "frames.npy", "frames.json"
-
+STORE_LIMIT = 2**30
+"""Splits whose decoded frames take more bytes than this are decoded while training."""
 
 Reader = Callable[[Path, Sequence[int], int, int], Frames]
 """From a clip's file, frame numbers, height and width to (n, height, width, C) uint8."""
@@ -71,15 +71,26 @@ def build_store(
     channels: int = 3,
     read: Reader = read_frames,
 ) -> FrameStore:
-    """Reads all clips of a split (`paths`, with `frames` frames each, all height x width) into `folder`.
+    """Writes the frames of all clips of a split into a store.
 
-    The array and its manifest appear under their names only when complete, the manifest last. Raises DecodeError for
-    an unreadable clip.
+    Args:
+        folder: Of the split.
+        fingerprint: Of the split.
+        paths: Of the clips.
+        frames: How many each clip has.
+        height: Of all frames.
+        width: Of all frames.
+        progress: Told how many clips are done, of how many.
+        channels: Of all frames.
+        read: Gives the frames of a file.
+
+    Raises:
+        DecodeError: A clip is unreadable.
     """
     offsets = [0, *np.cumsum(frames).tolist()]
     (folder / MANIFEST).unlink(missing_ok=True)
     shape = (offsets[-1], height, width, channels)
-    with replacing(folder / ARRAY) as unfinished:
+    with atomic_path(folder / ARRAY) as unfinished:
         array = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
         for i, path in enumerate(paths):
             array[offsets[i] : offsets[i + 1]] = read(path, range(frames[i]), height, width)
@@ -87,7 +98,8 @@ def build_store(
                 progress(i + 1, len(paths))
         array.flush()
         del array
+    # Last: without it the array does not count.
     size = {"height": height, "width": width, "channels": channels}
-    with replacing(folder / MANIFEST) as unfinished:
+    with atomic_path(folder / MANIFEST) as unfinished:
         unfinished.write_text(json.dumps({"fingerprint": fingerprint, "offsets": offsets, **size}))
     return FrameStore(folder, offsets)

@@ -1,8 +1,8 @@
 """Batches for training and evaluation.
 
 A training clip is a function of (seed, epoch, clip) alone: not of the worker that made it, of the batch it falls in,
-or of the model. So a resumed run continues on the same data, and rows of a table that share a seed see the same clips
-at the same places.
+or of the model. So a resumed run continues on the same data, and rows of a table that share a seed see the same frames
+and crops of the same clips.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from benchmark.config.run import DataConfig, EvalConfig
-from benchmark.data.datasets import Split
 from benchmark.data.device_transforms import Uncut, collate, cut_all, matrices
 from benchmark.data.errors import DecodeError
 from benchmark.data.flow.extracted import FlowSplit
+from benchmark.data.now_reading import reading
 from benchmark.data.sampling import eval_indices, train_indices
+from benchmark.data.split import Split
 from benchmark.data.transforms import View, eval_view, may_mirror, to_tensor, train_view, view_side, viewed
-from benchmark.data.watchdog import WatchedLoader, reading
+from benchmark.data.watchdog import WatchedLoader
 
 
 class Item(NamedTuple):
@@ -33,12 +34,12 @@ class Item(NamedTuple):
     `frames` is uint8: (T, C, S, S) in training, (V, T, C, S, S) in evaluation with V = clips x crops views; T =
     segments x frames per segment, segment-major; C is 3, or 2 for optical flow. `readable` is False if the file could
     not be decoded (frames are then zero): training leaves the clip out of the loss, evaluation counts it as wrong.
-    `place` is the clip's index in its split.
+    `clip_index` is the position of the clip in its split.
     """
 
     frames: Tensor
     label: Tensor
-    place: Tensor
+    clip_index: Tensor
     readable: Tensor
 
 
@@ -74,24 +75,34 @@ class ClipDataset(Dataset[Any]):
         seed: int,
         mode: Literal["train", "eval"],
         flow: FlowSplit | None = None,
-        late: bool = False,
+        cut_on_device: bool = False,
     ) -> None:
-        """`flow`: the split's optical flow, read in the place of its frames. `late`: leave the cutting to the device.
+        """The clips of a split for training or evaluation.
 
-        Stacked fields follow each other as those of the video that has every `flow.interval`-th frame only: they are i,
-        i + interval, i + 2 interval, ... A segment is sampled as long as they reach, in fields at every frame.
+        Args:
+            split: The clips.
+            data: How clips are sampled and cut.
+            evaluation: The views of evaluation.
+            frames_per_segment: Consecutive frames of a segment, or flow fields that are stacked.
+            seed: Of the run.
+            mode: Training items have one view, evaluation items all of them.
+            flow: The split's optical flow, read instead of its frames.
+            cut_on_device: Give frames as decoded (`Uncut`), to be cut on the training device; never flow.
 
-        Raises ValueError for flips that are of another data set's classes.
+        Raises:
+            ValueError: The flips are of another data set's classes.
         """
         if data.flip == "undirected" and not data.dataset.startswith("something-"):
             raise ValueError(f"data.flip undirected is of Something-Something's classes, not {data.dataset}'s")
         self.split = split
         self.flow = flow
-        self.late = late and flow is None
+        self.cut_on_device = cut_on_device and flow is None
         self.data = data
         self.evaluation = evaluation
         self.frames_per_segment = frames_per_segment
         self.interval = 1 if flow is None else flow.interval
+        # Stacked fields are those of a video of every `interval`-th frame only: i, i + interval, i + 2 interval, ...
+        # A segment is sampled as long as they reach, in fields at every frame.
         self.reach = 1 + (frames_per_segment - 1) * self.interval
         self.seed = seed
         self.mode = mode
@@ -106,39 +117,39 @@ class ClipDataset(Dataset[Any]):
         return len(self.split)
 
     def __getitem__(self, index: int) -> Item | Uncut:
-        """The clip at a place of the split. An unreadable file gives zeros and readable = False.
+        """The clip at a position of the split. An unreadable file gives zeros and readable = False.
 
-        So does a clip that is too short to have flow: it cannot be told, and counts as wrong.
+        So does a clip that is too short to have flow: it cannot be classified, and counts as wrong.
         """
         clip = self.split.clips[index]
-        label, place, yes, no = torch.tensor(clip.label), torch.tensor(index), torch.tensor(True), torch.tensor(False)
+        label, number, yes, no = torch.tensor(clip.label), torch.tensor(index), torch.tensor(True), torch.tensor(False)
         try:
             with reading(index):
                 frames, view, order = self._train(index) if self.mode == "train" else self._eval(index)
         except DecodeError:
-            if self.late:
-                return self._uncut_nothing(label, place, no)
-            return Item(torch.zeros(self.shape, dtype=torch.uint8), label, place, no)
+            if self.cut_on_device:
+                return self._uncut_nothing(label, number, no)
+            return Item(torch.zeros(self.shape, dtype=torch.uint8), label, number, no)
         except Exception as error:
             error.add_note(f"while reading {self.describe(index)}")
             raise
         pixels = to_tensor(frames)
-        if self.late:
-            return Uncut(pixels, *matrices(view, *frames.shape[1:3]), order, label, place, yes)
+        if self.cut_on_device:
+            return Uncut(pixels, *matrices(view, *frames.shape[1:3]), order, label, number, yes)
         cuts = viewed(pixels, view)
         if self.mode == "train":
-            return Item(cuts[0].contiguous(), label, place, yes)
+            return Item(cuts[0].contiguous(), label, number, yes)
         views = cuts[:, order]
-        return Item(views.transpose(0, 1).flatten(0, 1).contiguous(), label, place, yes)
+        return Item(views.transpose(0, 1).flatten(0, 1).contiguous(), label, number, yes)
 
-    def _uncut_nothing(self, label: Tensor, place: Tensor, readable: Tensor) -> Uncut:
+    def _uncut_nothing(self, label: Tensor, clip_index: Tensor, readable: Tensor) -> Uncut:
         """A clip that could not be read: one black pixel."""
         boxes, side = (1, self.data.size) if self.mode == "train" else (self.evaluation.crops, self.shape[-1])
         clips = 1 if self.mode == "train" else self.evaluation.clips
         nothing = torch.zeros(boxes, side, 1)
         order = torch.zeros(clips, self.shape[-4], dtype=torch.int64)
         black = torch.zeros(1, 3, 1, 1, dtype=torch.uint8)
-        return Uncut(black, nothing, nothing, order, label, place, readable)
+        return Uncut(black, nothing, nothing, order, label, clip_index, readable)
 
     def describe(self, index: int) -> str:
         """A clip's id and file, as error messages name it."""
@@ -176,9 +187,9 @@ class ClipDataset(Dataset[Any]):
     def _train(self, index: int) -> tuple[NDArray[np.uint8], View, Tensor]:
         """Frames as decoded, what to cut from them, and their order (1, T)."""
         clip, data = self.split.clips[index], self.data
-        places, crops = clip_streams(self.seed, self.epoch, clip.id)
+        times, crops = clip_streams(self.seed, self.epoch, clip.id)
         length = self._length(index)
-        wanted = train_indices(length, data.segments, self.reach, data.sampling, places, data.window)
+        wanted = train_indices(length, data.segments, self.reach, data.sampling, times, data.window)
         frames = self._read(index, self._stacked(wanted))
         flip, scale = may_mirror(data.flip, clip.label), self.evaluation.scale
         height, width = frames.shape[1:3]
@@ -194,11 +205,11 @@ class ClipDataset(Dataset[Any]):
             eval_indices(length, data.segments, self.reach, data.sampling, evaluation.clips, data.window, drawn)
         )
         # Views overlap in time: every frame is decoded and scaled once.
-        distinct, places = np.unique(wanted, return_inverse=True)
+        distinct, order = np.unique(wanted, return_inverse=True)
         frames = self._read(index, distinct)
         height, width = frames.shape[1:3]
         view = eval_view(height, width, data.size, evaluation.scale, evaluation.crops, data.resize)
-        return frames, view, torch.from_numpy(places.reshape(wanted.shape))
+        return frames, view, torch.from_numpy(order.reshape(wanted.shape))
 
 
 class _Order:
@@ -223,7 +234,7 @@ def make_loader(
 ) -> Iterable[Item]:
     """Batches of Items in the given order; the last batch may be smaller. workers = 0 loads in this process.
 
-    `device`: where clips that the loader leaves uncut (`ClipDataset.late`) are cut; frames are then there.
+    `device`: where clips that the loader leaves uncut (`ClipDataset.cut_on_device`) are cut; frames are then there.
 
     Iterating raises LoaderError if no batch comes for BENCHMARK_STALL_SECONDS or a loader process dies.
     """
@@ -234,8 +245,8 @@ def make_loader(
         batch_size=batch_size,
         sampler=_Order(order),
         pin_memory=torch.cuda.is_available(),
-        collate_fn=collate if dataset.late else None,
+        collate_fn=collate if dataset.cut_on_device else None,
     )
-    if not dataset.late:
+    if not dataset.cut_on_device:
         return batches
     return (Item(*fields) for fields in cut_all(batches, device or torch.device("cpu"), dataset.mode == "train"))

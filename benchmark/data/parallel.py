@@ -1,4 +1,4 @@
-"""Work on batches of clips, spread over processes."""
+"""Runs work on batches of clips in several processes."""
 
 from __future__ import annotations
 

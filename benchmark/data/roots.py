@@ -25,22 +25,25 @@ KEYS = ("root", "labels")
 
 @dataclass(frozen=True)
 class Root:
-    """The folder of a data set's clips, and that of its label files, which is the same one unless said otherwise.
+    """Where the user keeps a data set.
 
-    `said_in` names the variable or the file that it comes from.
+    Attributes:
+        name: Of the data set; the official splits of one share a root.
+        path: The folder of the clips.
+        labels: The folder of the label files; the same one unless the user says otherwise.
+        source: The variable or the file that says so.
     """
 
     name: str
     path: Path
     labels: Path
-    said_in: str
+    source: str
 
 
 def config_path() -> Path:
     """The user's file of roots: the variable BENCHMARK_DATASETS, or `~/.config/benchmark/datasets.yaml`."""
-    said = os.environ.get("BENCHMARK_DATASETS")
-    if said:
-        return Path(said).expanduser()
+    if path := os.environ.get("BENCHMARK_DATASETS"):
+        return Path(path).expanduser()
     config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(config).expanduser() / "benchmark" / "datasets.yaml"
 
@@ -68,7 +71,7 @@ def find_root(name: str) -> Root | None:
         DataError: The user's file cannot be used, or what it or the variable names is no folder.
     """
     home, variable = DATASETS[name].root_name, variable_of(name)
-    path, labels, said_in = os.environ.get(variable), os.environ.get(f"{variable}_LABELS"), variable
+    path, labels, source = os.environ.get(variable), os.environ.get(f"{variable}_LABELS"), variable
     base = Path.cwd()
     if not path:
         entry = _file_entries().get(home)
@@ -76,11 +79,11 @@ def find_root(name: str) -> Root | None:
             if labels:
                 raise DataError(f"{variable}_LABELS is set and {variable} is not: set both, or\n{how_to_say(name)}")
             return None
-        path, labels, said_in = entry["root"], labels or entry.get("labels"), str(config_path())
+        path, labels, source = entry["root"], labels or entry.get("labels"), str(config_path())
         base = config_path().parent
-    root = _folder(base, path, f"{said_in} says that the clips of {home}")
+    root = _folder(base, path, f"{source} says that the clips of {home}")
     return Root(
-        home, root, _folder(base, labels, f"{said_in} says that the labels of {home}") if labels else root, said_in
+        home, root, _folder(base, labels, f"{source} says that the labels of {home}") if labels else root, source
     )
 
 
@@ -121,19 +124,23 @@ def _file_entries() -> dict[str, dict[str, str]]:
         raise DataError(f"{path}: cannot be read ({error})") from error
     except SpecError as error:
         raise DataError(str(error)) from None
-    homes = list(dict.fromkeys(info.root_name for info in DATASETS.values() if not info.generated))
     for name, entry in source.data.items():
-        at = f"{path}:{source.line(name)}"
-        if name not in homes:
-            raise DataError(f"{at}: unknown data set '{name}'.{did_you_mean(name, homes)}")
-        example = f"{name}: {{root: /path/to/{name}}}"
-        if not isinstance(entry, dict):
-            raise DataError(f"{at}: {name} must have a root, as in {example}")
-        for key, value in entry.items():
-            if key not in KEYS:
-                raise DataError(f"{at}: {name} has an unknown key '{key}'.{did_you_mean(key, KEYS)}")
-            if not isinstance(value, str) or not value.strip():
-                raise DataError(f"{at}: {key} of {name} must be the path of one folder, not {value!r}")
-        if "root" not in entry:
-            raise DataError(f"{at}: {name} must have a root, as in {example}")
+        if problem := _problem_of(name, entry):
+            raise DataError(f"{path}:{source.line(name)}: {problem}")
     return dict(source.data)
+
+
+def _problem_of(name: str, entry: object) -> str:
+    """What is wrong with an entry of the user's file, or ""."""
+    homes = list(dict.fromkeys(info.root_name for info in DATASETS.values() if not info.generated))
+    if name not in homes:
+        return f"unknown data set '{name}'.{did_you_mean(name, homes)}"
+    no_root = f"{name} must have a root, as in {name}: {{root: /path/to/{name}}}"
+    if not isinstance(entry, dict):
+        return no_root
+    for key, value in entry.items():
+        if key not in KEYS:
+            return f"{name} has an unknown key '{key}'.{did_you_mean(key, KEYS)}"
+        if not isinstance(value, str) or not value.strip():
+            return f"{key} of {name} must be the path of one folder, not {value!r}"
+    return "" if "root" in entry else no_root

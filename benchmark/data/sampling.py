@@ -12,7 +12,7 @@ that runs over the end of the clip repeats the last frame.
 (d > 1) it is N d frames in a row: no frame is left out.
 
 Random draws are made as numbers in [0, 1) that are then scaled, so that two rows with different d but the same
-generator state look at the same places of the clip.
+generator state look at the same times of the clip.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def twice_uniform(frames: int, segments: int, length: int) -> Indices:
 def several_uniform(frames: int, segments: int, length: int, clips: int) -> Indices:
     """`clips` sets of starts spread evenly over the segments, (clips, N): set j is (j + 1/2) / clips into each.
 
-    For the twenty clips that the thesis tests (Section 3.3.1), whose places it does not give; one clip is the centred.
+    For the twenty clips that the thesis tests (Section 3.3.1) without giving their positions; one clip is the centred.
     """
     _check(frames, segments, length)
     spacing = max(0.0, (frames - length + 1) / segments)
@@ -159,7 +159,7 @@ def eval_indices(
 ) -> Indices:
     """Frame indices of the temporal views of a clip, (clips, N d).
 
-    Dense views are spread from the first possible place to the last. Of uniform sampling one view is centred, two are
+    Dense views are spread from the first possible start to the last. Of uniform sampling one view is centred, two are
     the centred and the shifted one (`twice_uniform`), more are spread evenly (`several_uniform`). With `rng` all are
     drawn as training clips are (MotionSqueeze, Section 4.2: ten randomly sampled clips).
 

@@ -1,4 +1,4 @@
-"""From decoded frames to the network's input: crops, resizing, flips. All frames of a clip are cut alike.
+"""From decoded frames to the network's input: crops, resizing, flips. All frames of a clip are cut in the same way.
 
 Sources of the training crops: TSN's multi-scale corner cropping (Wang et al. 2016, Section 3.2, and released code),
 with the scales that TSM and BQN use, or those that they use for flow; X3D's jitter of the shorter side (Feichtenhofer
@@ -45,7 +45,7 @@ QUARTERS = (
     *((0, 2), (4, 2), (2, 0), (2, 4)),  # middles of the edges
     *((1, 1), (1, 3), (3, 1), (3, 3)),  # quarter points
 )
-"""The thirteen places of a crop, (down, across), in quarters of the room that it leaves."""
+"""The thirteen positions of a crop, (down, across), in quarters of the room that it leaves."""
 SNAP = 3
 """A side that differs from the input's by fewer pixels than this becomes the input's."""
 
@@ -73,7 +73,7 @@ def normalise(clips: Tensor, name: str = "imagenet") -> Tensor:
     return (clips.float() - mean) / std
 
 
-def _place(height: int, width: int, side: tuple[int, int], quarters: tuple[int, int], flip: bool = False) -> Box:
+def _box_at(height: int, width: int, side: tuple[int, int], quarters: tuple[int, int], flip: bool = False) -> Box:
     top, left = ((room // 4) * step for room, step in zip((height - side[0], width - side[1]), quarters, strict=True))
     return Box(top, left, side[0], side[1], flip)
 
@@ -93,11 +93,11 @@ def multiscale_box(
     """
     count = len(scales)
     pairs = [(i, j) for i in range(count) for j in range(count) if abs(i - j) <= 1]
-    pair, place, mirrored = rng.integers(len(pairs)), rng.integers(len(QUARTERS)), rng.random() < 0.5
+    pair, position, mirrored = rng.integers(len(pairs)), rng.integers(len(QUARTERS)), rng.random() < 0.5
     sides = [int(min(height, width) * scale) for scale in scales]
     sides = [size if abs(side - size) < SNAP and size <= min(height, width) else side for side in sides]
     across, down = pairs[pair]
-    return _place(height, width, (sides[down], sides[across]), QUARTERS[place], flip and bool(mirrored))
+    return _box_at(height, width, (sides[down], sides[across]), QUARTERS[position], flip and bool(mirrored))
 
 
 def jitter_range(size: int) -> tuple[int, int]:
@@ -118,11 +118,11 @@ def view_boxes(height: int, width: int, side: int, crops: int) -> list[Box]:
         # Rounded to the nearest pixel, where the other views go by quarters.
         return [Box(round((height - side) / 2), round((width - side) / 2), side, side)]
     if crops == 3:
-        return [_place(height, width, (side, side), quarters) for quarters in ((2, 0), (2, 4), (2, 2))]
+        return [_box_at(height, width, (side, side), quarters) for quarters in ((2, 0), (2, 4), (2, 2))]
     if crops not in (5, 10):
         raise ValueError(f"crops must be 1, 3, 5 or 10, got {crops}")
     flips = (False, True) if crops == 10 else (False,)
-    return [_place(height, width, (side, side), quarters, flip) for flip in flips for quarters in QUARTERS[:5]]
+    return [_box_at(height, width, (side, side), quarters, flip) for flip in flips for quarters in QUARTERS[:5]]
 
 
 def cut(frames: Tensor, box: Box) -> Tensor:
@@ -186,8 +186,8 @@ def train_view(
         flip: Mirror half of the clips.
         rng: The clip's draws.
         crop: TSN's multi-scale corner crop; the same with flow's three scales; X3D's jitter, a crop of `size` anywhere
-            in frames whose shorter side is drawn from `jitter_range`, each length alike; or the centre of frames whose
-            shorter side is `scale`.
+            in frames whose shorter side is drawn from `jitter_range`, all lengths equally likely; or the centre of
+            frames whose shorter side is `scale`.
         frame: Height and width that the frames are resized to first; None leaves them as stored.
         scale: For `centre`.
     """

@@ -75,7 +75,7 @@ def predict(
     residual_sum, seen = 0.0, 0
     logits, could_read = np.full((clips, classes), np.nan, dtype=np.float32), np.zeros(clips, dtype=bool)
     for step, item in enumerate(batches):
-        frames, readable = item.frames[item.readable], item.place[item.readable].numpy()
+        frames, readable = item.frames[item.readable], item.clip_index[item.readable].numpy()
         if len(readable):
             count, views = frames.shape[:2]
             with autocast(device, precision):

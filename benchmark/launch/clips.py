@@ -10,7 +10,7 @@ from benchmark.config.run import RunConfig
 from benchmark.data.datasets import open_split
 from benchmark.data.device_transforms import on_device
 from benchmark.data.flow.extracted import interval_of, open_flow
-from benchmark.data.indexing.census import known_damage
+from benchmark.data.indexing.check import known_damage
 from benchmark.data.loader import ClipDataset, Item, make_loader
 from benchmark.launch.unreadable import UnreadableLog, refuse_unreadable
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from benchmark.data.datasets import Split
 from benchmark.data.loader import Item
+from benchmark.data.split import Split
 from benchmark.launch.log import log
 
 NAMED = 5
@@ -27,7 +27,7 @@ class UnreadableLog:
     def watch(self, split: Split, batches: Iterable[Item]) -> Iterator[Item]:
         """The batches as they come."""
         for item in batches:
-            for index in item.place[~item.readable].tolist():
+            for index in item.clip_index[~item.readable].tolist():
                 if (split.split, index) not in self._named:
                     self._named.add((split.split, index))
                     clip = split.clips[index]

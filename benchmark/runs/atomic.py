@@ -11,26 +11,27 @@ from typing import Any
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Names a file in an OSError of the block that names none: writing to a full disk says only that it is full."""
+def errors_naming(path: Path) -> Iterator[None]:
+    """Names a file in an OSError of the block that names none."""
     try:
         yield
     except OSError as error:
+        # Writing to a full disk says only that it is full.
         if error.filename is not None or error.errno is None:
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; what was written takes its place at the end, and is removed after a failure.
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to, which replaces `path` at the end of the block and is removed after a failure.
 
-    Two processes may prepare the same file at once: each writes its own, and both write the same. An OSError names the
-    file, as those of a full disk do not by themselves.
+    An OSError names the file.
     """
+    # Named by the process: two may make the same file at once, and each replaces it by the same content.
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with naming(path):
+        with errors_naming(path):
             yield unfinished
             unfinished.replace(path)
     finally:
@@ -39,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace a file in one step, once its new content is on the disk."""
-    with replacing(path) as unfinished, unfinished.open("wb") as file:
+    with atomic_path(path) as unfinished, unfinished.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from benchmark.config.run import DataConfig, EvalConfig
-from benchmark.data.datasets import check, open_split, prepare, split_folder
+from benchmark.data.datasets import open_split, prepare
 from benchmark.data.decode.video import read_frames
+from benchmark.data.embedded.dataset import check_generated, split_folder
 from benchmark.data.embedded.motionpairs import Setting
 from benchmark.data.errors import DataError
 from benchmark.data.loader import ClipDataset, epoch_order, make_loader
@@ -58,12 +59,12 @@ def test_a_killed_preparation_goes_on_and_gives_the_same_data(
 def test_check_finds_every_kind_of_damage(small: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCHMARK_DATA", str(tmp_path))
     prepare(small, workers=1)
-    assert check(small) == []
+    assert check_generated(small) == []
     folder = split_folder(small, "val")
     (folder / "000001.mp4").write_bytes(b"")
     (folder / "000002.mp4").unlink()
     (folder / "000003.mp4").write_bytes((folder / "000003.mp4").read_bytes()[:3000])
-    found = "\n".join(check(small))
+    found = "\n".join(check_generated(small))
     assert [name in found for name in ("000000", "000001", "000002", "000003")] == [False, True, True, True]
 
 
@@ -72,7 +73,9 @@ def test_training_items_depend_on_seed_epoch_and_clip_only(small: Setting) -> No
     for dataset in (one, two):
         dataset.set_epoch(2)
     shuffled = {
-        int(i): f for item in make_loader(one, 4, [9, 2, 7, 1]) for i, f in zip(item.place, item.frames, strict=True)
+        int(i): f
+        for item in make_loader(one, 4, [9, 2, 7, 1])
+        for i, f in zip(item.clip_index, item.frames, strict=True)
     }
     assert torch.equal(shuffled[7], two[7].frames)
     two.set_epoch(3)

@@ -13,11 +13,11 @@ from torch.nn import functional
 
 from benchmark.config.run import DataConfig, EvalConfig
 from benchmark.data import device_transforms as batched
-from benchmark.data.datasets import Clip, Split
 from benchmark.data.device_transforms import Uncut, cut, matrices, on_device, weights
 from benchmark.data.errors import DecodeError
 from benchmark.data.frame_store import FrameStore
 from benchmark.data.loader import ClipDataset, Item, make_loader
+from benchmark.data.split import Clip, Split
 from benchmark.data.transforms import Box, View, eval_view, to_tensor, train_view, viewed
 
 SIZES = ((60, 80), (80, 60), (47, 91), (64, 64))
@@ -83,11 +83,11 @@ class Pictures(FrameStore):
         return np.stack([picture(*SIZES[clip], seed=int(i)) for i in indices])
 
 
-def batches(mode: Literal["train", "eval"], late: bool, workers: int = 0, **views: Any) -> list[Item]:
+def batches(mode: Literal["train", "eval"], cut_on_device: bool, workers: int = 0, **views: Any) -> list[Item]:
     clips = [Clip(f"clip{i}", Path("a.mp4"), 30, *size, i) for i, size in enumerate(SIZES)]
     split = Split("drawn", mode, clips, 174, "0" * 64, store=Pictures())
     data = DataConfig(segments=3, size=32, flip=True, train_crop="jitter")
-    dataset = ClipDataset(split, data, EvalConfig(**{"scale": 36, **views}), 2, 0, mode, late=late)
+    dataset = ClipDataset(split, data, EvalConfig(**{"scale": 36, **views}), 2, 0, mode, cut_on_device=cut_on_device)
     return list(make_loader(dataset, 3, range(4), workers))
 
 
@@ -106,7 +106,7 @@ def test_batches_of_clips_of_all_sizes_are_the_same(mode: Any, views: dict[str, 
     for here, there in zip(batches(mode, False, **views), batches(mode, True, workers, **views), strict=True):
         assert here.frames.shape == there.frames.shape
         assert there.frames.dtype == torch.uint8
-        for name in ("label", "place", "readable"):
+        for name in ("label", "clip_index", "readable"):
             assert torch.equal(getattr(here, name), getattr(there, name))
         gap = (here.frames.int() - there.frames.int()).abs()
         assert int(gap.max()) <= 2

@@ -11,7 +11,7 @@ import torch
 
 from benchmark.config.run import EvalConfig
 from benchmark.data.datasets import prepare
-from benchmark.data.indexing.census import take
+from benchmark.data.indexing.check import check_dataset
 from benchmark.launch.job import execute
 from benchmark.launch.unreadable import UnreadableError
 from benchmark.plan import make_plan
@@ -119,7 +119,7 @@ def test_a_protocol_may_refuse_clips_that_cannot_be_read(spec: Path) -> None:
         torch.set_num_threads(threads)
 
 
-def test_a_run_that_refuses_reads_the_full_census_before_it_trains(spec: Path) -> None:
+def test_a_run_that_refuses_reads_the_full_check_before_it_trains(spec: Path) -> None:
     spec.write_text(TABLE.replace("eval: {scale: 36}", "eval: {scale: 36, unreadable: refuse}"))
     root = spec.parent / "ucf"
     for name in ("c01", "c02"):
@@ -132,7 +132,7 @@ def test_a_run_that_refuses_reads_the_full_census_before_it_trains(spec: Path) -
     config = next(iter(make_plan([load_table(str(spec), "paper", None)]).runs.values())).config
     run = RunDir.of(run_key(config))
     run.prepare(config)
-    assert broken.stem in str(take("ucf101", full=True, workers=1).splits["val"]["corrupt"])
+    assert broken.stem in str(check_dataset("ucf101", full=True, workers=1).splits["val"]["corrupt"])
     threads = torch.get_num_threads()
     try:
         with pytest.raises(UnreadableError, match=rf"1 of 6 clips of ucf101/val cannot be read \({broken.stem}\)"):

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.config.run import DataConfig, EvalConfig
-from benchmark.data.datasets import Clip, Split
 from benchmark.data.frame_store import FrameStore
 from benchmark.data.loader import ClipDataset, view_stream
 from benchmark.data.sampling import train_indices
+from benchmark.data.split import Clip, Split
 from benchmark.data.transforms import may_mirror
 
 FRAMES, HEIGHT, WIDTH = 100, 30, 60

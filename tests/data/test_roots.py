@@ -43,11 +43,11 @@ def test_the_variable_wins_over_the_file(config: Path, tmp_path: Path, monkeypat
         (tmp_path / name).mkdir()
     config.write_text(f"ucf101: {{root: {tmp_path}/in file, labels: lists}}\n")
     said = root_of("ucf101")
-    assert (said.path, said.labels, said.said_in) == (tmp_path / "in file", tmp_path / "lists", str(config))
+    assert (said.path, said.labels, said.source) == (tmp_path / "in file", tmp_path / "lists", str(config))
     monkeypatch.setenv("BENCHMARK_UCF101", str(tmp_path / "in väriable"))
     said = root_of("ucf101")
     assert (said.path, said.labels) == (tmp_path / "in väriable", tmp_path / "in väriable")
-    assert said.said_in == "BENCHMARK_UCF101"
+    assert said.source == "BENCHMARK_UCF101"
     monkeypatch.setenv("BENCHMARK_UCF101_LABELS", str(tmp_path / "lists"))
     assert root_of("ucf101").labels == tmp_path / "lists"
 

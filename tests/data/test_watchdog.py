@@ -13,9 +13,10 @@ import torch
 from torch.utils.data import Dataset
 
 from benchmark.config.run import DataConfig, EvalConfig
-from benchmark.data.datasets import Clip, Split
 from benchmark.data.loader import ClipDataset, make_loader
-from benchmark.data.watchdog import LoaderError, WatchedLoader, reading
+from benchmark.data.now_reading import reading
+from benchmark.data.split import Clip, Split
+from benchmark.data.watchdog import LoaderError, WatchedLoader
 
 DATA = DataConfig(dataset="motionpairs", size=56)
 

@@ -1,18 +1,8 @@
-"""Whether a video file is as long as its container says: FFmpeg plays what is left of a cut one as if it were whole.
+"""Recognises video files that are cut short without decoding them: FFmpeg plays what is left as if it were whole.
 
-Two signs, neither of which needs decoding:
-
-- bytes: the outermost elements of Matroska and WebM, of MP4 and MOV, and of AVI give their sizes, and these reach past
-  the end of the file;
-- time: the packets end well before the duration that the container declares, as where the tail is all zeros.
-
-A third is what FFmpeg's readers of containers say of them (`complaints`): PyAV keeps it from everybody unless asked.
-
-Choices:
-- What follows the last element that is understood is not counted: bytes that were appended are no damage.
-- Sizes that say nothing (a live recording's, an AVI's of 0 or 2^32 - 1) are no sign, and other containers have none.
-- An early end is one by more than LATEST seconds and TOLERANCE of the duration, over all streams: sound may go on after
-  the pictures, and rounded durations are a frame or two too long.
+There are three signs: the sizes that the container gives its outermost elements reach past the end of the file
+(`missing_bytes`); the packets end well before the duration that it gives (`missing_seconds`); or FFmpeg's reader of the
+container complains (`complaints`).
 """
 
 from __future__ import annotations
@@ -28,6 +18,7 @@ import av
 from benchmark.data.decode.packets import DEFAULT_SECONDS
 
 LATEST, TOLERANCE = 0.5, 0.02
+"""An end is early by more than so many seconds and such a part of the duration: rounded ones are a frame or two off."""
 _BOXES = frozenset(b"ftyp styp moov moof mdat mfra meta free skip wide uuid udta sidx ssix prft emsg pdin".split())
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 _ELEMENTS = frozenset((_EBML, _SEGMENT, 0xEC, 0xBF)) | {
@@ -37,7 +28,10 @@ _ELEMENTS = frozenset((_EBML, _SEGMENT, 0xEC, 0xBF)) | {
 
 
 def missing_bytes(path: Path) -> int:
-    """How many bytes more than the file has its container says that there are; 0 where it does not say."""
+    """How many bytes a file lacks of those that its container says there are; 0 where it does not say.
+
+    Sizes are given by Matroska and WebM, MP4 and MOV, and AVI. Bytes after the last element are no damage.
+    """
     with path.open("rb") as file:
         head, size = file.read(12), os.fstat(file.fileno()).st_size
         if head[:4] == _EBML.to_bytes(4, "big"):
@@ -76,7 +70,7 @@ def _matroska(file: BinaryIO, size: int) -> Iterator[int]:
             inside = True
             continue
         at += content
-        if name not in _ELEMENTS:
+        if name not in _ELEMENTS:  # bytes that were appended
             return
         if name != _EBML:
             yield at
@@ -106,6 +100,7 @@ def _riff(file: BinaryIO, size: int) -> Iterator[int]:
         file.seek(at)
         head = file.read(12)
         length = int.from_bytes(head[4:8], "little")
+        # A size of 0 or 2^32 - 1 says nothing: the recording was never finished.
         if head[:4] != b"RIFF" or head[8:] not in (b"AVI ", b"AVIX") or length in (0, 2**32 - 1):
             return
         at += 8 + length
@@ -121,27 +116,27 @@ DEMUXERS = frozenset(
 
 @contextmanager
 def complaints() -> Iterator[list[str]]:
-    """Errors that FFmpeg's readers of containers report in the block; filled when it ends, the same ones every time.
+    """Errors that FFmpeg's readers of containers report in the block, by this thread. Filled when the block ends.
 
     Decoders are left out: they also complain of what they can deal with, such as the beginning of a clip that was cut
-    out of another. Other threads' messages are not among them.
+    out of another.
     """
-    said: list[str] = []
+    errors: list[str] = []
     level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
     # Without a level PyAV captures nothing, and what it was told for one file it leaves out for the next.
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)
     try:
         with av.logging.Capture() as messages:
-            yield said
+            yield errors
     finally:
         av.logging.set_level(level)
         av.logging.set_skip_repeated(skips)
-        said += [text.strip() for grade, name, text in messages if grade <= av.logging.ERROR and name in DEMUXERS]
+        errors += [text.strip() for grade, name, text in messages if grade <= av.logging.ERROR and name in DEMUXERS]
 
 
 def missing_seconds(path: Path) -> float:
-    """How much earlier than it should a file's last packet ends; 0 where the difference is none to speak of.
+    """How much earlier than its container says the last packet of a file ends; 0 for a negligible difference.
 
     Raises:
         av.error.FFmpegError: The file cannot be opened.
@@ -151,6 +146,7 @@ def missing_seconds(path: Path) -> float:
         if not container.duration or "mpeg" in container.format.name:
             return 0.0
         last = 0.0
+        # Of all streams: sound may go on after the pictures.
         for packet in container.demux():
             if packet.size and packet.pts is not None and packet.time_base:
                 last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))

@@ -1,12 +1,11 @@
-"""Packets that give no picture, told by the first bits of their own: frames are numbered without them.
+"""Recognises packets that show no picture by their first bits, so that frames are numbered without them.
 
-- MPEG-4: a picture "not coded" (`vop_coded` = 0), as DivX and XviD write where nothing changed or where a recorder
-  dropped a frame, and their packet of the one byte 7F, which not every decoder takes. FFmpeg, OpenCV and the frames
-  that TSN's tools extract leave it out, and so do the lists that were made of them.
-- VP8 and VP9: a frame that is only referred to, in a packet of its own.
+In MPEG-4 these are pictures "not coded" (`vop_coded` = 0), which DivX and XviD write where nothing changed or where a
+recorder dropped a frame, and packets of the one byte 7F. FFmpeg, OpenCV and the frames that TSN's tools extract leave
+them out, and so do the lists that were made of them. In VP8 and VP9 they are frames that others refer to only.
 
-FFmpeg may show the picture before a packet "not coded" a second time where decoding ends just there. Numbers that
-depended on what comes out of the decoder would then mean one picture or another.
+Counting what comes out of the decoder would not do: FFmpeg may show the picture before a packet "not coded" a second
+time where decoding ends just there, so that a number would mean one picture or another.
 """
 
 from __future__ import annotations
@@ -46,14 +45,14 @@ class _Mpeg4:
         if at < 0:
             return data == DROPPED
         self._time_bits = _time_bits(data[:at]) or self._time_bits
-        # Two in a packet, as DivX packs B-frames: then a picture "not coded" only fills a place.
+        # Two in a packet, as DivX packs B-frames: then a picture "not coded" only fills a gap.
         if data.find(VOP, at + len(VOP)) >= 0 or self._time_bits is None:
             raise UncountedError
         return _is_not_coded(data[at + len(VOP) : at + 64], self._time_bits)
 
 
 def _is_not_coded(picture: bytes, time_bits: int) -> bool:
-    """Of the header of a picture; of a damaged one it is not said."""
+    """Whether the header of a picture says so; a damaged one does not."""
     bits = _Bits(picture)
     try:
         bits.take(2)
@@ -114,9 +113,10 @@ def _vp9(data: bytes) -> bool:
 
 
 def shows_nothing(codec: str, header: bytes | None) -> Callable[[bytes], bool] | None:
-    """For a codec whose packets may give no picture: whether one gives none. It raises UncountedError.
+    """A function that says whether a packet shows no picture; None for codecs in which every packet shows one.
 
-    It is to be asked of all packets in order. `header` is what the container has of the stream's headers.
+    It must be called with all packets in order, and raises UncountedError where it cannot say. `header` is what the
+    container has of the stream's headers.
     """
     if codec == "mpeg4":
         return _Mpeg4(header or b"")

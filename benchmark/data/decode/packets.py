@@ -1,20 +1,11 @@
-"""Which packets of a video file have to be decoded for the wanted frames, and decoding these.
+"""Decides which packets of a video file have to be decoded for the wanted frames, and decodes these.
 
-All packets are read once, for their times, and kept. Left out, without another pixel in the result, are frames that no
-other refers to; everything after the last wanted frame; and, where keyframes are close together, whole groups of
-pictures without a wanted frame.
+All packets are read once, for their times, and kept. Three kinds are then not decoded, which changes no pixel of the
+result: frames that no other refers to, everything after the last wanted frame, and, where keyframes are close together,
+whole groups of pictures without a wanted frame.
 
-Choices:
-- A file is entered at a keyframe only if nothing that follows it in the file is shown before it (a closed group), and
-  in codecs whose keyframes are fresh starts. Seeking in the file is not used: reading all packets of a clip takes half
-  a millisecond, and containers differ in where a seek leads.
-- Frames come in the order of their presentation times, where the container has such times, and else as decoded.
-- What a number means depends on the file alone, never on which others are asked for. Packets that give no picture have
-  none (not_shown.py); where that cannot be told from their bits, what comes out is counted from the first.
-- A frame that the decoder calls corrupt, or of which the file has a part only, counts as missing.
-- Containers may call any packet a keyframe (MP4 without a table of them calls all so). What comes out after an entry
-  says whether it was one; if not, everything is decoded.
-- Decoders that are no part of FFmpeg (AV1's) are not told to leave frames out: they listen only when they are opened.
+A frame's number is its rank by presentation time where the container has such times, and else by the order of decoding.
+It depends on the file alone, never on which other frames are asked for.
 """
 
 from __future__ import annotations
@@ -38,37 +29,40 @@ KEPT_BYTES = 2**28
 """Packets of larger files are read a second time instead of kept in memory."""
 
 CLOSED_AT_KEYFRAMES = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mjpeg"})
-"""Codecs in which a keyframe that no earlier-shown frame follows is a fresh start."""
+"""Codecs in which decoding can begin at a keyframe, if no frame after it in the file is shown before it."""
 
 
 class FalseKeyframeError(Exception):
-    """What followed an entry into the stream began with no keyframe."""
+    """Decoding began at a packet that is no keyframe, although the container calls it one."""
 
 
 @dataclass
 class Scan:
     """Packets of a stream in the order of decoding.
 
-    `places`: each packet's frame by its rank in presentation order, None for packets that are not shown; empty if a
-    frame carries no time, two carry the same, all are made up (AVI with B-frames), or packets do not say what they
-    show: then frames can only be counted.
-    `rank`: the same from the presentation time. `starts`: packets from which decoding can begin. `corrupt`: frames of
-    which the container has a part only. `packets`: the packets themselves, unless the file is large.
+    Attributes:
+        frames: How many frames are shown.
+        packets: The packets themselves, unless the file is large.
+        frame_at: The number of the frame that is shown at a presentation time. Empty where frames can only be counted
+            as they come out of the decoder: one carries no time, two carry the same, all times are made up (AVI with
+            B-frames), or packets do not say what they show.
+        frame_of: The number of each packet's frame, None for packets that show none; empty as `frame_at`.
+        starts: Packets from which decoding can begin.
+        corrupt: Frames of which the container has a part only.
     """
 
     frames: int
     packets: list[av.Packet] | None
-    rank: dict[int, int] = field(default_factory=dict)
-    places: list[int | None] = field(default_factory=list)
+    frame_at: dict[int, int] = field(default_factory=dict)
+    frame_of: list[int | None] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     corrupt: set[int] = field(default_factory=set)
 
 
 class Patience:
-    """Ends the reading of a file that gives nothing for some time. It is asked between packets.
+    """A time limit for a file that gives nothing, checked between packets.
 
-    FFmpeg's own timeout ends waiting for a file. One packet that a decoder never finishes ends with the loader's
-    watchdog only.
+    FFmpeg's own timeout ends waiting for a file; only the loader's watchdog ends one call of a decoder.
     """
 
     def __init__(self, path: Path, seconds: float | None) -> None:
@@ -84,7 +78,7 @@ class Patience:
             raise self.error()
 
     def progress(self) -> None:
-        """Something has come out of the file, in time."""
+        """Begins the time anew, since something came out of the file."""
         self.check()
         self._since = time.monotonic()
 
@@ -100,6 +94,8 @@ def scan_packets(
     container: av.container.InputContainer, stream: av.video.stream.VideoStream, keep: bool, patience: Patience
 ) -> Scan:
     """Reads all packets without decoding any."""
+    # Instead of seeking: reading all packets of a clip takes half a millisecond, and containers differ in where a seek
+    # leads.
     kept: list[av.Packet] = []
     times: list[int | None] = []
     shown: list[bool] = []
@@ -129,13 +125,14 @@ def scan_packets(
     packets = kept if keep else None
     if counted or len(moments) < len(showing) or len(set(moments)) < len(moments) or _made_up(container, stream):
         return Scan(len(showing), packets)
-    rank = {moment: place for place, moment in enumerate(moments)}
-    places = [
-        rank[moment] if is_shown and moment is not None else None for moment, is_shown in zip(times, shown, strict=True)
+    frame_at = {moment: number for number, moment in enumerate(moments)}
+    frame_of = [
+        frame_at[moment] if is_shown and moment is not None else None
+        for moment, is_shown in zip(times, shown, strict=True)
     ]
     starts = _starts(times, keys) if stream.codec_context.name in CLOSED_AT_KEYFRAMES else []
-    damaged = {place for index in corrupt if (place := places[index]) is not None}
-    return Scan(len(moments), packets, rank, places, starts, damaged)
+    damaged = {number for index in corrupt if (number := frame_of[index]) is not None}
+    return Scan(len(moments), packets, frame_at, frame_of, starts, damaged)
 
 
 def _made_up(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> bool:
@@ -147,10 +144,8 @@ def _made_up(container: av.container.InputContainer, stream: av.video.stream.Vid
 
 
 def _starts(times: list[int | None], keys: list[int]) -> list[int]:
-    """Of the keyframes those that no packet up to the next one precedes in time.
-
-    After the others come B-frames that refer to the group before.
-    """
+    """The keyframes at which decoding can begin: no packet up to the next one is shown earlier."""
+    # After the other keyframes come B-frames that refer to the group before.
     starts = []
     for key, following in zip(keys, [*keys[1:], len(times)], strict=False):  # a stream may have no keyframe at all
         begin = times[key]
@@ -161,13 +156,13 @@ def _starts(times: list[int | None], keys: list[int]) -> list[int]:
 
 def _needed(scan: Scan, wanted: set[int]) -> list[bool]:
     """Which packets have to be decoded for the wanted frames: from the latest start to the frame's own packet."""
-    needed = [False] * len(scan.places)
-    starts = iter([*scan.starts, len(scan.places)])
+    needed = [False] * len(scan.frame_of)
+    starts = iter([*scan.starts, len(scan.frame_of)])
     start, following, done = 0, next(starts), 0
-    for index, place in enumerate(scan.places):
+    for index, frame in enumerate(scan.frame_of):
         if index == following:
             start, following = index, next(starts)
-        if place in wanted:
+        if frame in wanted:
             first = max(start, done)
             needed[first : index + 1] = [True] * (index + 1 - first)
             done = index + 1
@@ -182,14 +177,24 @@ def decoded(
     wanted: set[int] | None = None,
     needed: list[bool] | None = None,
 ) -> Iterator[av.VideoFrame]:
-    """Frames in order of presentation, by default all of them.
+    """Frames in order of presentation.
 
-    With `scan` and `wanted` at least those, up to the last of them; with `needed` from these packets alone.
+    Args:
+        context: The decoder.
+        packets: Of the stream.
+        patience: The time limit.
+        scan: Of the packets; with `wanted`.
+        wanted: Give at least these frames, up to the last of them; None gives all.
+        needed: Decode only these packets; None decodes all.
+
+    Raises:
+        FalseKeyframeError: With `needed`, where decoding began at a packet that is no keyframe.
     """
-    places: Sequence[int | None] | None = None if scan is None or wanted is None else scan.places
+    frame_of: Sequence[int | None] | None = None if scan is None or wanted is None else scan.frame_of
     last = None
-    if places is not None and wanted is not None:
-        last = max(index for index, place in enumerate(places) if place in wanted)
+    if frame_of is not None and wanted is not None:
+        last = max(index for index, frame in enumerate(frame_of) if frame in wanted)
+    # Decoders that are no part of FFmpeg (AV1's) can be told to leave frames out only when they are opened.
     skips = not context.codec.name.startswith("lib")
     started = gap = False
     entered = needed is not None and not needed[0]
@@ -206,9 +211,9 @@ def decoded(
         started = True
         if packet.size == len(DROPPED) and context.name == "mpeg4" and bytes(packet) == DROPPED:
             continue
-        if skips and places is not None and wanted is not None:
+        if skips and frame_of is not None and wanted is not None:
             # Only a frame that no other frame refers to may be left undecoded.
-            context.skip_frame = "DEFAULT" if places[index] in wanted else "NONREF"
+            context.skip_frame = "DEFAULT" if frame_of[index] in wanted else "NONREF"
         for frame in context.decode(packet):
             if entered and not frame.key_frame:
                 raise FalseKeyframeError
@@ -239,7 +244,7 @@ def wanted_frames(
     """The wanted frames, as far as they can be decoded, with their indices."""
     context = stream.codec_context
     missing = set(wanted)
-    if not scan.rank:
+    if not scan.frame_at:
         for index, frame in enumerate(decoded(context, packets_again(container, stream, scan), patience)):
             patience.progress()
             if index in missing and not frame.is_corrupt:
@@ -249,15 +254,17 @@ def wanted_frames(
                 return
         return
     needed = _needed(scan, wanted)
-    # A writer may call a keyframe what is none. Then frames are missing after a gap, or it is noticed: all are decoded.
+    # A container may call any packet a keyframe (MP4 without a table of them calls all so). Where one was none, frames
+    # are missing after it or FalseKeyframeError is raised, and everything is decoded.
     for plan in (None,) if all(needed) else (needed, None):
         with contextlib.suppress(FalseKeyframeError):
             for frame in decoded(context, packets_again(container, stream, scan), patience, scan, missing, plan):
                 patience.progress()
-                place = None if frame.pts is None else scan.rank.get(frame.pts)
-                if place in missing and place not in scan.corrupt and not frame.is_corrupt:
-                    missing.discard(place)
-                    yield place, frame
+                # A frame that is corrupt, or of which the file has a part only, counts as missing.
+                number = None if frame.pts is None else scan.frame_at.get(frame.pts)
+                if number in missing and number not in scan.corrupt and not frame.is_corrupt:
+                    missing.discard(number)
+                    yield number, frame
                 if not missing:
                     return
         context.flush_buffers()

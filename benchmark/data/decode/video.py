@@ -1,16 +1,8 @@
-"""Reading frames of videos, files (PyAV) or folders of images (frame_folder.py), by their number.
+"""Reads frames of videos by their number, from files (PyAV) or folders of images (frame_folder.py).
 
-Files are decoded in order by one thread, only what the wanted frames need (packets.py), and only these are converted to
-RGB: one thread per worker process uses a machine's cores better than threads inside the decoder. A frame's index is its
-rank by presentation time among the frames that the container says to show.
-`python -m benchmark.data.decode_benchmark` measures it against other readers.
-
-Choices:
-- Videos are turned and mirrored upright as their display matrix says (phones), in multiples of 90 degrees.
-- Pixels are taken as square: networks are trained on the stored shape.
-- Cover art is no video: the first video stream that is not an attached picture is read.
-- If a stream changes its size midway, each frame is scaled from its own size to the one asked for, or else to that of
-  the video's first frame, whichever frames are asked for.
+Files are decoded in order, only as far as the wanted frames need it (packets.py), and only these are converted to RGB.
+A frame's index is its rank by presentation time among the frames that the container says to show. Pixels are taken as
+square, since networks are trained on the stored shape. `tools/compare_decoders.py` measures it against other readers.
 """
 
 from __future__ import annotations
@@ -68,12 +60,14 @@ def _opened(
     try:
         # An absolute path: of a relative one with a colon FFmpeg would take the beginning for a protocol.
         with av.open(str(path.absolute()), timeout=(patience.seconds, patience.seconds)) as container:
+            # Cover art is no video.
             pictures = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
             stream = next((s for s in container.streams.video if not s.disposition & pictures), None)
             if stream is None:
                 raise DecodeError(f"{path}: no video stream in this file; copy it again")
             if stream.codec_context is None:
                 raise DecodeError(f"{path}: this build of PyAV has no decoder for its video; convert the file")
+            # One thread a worker process uses a machine's cores better than threads inside the decoder.
             stream.codec_context.thread_type = "NONE"
             stream.codec_context.thread_count = 1
             yield container, stream
@@ -89,8 +83,8 @@ def _opened(
         if number in _NOT_ITS_CONTENT and not _can_be_read(path):
             reason = f"cannot be read ({os.strerror(number)}); check its permissions and the disk"
             raise DecodeError(f"{path}: {reason}") from error
-        told = "damaged data" if number == errno.EPERM else error  # what FFmpeg's decoders mean by -1
-        raise DecodeError(f"{path}: cannot be decoded ({told}); copy it again") from error
+        reason = "damaged data" if number == errno.EPERM else str(error)  # what FFmpeg's decoders mean by -1
+        raise DecodeError(f"{path}: cannot be decoded ({reason}); copy it again") from error
 
 
 def _can_be_read(path: Path) -> bool:
@@ -122,9 +116,9 @@ def _is_folder(path: Path) -> bool:
 
 
 def _turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """What its display matrix asks of a frame: swap rows and columns, then reverse the rows, reverse the columns.
+    """How to turn a frame upright, as phones ask for: swap rows and columns, reverse the rows, reverse the columns.
 
-    The matrix (a b u; c d v; x y w) shows the pixel of column p and row q at column a p + c q and row b p + d q.
+    The display matrix (a b u; c d v; x y w) shows the pixel of column p and row q at column a p + c q, row b p + d q.
     Angles between the multiples of 90 degrees are left as they are.
     """
     side_data: Any = frame.side_data.get("DISPLAYMATRIX")
@@ -139,10 +133,9 @@ def _turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Counts the frames of a video, and tells its upright size from the first one.
+    """The number of frames of a video, and its upright size, which is that of the first frame.
 
-    Frames are counted by their packets, without decoding them; those of a stream without times have to be decoded. The
-    frame rate of a folder of images is unknown (0). Raises DecodeError.
+    Frames are counted by their packets; only those of a stream without times have to be decoded. Raises DecodeError.
     """
     path = Path(path)
     if _is_folder(path):
@@ -152,7 +145,7 @@ def probe(path: str | Path) -> VideoInfo:
         scan = scan_packets(container, stream, path.stat().st_size <= KEPT_BYTES, patience)
         count, first = scan.frames, None
         frames = decoded(stream.codec_context, packets_again(container, stream, scan), patience)
-        if scan.rank:
+        if scan.frame_at:
             first = next(frames, None)
         else:
             count = 0
@@ -185,13 +178,19 @@ def read_frames(
     *,
     sizes: dict[int, tuple[int, int]] | None = None,
 ) -> Frames:
-    """Decodes the frames at 0-based `indices`, in the order given; repeats are allowed. `path` may be a folder.
+    """Decodes frames of a video, (n, H, W, 3) uint8 RGB.
 
-    Returns (n, H, W, 3) uint8 RGB, scaled bilinearly to `height` x `width` if both are given. `seconds` is how long
-    nothing may come out of a file (default: the environment variable BENCHMARK_DECODE_SECONDS, or 60). `sizes` is given
-    the upright height and width in which each frame of a video file is stored, by index. Raises
-    DecodeError for a file that cannot be read, takes too long or ends before an index, ValueError for a negative index
-    or only one of height and width.
+    Args:
+        path: A file, or a folder of images.
+        indices: 0-based, in the order in which they are returned; repeats are allowed.
+        height: To scale to, bilinearly; with `width`.
+        width: To scale to.
+        seconds: How long nothing may come out of a file; default: BENCHMARK_DECODE_SECONDS, or 60.
+        sizes: Filled with the upright height and width in which each frame of a video file is stored, by index.
+
+    Raises:
+        DecodeError: The file cannot be read, takes too long, or ends before an index.
+        ValueError: An index is negative, or only one of height and width is given.
     """
     path = Path(path)
     order = [int(index) for index in indices]
@@ -204,7 +203,7 @@ def read_frames(
     patience = Patience(path, seconds)
     with _opened(path, patience) as (container, stream):
         scan = scan_packets(container, stream, path.stat().st_size <= KEPT_BYTES, patience)
-        if scan.rank and max(order) >= scan.frames:
+        if scan.frame_at and max(order) >= scan.frames:
             raise DecodeError(
                 f"{path}: frame {max(order)} asked for (counting from 0), the file has {scan.frames} frames"
             )
@@ -244,9 +243,10 @@ def _converted(
         swap, upside_down, mirrored = _turn(frame)
         sizes[index] = (frame.width, frame.height) if swap else (frame.height, frame.width)
         if height is None or width is None:
+            # All frames get the size of the video's first one, whichever are asked for.
             if (frame.height, frame.width) == stored:
                 height, width = sizes[index]
-            else:  # a header that is wrong, or a frame of another size than the first
+            else:  # a header that is wrong, or a stream that changes its size midway
                 first = probe(path)
                 height, width = first.height, first.width
         rows, columns = (width, height) if swap else (height, width)

@@ -1,14 +1,14 @@
 """Exact optical flow of the clips of `motionpairs`: where every visible point of a frame is in the next one.
 
 Nothing is estimated: a clip is drawn from the state of its camera and of its sprites (render.py), and the same random
-draws are made here again. For the pixel p of frame t the flow is p' - p, where p' is the place in
+draws are made here again. For the pixel p of frame t the flow is p' - p, where p' is the position in
 frame t + 1 of the point that p shows:
 
     background  p' = p + (o_t - o_{t+1}),  o the camera's offset as drawn, rounded to 1 / SUBPIXELS pixels
     sprite      p' = c_{t+1} + (d_{t+1} / d_t) R(a_{t+1} - a_t) (p - c_t),  c its centre, d its diameter, a its angle
 
 A pixel belongs to what is drawn last there with an opacity above one half: the sprite over the distractors over the
-background. A point that is hidden in the next frame, or outside of it, still has its place. Flow over several
+background. A point that is hidden in the next frame, or outside of it, still has its position. Flow over several
 frames is given likewise, with t + step for t + 1.
 """
 
@@ -43,7 +43,7 @@ class Scene:
 
 
 def scene(setting: Setting, split: SplitName, index: int) -> Scene:
-    """The motion of a clip: the draws of `motion_render.render`, in its order, without any pixel."""
+    """The motion of a clip: the draws of `render.render`, in its order, without any pixel."""
     rng = stream(GENERATOR, setting.name, split, index)
     path = trajectory(setting, setting.motions[setting.label(index)], rng)
     seeds = texture_seeds(setting, split, index)
@@ -73,9 +73,9 @@ def _covered(layer: Layer, opacity: Floats, height: int, width: int) -> NDArray[
     """Where the layer is more opaque than one half, (T, H, W), by the texel that the renderer reads."""
     down, across = _offsets(layer, height, width)
     cos, sin = ((f(layer.angle) * 2 / layer.diameter)[:, None, None] for f in (np.cos, np.sin))
-    places = (cos * down - sin * across, cos * across + sin * down)  # v, u in [-1, 1]
-    inside = np.maximum(np.abs(places[0]), np.abs(places[1])) < 1
-    row, column = (((place[inside] + 1) * (SPRITE_MAP / 2)).astype(np.int64) for place in places)
+    texels = (cos * down - sin * across, cos * across + sin * down)  # v, u in [-1, 1]
+    inside = np.maximum(np.abs(texels[0]), np.abs(texels[1])) < 1
+    row, column = (((texel[inside] + 1) * (SPRITE_MAP / 2)).astype(np.int64) for texel in texels)
     covered = np.zeros(inside.shape, np.bool_)
     covered[inside] = opacity[np.minimum(row, SPRITE_MAP - 1), np.minimum(column, SPRITE_MAP - 1)] > 0.5
     return covered
@@ -85,8 +85,8 @@ def _covered(layer: Layer, opacity: Floats, height: int, width: int) -> NDArray[
 def owners(setting: Setting, split: SplitName, index: int) -> NDArray[np.int64]:
     """What every pixel shows, (T, H, W), read-only: 0 the background, 1 .. n - 1 the distractors, n the sprite."""
     owner = np.zeros((setting.frames, setting.height, setting.width), np.int64)
-    for place, layer in enumerate(scene(setting, split, index).layers, start=1):
-        owner[_covered(layer, sprite(layer.seed)[..., 3], setting.height, setting.width)] = place
+    for number, layer in enumerate(scene(setting, split, index).layers, start=1):
+        owner[_covered(layer, sprite(layer.seed)[..., 3], setting.height, setting.width)] = number
     owner.flags.writeable = False  # kept for the next call
     return owner
 
@@ -102,13 +102,13 @@ def ground_truth(setting: Setting, split: SplitName, index: int, step: int = 1) 
     shift = drawn.camera[:-step] - drawn.camera[step:]
     flow = np.empty((*owner.shape, 2), np.float32)
     flow[...] = shift[:, None, None, ::-1]
-    for place, layer in enumerate(drawn.layers, start=1):
+    for number, layer in enumerate(drawn.layers, start=1):
         down, across = (offsets[:-step] for offsets in _offsets(layer, setting.height, setting.width))
         growth, turn = layer.diameter[step:] / layer.diameter[:-step], layer.angle[step:] - layer.angle[:-step]
         cos, sin = ((growth * f(turn))[:, None, None] for f in (np.cos, np.sin))
         moved = (layer.centre[step:] - layer.centre[:-step])[:, :, None, None]
         dx = moved[:, 1] + cos * across - sin * down - across
         dy = moved[:, 0] + cos * down + sin * across - down
-        mine = owner == place
+        mine = owner == number
         flow[mine] = np.stack([dx[mine], dy[mine]], axis=-1)
     return flow

@@ -21,7 +21,7 @@ from benchmark.data.embedded.motionpairs import (
     trajectory,
 )
 from benchmark.data.errors import DataError
-from benchmark.runs.atomic import replacing
+from benchmark.runs.atomic import atomic_path
 
 SPRITE_MAP = 192
 """Side of the square from which a sprite's colours are read, in texels: several per pixel, so that nearest-texel
@@ -125,7 +125,7 @@ def write_video(frames: NDArray[np.uint8], path: Path) -> None:
     if "libx264" not in av.codec.codecs_available:
         raise DataError("this PyAV build has no libx264 encoder; install PyAV from its binary wheel")
     with (
-        replacing(path) as unfinished,
+        atomic_path(path) as unfinished,
         av.open(str(unfinished), "w", format="mp4", options={"fflags": "bitexact"}) as container,
     ):
         track = container.add_stream("libx264", rate=FPS, options=ENCODER)

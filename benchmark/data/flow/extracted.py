@@ -1,24 +1,14 @@
-"""TV-L1 optical flow of every clip of a split (tvl1.py), extracted once and read as quickly as frames.
+"""Extracts the TV-L1 optical flow of every clip of a split (tvl1.py) once, and reads it as quickly as frames.
 
-What is stored Field i of a clip leads from frame i to frame i + interval: a clip has `interval` fields fewer than
-    frames, or none. An interval of 1 is ordinary flow. Larger ones are the low-fps flow of MotionSqueeze (Kwon et al.,
-    ECCV 2020, Table 6), which is computed on a video resampled from 12 to 3 frames per second: an interval of 4. Each
-    interval is extracted for itself; nothing is added up from shorter ones.
+Field i of a clip leads from frame i to frame i + interval: a clip has `interval` fields fewer than frames, or none. An
+interval of 1 is ordinary flow. Larger ones are the low-fps flow of MotionSqueeze (Kwon et al., ECCV 2020, Table 6),
+which is computed on a video resampled from 12 to 3 frames per second: an interval of 4. The paper gives the frame rate
+and no more. Here there is a field at every frame, not only at every interval-th one: resampling may start at any frame,
+so that training sees all of them and a segment's field lies at the segment's sampled frame, as at interval 1.
 
-Choices (the paper gives the frame rate and no more)
-    - There is a field at every frame, not only at every interval-th one: resampling may start at any frame, so that
-      training sees all of them and a segment's field lies at the segment's sampled frame, as at interval 1.
-    - The solver's settings and the scale of the levels are those of interval 1.
-
-How it is stored `<split folder>/flow/<clip>.flow`, or `flow_4/` for an interval of 4, a file per clip: a header, then
-    every field by itself as the zlib stream (level 6) of its u plane and its v plane. Lossless, since it costs little:
-    per field of 64 x 80 1.48 kB and 0.03 ms to read, where both planes as JPEG, the field's convention, take 0.89 kB
-    and 0.02 ms at quality 95, with errors of up to 6 levels (0.94 pixels), and 1.82 kB at quality 100. PNG takes 1.6 to
-    2 kB and 0.06 ms. `flow.json` is written last; a split that is small enough also gets its fields in one
-    memory-mapped array.
-
-The fingerprint covers the settings, the interval, the fingerprint of the frames, and the fields of clips spread over
-the split.
+Flow is in `<split folder>/flow/<clip>.flow`, or in `flow_4/` for an interval of 4: a file per clip with a header and
+then every field by itself. `flow.json` is written last; a split that is small enough also gets its fields in one
+memory-mapped array.
 """
 
 from __future__ import annotations
@@ -38,13 +28,13 @@ from numpy.typing import NDArray
 
 from benchmark.config.models import ModelConfig
 from benchmark.config.representations import RepresentationFields
-from benchmark.data.datasets import SAMPLED_CLIPS, STORE_LIMIT, Clip, Progress, Split
 from benchmark.data.decode.video import read_frames
 from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.flow.tvl1 import BOUND, NORMAL, SMALL, SMALL_SIDE, ZERO, quantise, settings_for, tvl1
-from benchmark.data.frame_store import FrameStore, build_store, open_store
+from benchmark.data.frame_store import STORE_LIMIT, FrameStore, build_store, open_store
 from benchmark.data.parallel import by_batches
-from benchmark.runs.atomic import replacing
+from benchmark.data.split import Clip, Progress, Split, sampled
+from benchmark.runs.atomic import atomic_path
 
 BATCH = 8
 """Clips that a worker process takes at a time."""
@@ -63,7 +53,7 @@ def interval_of(model: ModelConfig) -> int:
 def flow_key(split: Split, interval: int = 1) -> str:
     """What the fields of a split depend on, as a sha256: the settings, the quantisation, the interval, the frames."""
     settings = [asdict(NORMAL), asdict(SMALL), SMALL_SIDE, BOUND, ZERO]
-    # Ordinary flow has no interval in its key: it was there before there were others, and stays valid.
+    # Interval 1 is not in the key, so that flow which was extracted before there were other intervals stays valid.
     parts = [FORMAT, settings, split.fingerprint, *([] if interval == 1 else [interval])]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -87,15 +77,18 @@ def _write(path: Path, fields: NDArray[np.uint8], key: str) -> None:
     """Writes (n, H, W, 2) uint8 fields; the file appears under its name only when complete."""
     count, height, width, _ = fields.shape
     planes = np.ascontiguousarray(fields.transpose(0, 3, 1, 2))
+    # Lossless, since it costs little: per field of 64 x 80 1.48 kB and 0.03 ms to read. Both planes as JPEG, as usual,
+    # take 0.89 kB and 0.02 ms at quality 95, with errors of up to 6 levels (0.94 pixels), and 1.82 kB at quality 100;
+    # PNG takes 1.6 to 2 kB and 0.06 ms.
     streams = [zlib.compress(plane.tobytes(), 6) for plane in planes]
     start = HEADER.size + 8 * (count + 1)
     ends = np.cumsum([start, *map(len, streams)]).astype("<u8")
     header = HEADER.pack(FORMAT.encode(), bytes.fromhex(key[:16]), count, height, width)
-    with replacing(path) as unfinished:
+    with atomic_path(path) as unfinished:
         unfinished.write_bytes(b"".join([header, ends.tobytes(), *streams]))
 
 
-def _positions(path: Path, clip: Clip, key: str, interval: int) -> NDArray[np.uint64]:
+def _offsets(path: Path, clip: Clip, key: str, interval: int) -> NDArray[np.uint64]:
     """Where the fields of a clip's file begin, and its end. Raises DecodeError if the file is not all of this clip's.
 
     The streams themselves are not read.
@@ -104,36 +97,36 @@ def _positions(path: Path, clip: Clip, key: str, interval: int) -> NDArray[np.ui
     try:
         with path.open("rb") as file:
             head = file.read(HEADER.size)
-            places = np.frombuffer(file.read(8 * (count + 1)), "<u8")
+            offsets = np.frombuffer(file.read(8 * (count + 1)), "<u8")
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise DecodeError(f"{path}: cannot be read ({error.strerror})") from error
     if head != HEADER.pack(FORMAT.encode(), bytes.fromhex(key[:16]), count, clip.height, clip.width):
         raise DecodeError(f"{path}: not the flow of this clip with the present settings")
-    if len(places) != count + 1 or places[-1] != size or np.any(places[1:] < places[:-1]):
+    if len(offsets) != count + 1 or offsets[-1] != size or np.any(offsets[1:] < offsets[:-1]):
         raise DecodeError(f"{path}: the file is cut short or damaged")
-    return places
+    return offsets
 
 
 def _read(split: Split, clip: Clip, key: str, interval: int, indices: Sequence[int]) -> NDArray[np.uint8]:
     """Fields of a clip from its file, (n, H, W, 2) uint8. Raises DecodeError for a missing or damaged file."""
     path, found = _file(flow_folder(split, interval), clip), dict[int, NDArray[np.uint8]]()
     try:
-        places = _positions(path, clip, key, interval)
+        offsets = _offsets(path, clip, key, interval)
         with path.open("rb") as file:
             for i in sorted(set(indices)):
-                file.seek(int(places[i]))
-                planes = np.frombuffer(zlib.decompress(file.read(int(places[i + 1] - places[i]))), np.uint8)
+                file.seek(int(offsets[i]))
+                planes = np.frombuffer(zlib.decompress(file.read(int(offsets[i + 1] - offsets[i]))), np.uint8)
                 found[i] = planes.reshape(2, clip.height, clip.width).transpose(1, 2, 0)
     except (DecodeError, OSError, zlib.error, ValueError) as error:
-        told = str(error) if isinstance(error, DecodeError) else f"{path}: the file is damaged ({error})"
-        raise DecodeError(f"{told}; delete it if it is there, and {_advice(split, interval)}") from error
+        reason = str(error) if isinstance(error, DecodeError) else f"{path}: the file is damaged ({error})"
+        raise DecodeError(f"{reason}; delete it if it is there, and {_advice(split, interval)}") from error
     return np.stack([found[i] for i in indices])
 
 
 def _is_complete(path: Path, clip: Clip, key: str, interval: int) -> bool:
     try:
-        _positions(path, clip, key, interval)
+        _offsets(path, clip, key, interval)
     except DecodeError:
         return False
     return True
@@ -295,8 +288,9 @@ def _extract_missing(
 
 
 def _write_manifest(split: Split, key: str, interval: int, unreadable: dict[str, str]) -> None:
+    """Writes `flow.json`. Its fingerprint covers the key and fields of clips that are spread over the split."""
     digest = hashlib.sha256(json.dumps([key, list(unreadable)]).encode())
-    for i in sorted({i * len(split.clips) // SAMPLED_CLIPS for i in range(SAMPLED_CLIPS)}):
+    for i in sampled(len(split.clips)):
         clip = split.clips[i]
         if clip.id not in unreadable and clip.frames > interval:
             last = clip.frames - interval - 1
@@ -310,5 +304,5 @@ def _write_manifest(split: Split, key: str, interval: int, unreadable: dict[str,
     }
     if interval != 1:
         manifest["interval"] = interval
-    with replacing(flow_folder(split, interval) / MANIFEST) as path:
+    with atomic_path(flow_folder(split, interval) / MANIFEST) as path:
         path.write_text(json.dumps(manifest, indent=1))

@@ -1,16 +1,19 @@
 """TV-L1 optical flow of a clip by OpenCV, and how it is quantised to eight bits.
 
-What is computed The flow from each frame to the next one, on grey values, by OpenCV's dual TV-L1 (Zach, Pock and
+What is computed
+    The flow from each frame to the next one, on grey values, by OpenCV's dual TV-L1 (Zach, Pock and
     Bischof, DAGM 2007; Sánchez, Meinhardt-Llopis and Facciolo, IPOL 2013), at the size of the video. A clip of n frames
     has n - 1 fields of (u, v): pixels to the right and down. With an interval of k, the flow to the k-th frame after
     each one, n - k fields.
 
-How it is quantised On TSN's scale (Wang et al., ECCV 2016), 255 levels for [-BOUND, BOUND] = [-20, 20] pixels, with
+How it is quantised
+    On TSN's scale (Wang et al., ECCV 2016), 255 levels for [-BOUND, BOUND] = [-20, 20] pixels, with
     zero at 128: q = round(128 + 6.375 v), halves to even, cut to 1..255. A level is 0.157 pixels, the largest rounding
-    error 0.078, the largest flow 19.92. A flow that is mirrored is 256 - q, and both directions are treated alike. By
+    error 0.078, the largest flow 19.92. A flow that is mirrored is 256 - q, and both directions are equal. By
     TSN's round(127.5 + 6.375 v) zero is 128 too, but the smallest motion to the left is 127.
 
-How it is solved Frames whose short side is above SMALL_SIDE: OpenCV's defaults. Below: SMALL, a ninth of the time.
+How it is solved
+    Frames whose short side is above SMALL_SIDE: OpenCV's defaults. Below: SMALL, a ninth of the time.
     Against the exact flow of motionpairs (64 x 80 pixels, 66 pairs of 11 clips, before quantisation; mean end-point
     error in pixels over all pixels and over the sprite's, milliseconds of one core per pair):
 
@@ -26,7 +29,7 @@ How it is solved Frames whose short side is above SMALL_SIDE: OpenCV's defaults.
 
     Fewer iterations cost accuracy on the background, which is weak in contrast, and none on the sprite.
 
-    Frames that are farther apart are solved with the same settings and kept on the same scale: what is lost so is part
+    Frames that are farther apart are solved with the same settings and kept on the same scale: what this loses is part
     of what flow at a low frame rate is. By interval, on 66 pairs of 11 other clips, spread evenly over motionpairs/val
     (before quantisation; mean end-point error in pixels over the sprite's pixels):
 

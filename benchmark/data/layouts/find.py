@@ -1,55 +1,64 @@
-"""Which of the known layouts a data set's label files are in."""
+"""The label files of a data set, in whichever known layout they are."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from benchmark.config.datasets import DATASETS
+from benchmark.config.datasets import DATASETS, DatasetInfo
 from benchmark.data.errors import DataError
-from benchmark.data.layouts.kinetics import read_csv, read_mini, read_tree
-from benchmark.data.layouts.listing import SPLITS, Listing, label_files, lines_of, split_in
-from benchmark.data.layouts.lists import read_lists
-from benchmark.data.layouts.something import read_v1, read_v2
-from benchmark.data.layouts.ucf_hmdb import read_hmdb51, read_ucf101
+from benchmark.data.layouts.label_files import find_label_files, numbered_lines
+from benchmark.data.layouts.layout import Layout
+from benchmark.data.layouts.listing import SPLITS, Listing
+from benchmark.data.layouts.names import split_from_name
+from benchmark.data.layouts.registry import LAYOUTS
 from benchmark.data.roots import Root, config_path, variable_of
-
-BESIDE = re.compile(r"ucf.*(list|split)|test_?train.*split", re.IGNORECASE)
-"""Folders of UCF101's and HMDB51's lists as distributed: ucfTrainTestlist, testTrainMulti_7030_splits and the like."""
-LISTS = (
-    "frame lists of TSN or TSM (train_videofolder.txt and val_videofolder.txt: path n_frames label, with a header or"
-    " without)"
-)
-EXPECTED = {
-    "something-v1": f"something-something-v1-{{labels,train,validation}}.csv, or {LISTS}",
-    "something-v2": f"{{labels,train,validation}}.json with or without something-something-v2- before it, or {LISTS}",
-    "kinetics400": f"CSV files with label, youtube_id and split, or {LISTS}, or folders such as train_256 and val_256"
-    " of class folders",
-    "minikinetics": "Kinetics' CSV files or trees with a list of the 200 classes or lists of video ids"
-    f" (train_ytid_list.txt and val_ytid_list.txt), or {LISTS}",
-    "ucf101": f"classInd.txt with trainlist0N.txt and testlist0N.txt, or {LISTS}",
-    "hmdb51": f"<class>_test_splitN.txt of every class, or {LISTS}",
-}
 
 
 def find_listing(name: str, root: Root) -> Listing:
-    """What the label files of a data set list; official files come before frame lists, these before bare trees.
+    """What the label files of a data set list, in the first layout of `LAYOUTS` that is recognised.
 
     Raises:
         DataError: There are none in a known layout, they are damaged, or they name more classes than there are.
     """
     info = DATASETS[name]
-    listing = _read(name, root) or _beside(name, root)
+    layouts = [layout for layout in LAYOUTS if layout.may_hold(root.name)]
+    listings = (layout.read(info, where) for layout, where in _attempts(layouts, root))
+    listing = next((found for found in listings if found is not None), None)
     if listing is None or not any(listing.splits.values()):
-        where = str(root.labels) if root.labels == root.path else f"{root.labels} (labels) and {root.path} (clips)"
-        raise DataError(
-            f"no label files of {info.title} in {where}, nor two levels below. Known layouts: {EXPECTED[root.name]}."
-            f" Put them there, or say where they are with {variable_of(name)}_LABELS, or with labels: beside root: in"
-            f" {config_path()} (the root comes from {root.said_in}){_begin_otherwise(root.labels)}"
-        )
+        raise DataError(_not_recognised(info, root, layouts))
     empty = [split for split in SPLITS if not listing.splits[split]]
     if empty:
         raise DataError(f"the label files ({listing.layout}) list no clip of the split {empty[0]} of {info.title}")
+    _check_classes(info, root, listing)
+    return listing
+
+
+def _attempts(layouts: list[Layout], root: Root) -> Iterator[tuple[Layout, Root]]:
+    """Each layout with the folders to look for it in: those that the user named, and then those beside the clips'."""
+    for layout in layouts:
+        yield layout, root
+    # Whoever has said where the labels are means that folder and no other.
+    if root.labels != root.path:
+        return
+    for layout in layouts:
+        for folder in _beside_clips(layout, root):
+            yield layout, replace(root, labels=folder)
+
+
+def _beside_clips(layout: Layout, root: Root) -> list[Path]:
+    if layout.beside_clips is None:
+        return []
+    named = layout.beside_clips.match
+    try:
+        return sorted(p for p in root.path.parent.iterdir() if named(p.name) and p != root.path and p.is_dir())
+    except OSError:  # a parent that may not be listed
+        return []
+
+
+def _check_classes(info: DatasetInfo, root: Root, listing: Listing) -> None:
+    """Raises DataError where there are more classes, or larger labels, than the data set has."""
     top = max(clip.label for clips in listing.splits.values() for clip in clips)
     if len(listing.classes) > info.num_classes or top >= info.num_classes:
         files = ", ".join(path.name for path in listing.files[:3]) or str(root.path)
@@ -57,51 +66,26 @@ def find_listing(name: str, root: Root) -> Listing:
             f"{info.title} has {info.num_classes} classes, labels 0 to {info.num_classes - 1}; {files} have"
             f" {len(listing.classes)} classes, labels up to {top}. Are these another data set's, or numbered from 1?"
         )
-    return listing
 
 
-def _begin_otherwise(labels: Path) -> str:
-    """Files that are named as lists of a split, and how they begin."""
-    named = [path for path in label_files(labels, (".csv", ".txt", ".json", ".tsv")) if split_in(path.stem)]
+def _not_recognised(info: DatasetInfo, root: Root, layouts: list[Layout]) -> str:
+    """What to say where no layout was recognised: which are known, where they may lie, and what is there instead."""
+    where = str(root.labels) if root.labels == root.path else f"{root.labels} (labels) and {root.path} (clips)"
+    return (
+        f"no label files of {info.title} in {where}, nor two levels below. Known layouts:"
+        f" {', or '.join(layout.expected for layout in layouts)}."
+        f" Put them there, or say where they are with {variable_of(info.name)}_LABELS, or with labels: beside root: in"
+        f" {config_path()} (the root comes from {root.source}){_first_lines(root.labels)}"
+    )
+
+
+def _first_lines(labels: Path) -> str:
+    """How the files begin that are named as lists of a split."""
+    files = [p for p in find_label_files(labels, (".csv", ".txt", ".json", ".tsv")) if split_from_name(p.stem)]
     begun = []
-    for path in named[:2]:
+    for path in files[:2]:
         try:
-            begun.append(f"{path.name} begins with '{next(lines_of(path), (0, ''))[1][:60]}'")
+            begun.append(f"{path.name} begins with '{next(numbered_lines(path), (0, ''))[1][:60]}'")
         except DataError:
             begun.append(f"{path.name} is no text")
     return f". Not understood there: {', '.join(begun)}" if begun else ""
-
-
-def _beside(name: str, root: Root) -> Listing | None:
-    """The official lists of UCF101 and HMDB51 where they are distributed: in a folder beside that of the clips."""
-    reader = {"ucf101": read_ucf101, "hmdb51": read_hmdb51}.get(root.name)
-    if reader is None or root.labels != root.path:
-        return None
-    try:
-        beside = sorted(path for path in root.path.parent.iterdir() if BESIDE.match(path.name) and path.is_dir())
-    except OSError:
-        return None
-    found = (reader(path, DATASETS[name].official_split) for path in beside if path != root.path)
-    return next((listing for listing in found if listing is not None), None)
-
-
-def _read(name: str, root: Root) -> Listing | None:
-    labels, number = root.labels, DATASETS[name].official_split
-    if root.name == "something-v1":
-        return read_v1(labels) or read_lists(labels)
-    if root.name == "something-v2":
-        return read_v2(labels) or read_lists(labels)
-    if root.name == "ucf101":
-        return read_ucf101(labels, number) or read_lists(labels, number)
-    if root.name == "hmdb51":
-        return read_hmdb51(labels, number) or read_lists(labels, number)
-    if root.name == "kinetics400":
-        return read_csv(labels) or read_lists(labels) or read_tree(root.path)
-    if root.name == "minikinetics":
-        whole = read_csv(labels)
-        if whole is None:
-            whole = read_lists(labels) or read_tree(root.path)
-        if whole is not None and whole.layout == "frame lists":
-            return whole
-        return read_mini(labels, whole, DATASETS[name].num_classes)
-    raise DataError(f"{DATASETS[name].title} has no known layout; known: {', '.join(EXPECTED)}")

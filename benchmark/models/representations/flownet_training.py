@@ -35,12 +35,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.data.datasets import Split, data_root, open_split
+from benchmark.data.datasets import open_split
 from benchmark.data.embedded.exact_flow import ground_truth
 from benchmark.data.embedded.motionpairs import SETTINGS, SplitName
+from benchmark.data.manifest import data_root
+from benchmark.data.split import Split
 from benchmark.data.transforms import Box, cut, normalise, to_tensor, view_boxes
 from benchmark.models.representations.flownet import FlowNet, multiscale_epe
-from benchmark.runs.atomic import replacing
+from benchmark.runs.atomic import atomic_path
 
 DATASET = "motionpairs"
 TRAINING = 2
@@ -81,9 +83,9 @@ def generated_weights(variant: str, width: float) -> dict[str, Tensor]:
     with _locked(path.with_suffix(".lock")):
         if not path.exists():
             state, errors = _train(variant, width, train, val, RECIPES[variant])
-            with replacing(path.with_suffix(".json")) as unfinished:
+            with atomic_path(path.with_suffix(".json")) as unfinished:
                 unfinished.write_text(json.dumps(errors, indent=1))
-            with replacing(path) as unfinished:
+            with atomic_path(path) as unfinished:
                 torch.save(state, unfinished)
     loaded: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return loaded

@@ -55,14 +55,13 @@ def test_frames_come_in_the_order_of_their_numbers(names: list[str], tmp_path: P
     assert np.array_equal(read_frames(folder, [11, 0, 2, 2]), every[[11, 0, 2, 2]])
 
 
-@pytest.mark.parametrize(
-    "other", ["flow_x_00001.jpg", "x_00001.jpg", ".00001.jpg", "._00001.jpg", "Thumbs.db", "a.txt"]
-)
-def test_flow_and_what_is_no_frame_is_passed_over(other: str, tmp_path: Path) -> None:
+def test_flow_and_what_is_no_frame_is_passed_over(tmp_path: Path) -> None:
     folder = fill(tmp_path / "clip", [f"img_{i:05d}.jpg" for i in range(1, 4)])
-    (folder / other).write_bytes(b"")
     (folder / "thumbnails").mkdir()
-    assert probe(folder).frames == 3
+    for other in ("flow_x_00001.jpg", "x_00001.jpg", ".00001.jpg", "._00001.jpg", "Thumbs.db", "a.txt"):
+        (folder / other).write_bytes(b"")
+        assert probe(folder).frames == 3, other
+        (folder / other).unlink()
 
 
 @pytest.mark.parametrize(
@@ -108,18 +107,17 @@ def test_frames_beyond_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png"])
-@pytest.mark.parametrize("left", [0, 10, 0.5, -2])
-def test_an_image_cut_short_is_named_and_not_filled_with_grey(ending: str, left: float, tmp_path: Path) -> None:
+def test_an_image_cut_short_is_named_and_not_filled_with_grey(ending: str, tmp_path: Path) -> None:
     folder = fill(tmp_path / "clip", [f"{i:05d}.{ending}" for i in range(1, 4)])
     path = folder / f"00002.{ending}"
     data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * left) if isinstance(left, float) else left])
-    if ending == "png" and left == -2:  # of the end marker alone, which holds no pixel
-        return
-    assert read_frames(folder, [0, 2]).shape == (2, HEIGHT, WIDTH, 3)
-    for size in ((None, None), (HEIGHT // 2, WIDTH // 2)):
-        with pytest.raises(DecodeError, match=rf"00002\.{ending}: this frame cannot be decoded"):
-            read_frames(folder, [0, 1], *size)
+    # A PNG's last bytes are of the end marker, which holds no pixel.
+    for left in (0, 10, len(data) // 2, len(data) - (2 if ending == "jpg" else 30)):
+        path.write_bytes(data[:left])
+        assert read_frames(folder, [0, 2]).shape == (2, HEIGHT, WIDTH, 3)
+        for size in ((None, None), (HEIGHT // 2, WIDTH // 2)):
+            with pytest.raises(DecodeError, match=rf"00002\.{ending}: this frame cannot be decoded"):
+                read_frames(folder, [0, 1], *size)
 
 
 def test_images_of_another_kind_under_the_ending(tmp_path: Path) -> None:
@@ -155,13 +153,13 @@ def test_orientation_in_exif_is_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png"])
-@pytest.mark.parametrize("size", [(), (16, 16), (30, 41), (120, 164)])
-def test_frames_of_different_sizes_are_refused(size: tuple[int, ...], ending: str, tmp_path: Path) -> None:
+def test_frames_of_different_sizes_are_refused(ending: str, tmp_path: Path) -> None:
     folder = fill(tmp_path / "clip", [f"0000{i}.{ending}" for i in (1, 2, 3)])
     Image.fromarray(picture(1, 40, 50)).save(folder / f"00002.{ending}")
-    with pytest.raises(DecodeError, match=rf"00002\.{ending}: 50x40 pixels, other frames of the folder 82x60"):
-        read_frames(folder, [0, 1], *size)
-    assert len(read_frames(folder, [0, 2], *size)) == 2
+    for size in ((), (16, 16), (30, 41), (120, 164)):
+        with pytest.raises(DecodeError, match=rf"00002\.{ending}: 50x40 pixels, other frames of the folder 82x60"):
+            read_frames(folder, [0, 1], *size)
+        assert len(read_frames(folder, [0, 2], *size)) == 2
 
 
 def test_grey_images_of_16_bits_keep_their_values(tmp_path: Path) -> None:
@@ -179,16 +177,17 @@ def test_a_pipe_among_the_frames_is_damage_and_no_wait(tmp_path: Path) -> None:
         read_frames(folder, [1])
 
 
-@pytest.mark.parametrize(("height", "width"), [(60, 82), (45, 62), (30, 41), (22, 30), (7, 10), (120, 164), (30, 82)])
-def test_scaling_while_decoding_is_near_scaling_afterwards(height: int, width: int, tmp_path: Path) -> None:
+def test_scaling_while_decoding_is_near_scaling_afterwards(tmp_path: Path) -> None:
     folder = fill(tmp_path / "clip", ["00001.jpg"], quality=95)
-    found = read_frames(folder, [0], height, width)
-    assert found.shape == (1, height, width, 3)
     whole = Image.fromarray(by_pillow(folder / "00001.jpg"))
-    differences = np.abs(found[0].astype(int) - np.asarray(whole.resize((width, height), Image.Resampling.BILINEAR)))
-    if 2 * height > HEIGHT:
-        assert differences.max() == 0
-    assert differences.mean() < 4
+    for height, width in ((60, 82), (45, 62), (30, 41), (22, 30), (7, 10), (120, 164), (30, 82)):
+        found = read_frames(folder, [0], height, width)
+        assert found.shape == (1, height, width, 3)
+        scaled = np.asarray(whole.resize((width, height), Image.Resampling.BILINEAR))
+        differences = np.abs(found[0].astype(int) - scaled)
+        if 2 * height > HEIGHT:
+            assert differences.max() == 0
+        assert differences.mean() < 4
 
 
 def test_listing_is_cheap_and_closes_the_folder(tmp_path: Path) -> None:

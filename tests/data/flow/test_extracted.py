@@ -17,7 +17,7 @@ import torch
 from benchmark.config.models import TesNetConfig, TsmResNetConfig
 from benchmark.config.representations import FlowConfig
 from benchmark.config.run import DataConfig, RunConfig
-from benchmark.data.datasets import Split, open_split, prepare
+from benchmark.data.datasets import open_split, prepare
 from benchmark.data.decode.video import read_frames
 from benchmark.data.embedded.exact_flow import ground_truth, owners
 from benchmark.data.embedded.motionpairs import Setting
@@ -32,6 +32,7 @@ from benchmark.data.flow.extracted import (
     open_flow,
 )
 from benchmark.data.flow.tvl1 import NORMAL, SMALL, dequantise, quantise, settings_for, tvl1
+from benchmark.data.split import Split
 from benchmark.data.transforms import mirrored
 from benchmark.runs.key import run_key
 

@@ -14,7 +14,8 @@ from benchmark.config.run import DataConfig, EvalConfig
 from benchmark.data.datasets import describe, is_prepared, open_split, prepare
 from benchmark.data.decode.video import probe
 from benchmark.data.errors import DataError, DecodeError
-from benchmark.data.indexing.probing import BATCH, FileLog, Probed
+from benchmark.data.indexing.examine import BATCH
+from benchmark.data.indexing.file_log import FileLog, FileRecord
 from benchmark.data.loader import ClipDataset
 from benchmark.data.manifest import data_root, index_folder, read_manifest
 from benchmark.data.roots import variable_of
@@ -189,7 +190,7 @@ def test_a_file_is_probed_once_unless_it_changed_or_failed(ucf: Path, monkeypatc
         probed.append(path.name)
         return probe(path)
 
-    monkeypatch.setattr("benchmark.data.indexing.probing.probe", counting)
+    monkeypatch.setattr("benchmark.data.indexing.probe_file.probe", counting)
     broken = ucf / "Class002/v_Class002_g03_c02.avi"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:100])
@@ -281,11 +282,11 @@ def test_the_log_keeps_the_last_record_and_any_name(tmp_path: Path) -> None:
     log = FileLog(tmp_path / "deep" / "log.jsonl")
     assert log.read() == {}
     names = ["a b.avi", "ü\n.avi", os.fsdecode(b"\xff.avi")]
-    log.add([Probed(name, 1, 2, "ok", 3) for name in names])
+    log.add([FileRecord(name, 1, 2, "ok", 3) for name in names])
     with log.path.open("a") as file:
         file.write('{"path": "cut sh')
-    log.add([Probed(names[0], 5, 6, "corrupt", reason="why")])
+    log.add([FileRecord(names[0], 5, 6, "corrupt", reason="why")])
     assert log.read() == {
-        names[0]: Probed(names[0], 5, 6, "corrupt", reason="why"),
-        **{name: Probed(name, 1, 2, "ok", 3) for name in names[1:]},
+        names[0]: FileRecord(names[0], 5, 6, "corrupt", reason="why"),
+        **{name: FileRecord(name, 1, 2, "ok", 3) for name in names[1:]},
     }

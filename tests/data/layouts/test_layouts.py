@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from benchmark.data.errors import DataError
+from benchmark.data.indexing.locate import locate_clips
 from benchmark.data.layouts.find import find_listing
-from benchmark.data.layouts.listing import Listing, bare, class_key, split_in
-from benchmark.data.layouts.tree import place
+from benchmark.data.layouts.listing import Listing
+from benchmark.data.layouts.names import class_key, clip_name, split_from_name
 from benchmark.data.roots import Root
 from tests.data.trees import hmdb_labels, kinetics_csv, something_v1_labels, something_v2_labels, ucf_labels
 
@@ -29,16 +30,16 @@ def touch(root: Path, *paths: str) -> None:
 
 
 def where(root: Path, listing: Listing, split: str) -> dict[str, str | None]:
-    return {one.clip.id: next(iter(one.places), None) for one in place(root, listing)[0][split]}
+    return {one.clip.id: next(iter(one.paths), None) for one in locate_clips(root, listing)[0][split]}
 
 
 def test_names_are_compared_without_suffix_case_or_accent_form() -> None:
-    assert bare("a.b.MP4.webm") == "a.b"
-    assert bare("v.AVI") == "v"
-    assert bare("12.jpg") == "12.jpg"
-    assert bare("e\N{COMBINING ACUTE ACCENT}.mp4") == "\N{LATIN SMALL LETTER E WITH ACUTE}"
+    assert clip_name("a.b.MP4.webm") == "a.b"
+    assert clip_name("v.AVI") == "v"
+    assert clip_name("12.jpg") == "12.jpg"
+    assert clip_name("e\N{COMBINING ACUTE ACCENT}.mp4") == "\N{LATIN SMALL LETTER E WITH ACUTE}"
     assert class_key("petting_animal_(not_cat)") == class_key("petting animal (not cat)")
-    assert [split_in(n) for n in ("train_256", "val_256", "testing", "trainval", "train_val", "frames")] == [
+    assert [split_from_name(n) for n in ("train_256", "val_256", "testing", "trainval", "train_val", "frames")] == [
         "train",
         "val",
         "val",
@@ -173,7 +174,7 @@ def test_frame_lists_of_both_kinds_with_blanks_in_paths(tmp_path: Path) -> None:
     (tmp_path / "train_videofolder.txt").write_text("a dir/clip 1x 40 3\nb/2x 38 0\n")
     (tmp_path / "val_videofolder.txt").write_text("a dir/3x.mp4 1\n")
     listing = listed("something-v1", tmp_path)
-    assert [(c.id, c.frames, c.label, c.place) for c in listing.splits["train"]] == [
+    assert [(c.id, c.frames, c.label, c.path) for c in listing.splits["train"]] == [
         ("clip 1x", 40, 3, "a dir/clip 1x"),
         ("2x", 38, 0, "b/2x"),
     ]
@@ -338,13 +339,13 @@ def test_of_several_places_the_fitting_one_is_taken(tmp_path: Path) -> None:
     one, two, three = (f"aaaaaaaaaa{i}_000000_000010.mp4" for i in (1, 2, 3))
     touch(tmp_path, f"old/a/{one}", f"train/a/{one}", f"train/a/{two}", f"train/b/{two}", f"val/a/{three}")
     listing = listed("kinetics400", tmp_path)
-    placed, _ = place(tmp_path, listing)
-    assert [(one.places, one.folder, one.disagreement) for one in placed["train"]] == [
+    located, _ = locate_clips(tmp_path, listing)
+    assert [(one.paths, one.folder, one.disagreement) for one in located["train"]] == [
         ((f"train/a/{one}", f"old/a/{one}"), "train", ""),
         ((f"train/a/{two}", f"train/b/{two}"), "train", ""),
     ]
     says = "aaaaaaaaaa3_000000_000010: in the folder of 'a', listed as 'b', which is used"
-    assert placed["val"][0].disagreement == says
+    assert located["val"][0].disagreement == says
 
 
 def test_a_picture_beside_videos_hides_none_of_them(tmp_path: Path) -> None:
@@ -364,9 +365,9 @@ def test_links_are_followed_once_and_cycles_end(tmp_path: Path) -> None:
     (root / "again").symlink_to(tmp_path / "elsewhere")
     (root / "loop").symlink_to(root)
     listing = listed("something-v1", root, tmp_path / "labels")
-    placed, denied = place(root, listing)
-    assert [one.places for split in placed.values() for one in split] == [("again/1",), ("again/2.webm",)]
-    assert denied == ()
+    located, unlisted = locate_clips(root, listing)
+    assert [one.paths for split in located.values() for one in split] == [("again/1",), ("again/2.webm",)]
+    assert unlisted == ()
 
 
 def test_official_lists_beside_the_clips_are_found(tmp_path: Path) -> None:
@@ -405,7 +406,7 @@ def test_labels_under_both_releases_names_are_read_once(tmp_path: Path) -> None:
 
 def test_a_parent_that_cannot_be_listed_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(path: Path) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
+        raise PermissionError(13, "Permission unlisted", str(path))
 
     (tmp_path / "UCF-101").mkdir()
     monkeypatch.setattr(Path, "iterdir", refused)

@@ -1,16 +1,9 @@
-"""Folders that hold optical flow or other grey pictures of the clips, not their RGB frames.
+"""Recognises folders that hold optical flow or grey pictures of the clips instead of their RGB frames.
 
 Pre-extracted flow has the clips' own names: `flow_x/<class>/<clip>/` beside `rawframes/<class>/<clip>/`, or
-`tvl1_flow/u/<clip>/` beside `jpegs_256/<clip>/`. It must never stand for RGB, and least of all for a clip whose RGB
-frames are absent. A folder below the root is told to hold it by
-
-1. a word of its name, as in `flow`, `flow_x`, `tvl1`, `opticalflow`; `rgb`, `rawframes` or `videos` further down the
-   path say that it is RGB after all, as in `flow_project/rgb`;
-2. a name that ends in the letter of one direction beside a folder of the other: u and v, `motion_x` and `motion_y`;
-3. its frames: they are all grey where the same clips' frames elsewhere are coloured.
-
-A folder that is named as a class is never judged by its name. The root itself is not judged either: whoever has RGB
-frames in a folder that is named as flow gives that folder, or one below it, as the root.
+`tvl1_flow/u/<clip>/` beside `jpegs_256/<clip>/`. It must never be read as RGB, least of all for a clip whose RGB frames
+are absent. Folders are recognised by their names (`flow_folder`) or by their pictures (`grey_folders`). Only folders
+below the root are: whoever has RGB frames in a folder that is named as flow gives that folder as the root.
 """
 
 from __future__ import annotations
@@ -23,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmark.data.layouts.listing import class_key
+from benchmark.data.layouts.names import class_key
 
 FLOW_WORD = re.compile(r"((optical|opt|of|warped|warp|tvl1?|dis|brox|farneback|raft)?flows?|tvl1?|farneback)[xyuv]?\d*")
 RGB_WORDS = frozenset(("rgb", "rawframes", "video", "videos"))
@@ -48,32 +41,34 @@ def flow_folder(path: str, folders: Collection[str], classes: Collection[str]) -
         if class_key(name) in classes:
             continue
         words = [word for word in re.split(r"[^a-z0-9]+", name.casefold()) if word]
+        # Nearer to the clip than a folder that speaks of flow: `flow_project/rgb`.
         if RGB_WORDS & set(words):
             return ""
-        upto = "/".join(parts[:end])
+        folder = "/".join(parts[:end])
         if any(FLOW_WORD.fullmatch(word) for word in words):
-            return upto
-        if (match := DIRECTION.fullmatch(name)) and f"{upto[:-1]}{OTHER_DIRECTION[match[2]]}" in folders:
-            return upto
+            return folder
+        # One letter says flow only beside the folder of the other direction: u and v, `motion_x` and `motion_y`.
+        if (match := DIRECTION.fullmatch(name)) and f"{folder[:-1]}{OTHER_DIRECTION[match[2]]}" in folders:
+            return folder
     return ""
 
 
-def grey_folders(root: Path, places: Sequence[Mapping[str, tuple[str, bool]]]) -> set[str]:
+def grey_folders(root: Path, clips: Sequence[Mapping[str, tuple[str, bool]]]) -> set[str]:
     """Folders that hold grey frames of clips of which another folder has coloured ones, or videos.
 
     Args:
         root: What the paths are relative to.
-        places: For every clip its places, by path: the folder that holds it, and whether it is a folder of frames.
+        clips: For every clip its paths, each with the folder that holds it and whether it is a folder of frames.
     """
-    several = [of_clip for of_clip in places if len({folder for folder, _ in of_clip.values()}) > 1]
-    frames: dict[str, list[str]] = defaultdict(list)
+    several = [of_clip for of_clip in clips if len({folder for folder, _ in of_clip.values()}) > 1]
+    samples: dict[str, list[str]] = defaultdict(list)
     for of_clip in several:
         for path, (folder, is_frames) in of_clip.items():
-            if len(of_frames := frames[folder]) < SAMPLED and is_frames:
-                of_frames.append(path)
-    grey = {folder for folder, paths in frames.items() if paths and all(_is_grey(root / path) for path in paths)}
-    beside = ({folder for folder, _ in of_clip.values()} for of_clip in several)
-    return {folder for folders in beside if folders - grey for folder in folders & grey}
+            if is_frames and len(samples[folder]) < SAMPLED:
+                samples[folder].append(path)
+    grey = {folder for folder, paths in samples.items() if paths and all(_is_grey(root / path) for path in paths)}
+    folders_of = [{folder for folder, _ in of_clip.values()} for of_clip in several]
+    return {folder for folders in folders_of if folders - grey for folder in folders & grey}
 
 
 def parents(paths: Iterable[str]) -> set[str]:

@@ -1,19 +1,13 @@
 """Reading clips with `read_frames` against torchcodec, decord and OpenCV on the same files in one run.
 
-    python -m benchmark decode                  # two to five minutes on a laptop's core
-    python -m benchmark decode --leak           # 10,000 reads: memory and open files
-    python -m benchmark decode --videos FOLDER  # your own files instead of those made here
+    make decode                                               # two to five minutes on a laptop's core
+    PYTHONPATH=. python tools/compare_decoders.py --leak           # 10,000 reads: memory and open files
+    PYTHONPATH=. python tools/compare_decoders.py --videos FOLDER  # your own files instead of those made here
 
-One process reads every clip with each reader in turn, once to warm up and `--repeats` times on the clock, with the
-readers in another order each time. A reader that cannot be imported is named and left out.
-
-Choices:
-- One thread each: a training job has a loader process per core already. decord, OpenCV and torchcodec are told so.
-- The frames wanted are the middle of each of 8 segments, and 3 consecutive ones of each, unscaled and with a short side
-  of 112, as uint8 RGB in memory. OpenCV steps through a video (grab) and converts what is wanted (retrieve), which
-  is faster than its seeking and exact. Scaling is each reader's own: OpenCV's by area, torchcodec's Resize transform,
-  decord's while decoding.
-- CPU time is the process's, all threads; medians over the repeats. Differences of pixels are those from our own frames.
+One process reads every clip with each reader in turn, once to warm up and `--repeats` times on the clock. Wanted are
+the middle frame of each of 8 segments, and 3 consecutive ones of each, unscaled and with a short side of 112, as uint8
+RGB in memory. A reader that cannot be imported is named and left out. Every reader has one thread, since a training job
+has a loader process per core already.
 """
 
 from __future__ import annotations
@@ -54,11 +48,16 @@ ENCODINGS: dict[str, tuple[str, str, dict[str, str], int]] = {
 """Ending, encoder, its options and bits per second (0: by quality) of the files made here; JPEG folders besides."""
 
 READ_FOLDERS = ("read_frames", "OpenCV")
+OTHER_FRAME = 6
+"""Other conversions and scalings differ by a few units in the mean, another frame of the clip by more than this."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One reader on one kind of files: medians over the repeats, per clip; differences are in units of 1/255."""
+    """One reader on one kind of files: medians over the repeats, per clip.
+
+    CPU time is that of the process, all threads. Differences are from `read_frames`, in units of 1/255.
+    """
 
     files: str
     frames_per_segment: int
@@ -127,7 +126,7 @@ def _resized(pixels: Any, height: int | None, width: int | None) -> Any:
     return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _opencv(path: Path, indices: Sequence[int], height: int | None, width: int | None) -> Frames:
+def _read_opencv(path: Path, indices: Sequence[int], height: int | None, width: int | None) -> Frames:
     found: dict[int, Any] = {}
     if path.is_dir():
         names = sorted(os.listdir(path))  # noqa: PTH208 - what one writes for speed
@@ -137,6 +136,7 @@ def _opencv(path: Path, indices: Sequence[int], height: int | None, width: int |
         return np.stack([found[index] for index in indices])
     video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     wanted = set(indices)
+    # Stepping through the video and converting what is wanted is faster than OpenCV's seeking, and exact.
     for index in range(max(indices) + 1):
         if not video.grab():
             break
@@ -176,7 +176,7 @@ def readers(sample: Path) -> tuple[dict[str, Reader], list[str]]:
     makers: dict[str, Callable[[], Reader]] = {
         "torchcodec": _torchcodec,
         "decord": _decord,
-        "OpenCV": lambda: _opencv,
+        "OpenCV": lambda: _read_opencv,
     }
     for name, make in makers.items():
         try:
@@ -205,54 +205,66 @@ def compare(
     repeats: int,
 ) -> list[Timing]:
     """Times all readers on these files, interleaved, and compares their pixels with ours."""
-    jobs: list[tuple[Path, list[int], int | None, int | None]] = []
-    for path in files:
-        info = probe(path)
-        size: tuple[int | None, int | None] = (None, None)
-        if scaled:
-            shrink = SHORT_SIDE / min(info.height, info.width)
-            size = round(info.height * shrink), round(info.width * shrink)
-        jobs.append((path, wanted_frames(info.frames, frames_per_segment), *size))
-    differences: dict[str, list[tuple[float, float]]] = {}
-    times: dict[str, list[tuple[float, float]]] = {}
     if files[0].is_dir():  # the others read none, and decord says so on the terminal
         rivals = {name: reader for name, reader in rivals.items() if name in READ_FOLDERS}
-    times = {name: [] for name in rivals}
-    for job in jobs:
-        ours = read_frames(*job).astype(np.int16)
-        for name, reader in rivals.items():
-            try:
-                theirs = reader(*job)
-                gap = np.abs(theirs - ours)
-                differences.setdefault(name, []).append((float(gap.mean()), float(gap.max())))
-            except Exception as error:
-                times.pop(name, None)
-                print(f"{name} is left out: {job[0]}: {str(error).strip().splitlines()[0]}", file=sys.stderr)
-    for repeat in range(repeats):
-        names = [name for name in rivals if name in times]
-        names = names[repeat % len(names) :] + names[: repeat % len(names)]
-        for name in names:
-            gc.collect()
-            wall, cpu = time.perf_counter(), time.process_time()
-            for job in jobs:
-                rivals[name](*job)
-            spent = time.perf_counter() - wall, time.process_time() - cpu
-            times[name].append((len(jobs) / spent[0], 1000 * spent[1] / len(jobs)))
-    # Other conversions and scalings differ by a few units in the mean, another frame of the clip by many.
+    jobs = [_job(path, frames_per_segment, scaled) for path in files]
+    gaps = {name: gap for name, reader in rivals.items() if (gap := _gaps(name, reader, jobs)) is not None}
+    times = _times({name: rivals[name] for name in gaps}, jobs, repeats)
     return [
         Timing(
             kind,
             frames_per_segment,
             scaled,
             name,
-            statistics.median(rate for rate, _ in found),
-            statistics.median(cpu for _, cpu in found),
-            statistics.fmean(mean for mean, _ in differences[name]),
-            max(largest for _, largest in differences[name]),
-            max(mean for mean, _ in differences[name]) < 6,
+            statistics.median(rate for rate, _ in times[name]),
+            statistics.median(cpu for _, cpu in times[name]),
+            statistics.fmean(mean for mean, _ in gap),
+            max(largest for _, largest in gap),
+            max(mean for mean, _ in gap) < OTHER_FRAME,
         )
-        for name, found in times.items()
+        for name, gap in gaps.items()
     ]
+
+
+Job = tuple[Path, list[int], int | None, int | None]
+"""What a reader is called with."""
+
+
+def _job(path: Path, frames_per_segment: int, scaled: bool) -> Job:
+    info = probe(path)
+    wanted = wanted_frames(info.frames, frames_per_segment)
+    if not scaled:
+        return path, wanted, None, None
+    shrink = SHORT_SIDE / min(info.height, info.width)
+    return path, wanted, round(info.height * shrink), round(info.width * shrink)
+
+
+def _gaps(name: str, reader: Reader, jobs: Sequence[Job]) -> list[tuple[float, float]] | None:
+    """Mean and largest difference of each clip's pixels from ours; None, said on the terminal, if one is not read."""
+    gaps = []
+    for job in jobs:
+        try:
+            gap = np.abs(reader(*job) - read_frames(*job).astype(np.int16))
+        except Exception as error:
+            print(f"{name} is left out: {job[0]}: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+            return None
+        gaps.append((float(gap.mean()), float(gap.max())))
+    return gaps
+
+
+def _times(rivals: dict[str, Reader], jobs: Sequence[Job], repeats: int) -> dict[str, list[tuple[float, float]]]:
+    """Clips per second and CPU milliseconds a clip of each repeat, with the readers in another order each time."""
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in rivals}
+    for repeat in range(repeats):
+        names = list(rivals)
+        for name in names[repeat % len(names) :] + names[: repeat % len(names)]:
+            gc.collect()
+            wall, cpu = time.perf_counter(), time.process_time()
+            for job in jobs:
+                rivals[name](*job)
+            spent = time.perf_counter() - wall, time.process_time() - cpu
+            times[name].append((len(jobs) / spent[0], 1000 * spent[1] / len(jobs)))
+    return times
 
 
 def table(timings: Sequence[Timing]) -> str:
@@ -315,8 +327,17 @@ def _own_files(folder: Path) -> dict[str, list[Path]]:
     return {folder.name: files}
 
 
-def run(options: argparse.Namespace) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Make or find the files, read them, print the table (or JSON) and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=12, help="clips of each kind (default 12)")
+    parser.add_argument("--frames", type=int, default=100, help="frames of a clip (default 100, 4 seconds)")
+    parser.add_argument("--repeats", type=int, default=5, help="timed passes over the clips (default 5)")
+    parser.add_argument("--videos", type=Path, metavar="FOLDER", help="time these files or folders of frames instead")
+    parser.add_argument("--leak", action="store_true", help="instead of timing, read many files and look at memory")
+    parser.add_argument("--reads", type=int, default=10_000, help="how many with --leak (default 10,000)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(argv)
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -341,3 +362,7 @@ def run(options: argparse.Namespace) -> int:
         ]
     print(json.dumps([asdict(timing) for timing in timings], indent=1) if options.json else table(timings))
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

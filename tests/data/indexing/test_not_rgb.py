@@ -9,10 +9,10 @@ from PIL import Image
 
 from benchmark.data.datasets import prepare
 from benchmark.data.errors import DataError
-from benchmark.data.indexing.census import take
-from benchmark.data.indexing.index import read_index
-from benchmark.data.layouts.modality import flow_folder, parents
+from benchmark.data.indexing.check import check_dataset
+from benchmark.data.indexing.not_rgb import flow_folder, parents
 from benchmark.data.manifest import index_folder
+from benchmark.data.split import read_index
 from tests.data.trees import ucf_labels, write_frames, write_video
 
 CLASSES = [f"Class{i:03d}" for i in range(101)]
@@ -73,26 +73,23 @@ def indexed() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_rgb_is_indexed_and_flow_beside_it_is_named(layout: str, root: Path) -> None:
+def test_rgb_is_indexed_and_flow_beside_it_is_named_and_stands_for_no_absent_frames(layout: str, root: Path) -> None:
     fill(root, layout)
-    census = take("ucf101", workers=1)
+    report = check_dataset("ucf101", workers=1)
     folders = {flow(CLIPS[0]).split("/")[0] for flow in LAYOUTS[layout][1]}
-    (note,) = census.notes
+    (note,) = report.notes
     assert note.startswith("left out as optical flow, or grey beside colour")
     assert all(f"{folder}" in note for folder in folders)
-    assert census.splits["train"]["copies"] == 0
+    assert report.splits["train"]["copies"] == 0
     prepare("ucf101", workers=1)
     assert indexed() == {name_of(clip): LAYOUTS[layout][0](clip) for clip in CLIPS}
 
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_flow_does_not_hide_that_rgb_frames_are_absent(layout: str, root: Path) -> None:
-    fill(root, layout)
+    # Flow does not hide that RGB frames are absent.
     gone = root / LAYOUTS[layout][0](CLIPS[0])
     for path in gone.iterdir():
         path.unlink()
     gone.rmdir()
-    assert take("ucf101", workers=1).splits["val"]["missing"] == [name_of(CLIPS[0])]
+    assert check_dataset("ucf101", workers=1).splits["val"]["missing"] == [name_of(CLIPS[0])]
     prepare("ucf101", workers=1)
     assert indexed() == {name_of(clip): LAYOUTS[layout][0](clip) for clip in CLIPS[1:]}
 
@@ -100,7 +97,7 @@ def test_flow_does_not_hide_that_rgb_frames_are_absent(layout: str, root: Path) 
 def test_damaged_rgb_frames_are_not_replaced_by_flow(root: Path) -> None:
     fill(root, "tvl1_flow/u and v")
     (root / "jpegs_256" / name_of(CLIPS[0]) / "00002.jpg").unlink()
-    record = take("ucf101", workers=1).splits["val"]
+    record = check_dataset("ucf101", workers=1).splits["val"]
     assert "frame 2 is missing" in str(record["corrupt"])
 
 
@@ -108,34 +105,31 @@ def test_flow_alone_is_refused_and_a_root_that_is_named_so_is_not(root: Path, mo
     for clip in CLIPS:
         write_frames(root / "flow" / clip, 4)
     with pytest.raises(DataError, match=r"optical flow or grey pictures only.* flow \(6\).*give that folder itself"):
-        take("ucf101", workers=1)
+        check_dataset("ucf101", workers=1)
     monkeypatch.setenv("BENCHMARK_UCF101", str(root / "flow"))
     monkeypatch.setenv("BENCHMARK_UCF101_LABELS", str(root / "lists"))
-    assert take("ucf101", workers=1).splits["train"]["missing"] == []
+    assert check_dataset("ucf101", workers=1).splits["train"]["missing"] == []
 
 
 def test_folders_that_are_named_by_one_letter_without_the_other_hold_clips(root: Path) -> None:
     for clip in CLIPS:
         write_frames(root / "v" / clip, 4)
-    assert take("ucf101", workers=1).notes == ()
+    assert check_dataset("ucf101", workers=1).notes == ()
 
 
-@pytest.mark.parametrize(
-    ("path", "folder"),
-    [
-        ("flow_x/a", "flow_x"),
-        ("kinetics/tvl1/c/a", "kinetics/tvl1"),
-        ("flow_project/rgb/c/a", ""),
-        ("flow_project/videos/c/a", ""),
-        ("flow/frames/a", "flow"),
-        ("flower arranging/a", ""),
-        ("workflow_1/a", ""),
-        ("frames/water flow/a", ""),
-        ("x/a", ""),
-    ],
-)
-def test_which_names_say_flow(path: str, folder: str) -> None:
-    assert flow_folder(path, parents([path]), {"waterflow"}) == folder
+def test_which_names_say_flow() -> None:
+    says = {
+        "flow_x/a": "flow_x",
+        "kinetics/tvl1/c/a": "kinetics/tvl1",
+        "flow_project/rgb/c/a": "",
+        "flow_project/videos/c/a": "",
+        "flow/frames/a": "flow",
+        "flower arranging/a": "",
+        "workflow_1/a": "",
+        "frames/water flow/a": "",
+        "x/a": "",
+    }
+    assert {path: flow_folder(path, parents([path]), {"waterflow"}) for path in says} == says
 
 
 def test_a_name_in_other_capitals_is_found_if_it_is_the_only_one(root: Path) -> None:
@@ -143,20 +137,20 @@ def test_a_name_in_other_capitals_is_found_if_it_is_the_only_one(root: Path) -> 
     for clip in CLIPS[1:]:
         write_frames(root / "jpegs_256" / spelled[clip], 4)
     write_frames(root / "jpegs_256" / name_of(CLIPS[0]).upper(), 4)
-    census = take("ucf101", workers=1)
-    assert [census.splits[s]["missing"] for s in ("train", "val")] == [[], []]
-    (note,) = census.notes
+    report = check_dataset("ucf101", workers=1)
+    assert [report.splits[s]["missing"] for s in ("train", "val")] == [[], []]
+    (note,) = report.notes
     assert note.startswith("6 clips are found under names that differ from the listed ones in capitals")
     write_frames(root / "jpegs_256" / name_of(CLIPS[0]).lower(), 4)  # two could be meant
-    assert take("ucf101", workers=1).splits["val"]["missing"] == [name_of(CLIPS[0])]
+    assert check_dataset("ucf101", workers=1).splits["val"]["missing"] == [name_of(CLIPS[0])]
     write_frames(root / "jpegs_256" / name_of(CLIPS[0]), 4)
-    assert take("ucf101", workers=1).splits["val"]["missing"] == []
+    assert check_dataset("ucf101", workers=1).splits["val"]["missing"] == []
 
 
 def test_archives_are_named_where_clips_are_missing(root: Path) -> None:
     (root / "UCF101.rar").write_bytes(b"Rar!")
     with pytest.raises(DataError, match=r"archives are not read: unpack UCF101\.rar"):
-        take("ucf101", workers=1)
+        check_dataset("ucf101", workers=1)
     for clip in CLIPS[1:]:
         write_video(root / f"{clip}.avi", 4)
-    assert take("ucf101", workers=1).notes == ("clips are missing; archives are not read: unpack UCF101.rar",)
+    assert check_dataset("ucf101", workers=1).notes == ("clips are missing; archives are not read: unpack UCF101.rar",)

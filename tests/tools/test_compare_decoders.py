@@ -1,4 +1,4 @@
-"""The decode benchmark: what it asks for, what it compares, and that it runs."""
+"""The comparison of decoders: what it asks for, what it compares, and that it runs."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmark.cli.main import main
 from benchmark.data.decode.video import read_frames
-from benchmark.data.decode_benchmark import Timing, compare, draw, encode, leak, readers, table, wanted_frames
+from tools.compare_decoders import Timing, compare, draw, encode, leak, main, readers, table, wanted_frames
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +66,9 @@ def test_a_broken_file_among_many_reads_leaves_nothing(folder: Path) -> None:
 def test_the_command_reads_a_folder_of_ones_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     threads = cv2.getNumThreads()
     try:
-        assert main(["decode", "--videos", str(folder), "--repeats", "1", "--json"]) == 0
+        assert main(["--videos", str(folder), "--repeats", "1", "--json"]) == 0
         assert {line["frames_per_segment"] for line in json.loads(capsys.readouterr().out)} == {1, 3}
-        assert main(["decode", "--videos", str(folder / "none")]) == 2
+        assert main(["--videos", str(folder / "none")]) == 2
         assert "none" in capsys.readouterr().err
     finally:
         cv2.setNumThreads(threads)

@@ -1,4 +1,4 @@
-"""The census finds the damage that was done, all of it and nothing else, and decodes only what has changed."""
+"""Checking finds the damage that was done, all of it and nothing else, and decodes only what has changed."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from benchmark.config.datasets import DATASETS, DatasetInfo
 from benchmark.data.datasets import prepare
 from benchmark.data.decode.video import read_frames
 from benchmark.data.errors import DataError
-from benchmark.data.indexing.census import KINDS, take
+from benchmark.data.indexing.check import KINDS, check_dataset
 from benchmark.data.manifest import data_root, index_folder
 from tests.data.decode.test_video_files import sizes_in_one_file
 from tests.data.trees import something_v1_labels, write_frames, write_video
@@ -48,7 +48,7 @@ def check(*options: str) -> int:
 
 def found(full: bool = False) -> dict[str, dict[str, list[str]]]:
     """What is wrong, as ids by kind and split, without the kinds of which there is none."""
-    records = take("something-v1", full, workers=1).splits
+    records = check_dataset("something-v1", full, workers=1).splits
     return {
         split: {kind: [str(line).split(":")[0] for line in record[kind]] for kind in KINDS if record[kind]}  # type: ignore[attr-defined]
         for split, record in records.items()
@@ -122,40 +122,42 @@ def test_decoding_goes_on_where_it_stopped_and_again_where_a_file_changed(
         decoded.append(path.name)
         return read_frames(path, *rest, **more)
 
-    monkeypatch.setattr("benchmark.data.indexing.census.read_frames", counting)
-    take("something-v1", True, ("val",), workers=1)
+    monkeypatch.setattr("benchmark.data.indexing.decode_file.read_frames", counting)
+    check_dataset("something-v1", True, ("val",), workers=1)
     assert sorted(decoded) == ["10", "8", "9.mp4"]
     decoded.clear()
-    take("something-v1", True, workers=1)
+    check_dataset("something-v1", True, workers=1)
     assert len(decoded) == 7
     decoded.clear()
     write_video(tree / "videos/3.mp4", 6, seed=5)
     (tree / "frames/4/00002.jpg").write_bytes((tree / "frames/4/00003.jpg").read_bytes() + b"\0")
-    take("something-v1", True, workers=1)
+    check_dataset("something-v1", True, workers=1)
     assert sorted(decoded) == ["3.mp4", "4"]
 
 
 def test_what_changed_since_preparing_is_said(tree: Path) -> None:
     prepare("something-v1", workers=1)
-    assert take("something-v1", workers=1).problems == ()
+    assert check_dataset("something-v1", workers=1).problems == ()
     write_video(tree / "videos/3.mp4", 9)
     (tree / "videos/9.mp4").unlink()
-    problems = take("something-v1", workers=1).problems
+    problems = check_dataset("something-v1", workers=1).problems
     assert "train: 1 clips are not what the index says, such as 3" in problems[0]
     assert "val: since the index was written 1 clips went and 0 came" in problems[1]
     prepare("something-v1", workers=1)
-    assert take("something-v1", workers=1).problems == ()
+    assert check_dataset("something-v1", workers=1).problems == ()
 
 
 def test_another_number_of_clips_than_published_is_said_unless_that_is_round(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(DATASETS, "something-v1", DatasetInfo("something-v1", "SS", 174, 86_017, 3))
-    assert take("something-v1", workers=1).problems == ("train: the label files list 7 clips, SS has 86,017",)
+    assert check_dataset("something-v1", workers=1).problems == ("train: the label files list 7 clips, SS has 86,017",)
     monkeypatch.setitem(DATASETS, "something-v1", DatasetInfo("something-v1", "SS", 174, 86_017, 3, exact=False))
-    assert take("something-v1", workers=1).problems == ("train: the label files list 7 clips, of the 86,017 of SS",)
+    assert check_dataset("something-v1", workers=1).problems == (
+        "train: the label files list 7 clips, of the 86,017 of SS",
+    )
     monkeypatch.setitem(DATASETS, "something-v1", DatasetInfo("something-v1", "SS", 174, 8, 3, exact=False))
-    assert not take("something-v1", workers=1).damaged
+    assert not check_dataset("something-v1", workers=1).damaged
 
 
 def test_videos_cut_short_are_named_before_and_after_decoding(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,7 +186,7 @@ def test_what_a_demuxer_complains_of_is_named_before_and_after_decoding(tree: Pa
     for number in (1, 3):  # the same complaint twice is two complaints
         (tree / f"videos/{number}.webm").write_bytes(data)
     (tree / "videos/3.mp4").unlink()
-    partial: Any = take("something-v1", workers=1).splits["train"]["partial"]
+    partial: Any = check_dataset("something-v1", workers=1).splits["train"]["partial"]
     assert sorted(partial) == ["1", "3"]
     assert "invalid as first byte of an EBML number" in partial["1"]
     assert found(full=True)["train"] == {"partial": ["1", "3"]}
@@ -222,10 +224,10 @@ def test_what_must_not_be_written_is_said_and_a_full_disk_is_named(
 
 
 def test_nothing_is_written_where_nothing_is_new(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    take("something-v1", True, workers=1)
+    check_dataset("something-v1", True, workers=1)
     before = (data_root() / "something-v1/probed.jsonl").stat().st_mtime_ns
     monkeypatch.setattr(Path, "mkdir", lambda *_, **__: pytest.fail("wrote"))
-    assert take("something-v1", True, workers=1).notes == ()
+    assert check_dataset("something-v1", True, workers=1).notes == ()
     assert (data_root() / "something-v1/probed.jsonl").stat().st_mtime_ns == before
 
 
@@ -243,7 +245,7 @@ def test_a_jpeg_that_decodes_to_something_else_is_named(tree: Path, capfd: pytes
 def test_of_two_copies_the_readable_one_is_used(tree: Path) -> None:
     write_video(tree / "again/1.mp4", 6)
     (tree / "videos/1.mp4").write_text("no video")
-    record = take("something-v1", workers=1).splits["train"]
+    record = check_dataset("something-v1", workers=1).splits["train"]
     assert record["corrupt"] == {}
     assert (record["copies"], record["folders"]) == (1, {"videos": 4, "frames": 3})
     assert "1: videos/1.mp4, again/1.mp4" in str(record["copied"])
@@ -280,4 +282,4 @@ def test_options_of_another_action_and_unknown_splits_are_refused(
         parser.parse_args(["prepare", "--full", "something-v1"])
     assert "unrecognized arguments: --full" in capsys.readouterr().err
     with pytest.raises(DataError, match="unknown split 'test'"):
-        take("something-v1", splits=("test",))
+        check_dataset("something-v1", splits=("test",))

@@ -1,0 +1,116 @@
+"""A split of a data set: its clips, their pixels, and the index file that lists them.
+
+`index.csv` has a line per clip: id, path, frames, height, width, label.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.data.decode.video import Frames, read_frames
+from benchmark.data.errors import DecodeError
+from benchmark.data.frame_store import FrameStore
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done (`render motionpairs/train`), how many clips are done, and of how many."""
+SAMPLED_CLIPS = 16
+"""Clips whose pixels enter a fingerprint."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip of a split; `frames` is its number of frames, 0 for one that was unreadable when it was indexed."""
+
+    id: str
+    path: Path
+    frames: int
+    height: int
+    width: int
+    label: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """The clips of one split, and their pixels.
+
+    Attributes:
+        classes: Class names by label.
+        folder: Where what is computed from the split is kept; never below a user's root.
+        missing: Clips that the label files list and the disk does not have.
+    """
+
+    name: str
+    split: str
+    clips: list[Clip]
+    num_classes: int
+    fingerprint: str
+    store: FrameStore | None = field(default=None, repr=False)
+    classes: tuple[str, ...] = field(default=(), repr=False)
+    folder: Path | None = None
+    missing: int = 0
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self.clips)
+
+    def read(self, clip: int, indices: Sequence[int] | NDArray[np.int64]) -> Frames:
+        """Frames of a clip by 0-based number, in the order given, (n, H, W, 3) uint8 RGB, stored or decoded.
+
+        Raises DecodeError if the file cannot give them, or could not when the split was indexed.
+        """
+        entry = self.clips[clip]
+        if not entry.frames:
+            raise DecodeError(f"{entry.path}: was unreadable when it was indexed; copy it again and prepare")
+        if self.store is not None:
+            return self.store.read(clip, indices)
+        return read_frames(entry.path, indices)
+
+
+def read_index(folder: Path, root: Path | None = None) -> list[Clip]:
+    """The clips of a folder's index; paths are relative to the root, by default the folder itself."""
+    with (folder / "index.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return [
+            Clip(
+                row["id"],
+                (root or folder) / row["path"],
+                int(row["frames"]),
+                int(row["height"]),
+                int(row["width"]),
+                int(row["label"]),
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def fingerprint_of(clips: Sequence[Clip], salt: str, strict: bool = True) -> str:
+    """sha256 over ids, lengths and labels, and three decoded frames of each of some clips spread over the split.
+
+    Raises:
+        DecodeError: One of these clips is unreadable, and `strict`; otherwise it enters as unreadable.
+    """
+    digest = hashlib.sha256(salt.encode())
+    for clip in clips:
+        digest.update(f"{clip.id} {clip.frames} {clip.label}\n".encode(errors="surrogateescape"))
+    for i in sampled(len(clips)):
+        clip = clips[i]
+        try:
+            if not clip.frames:
+                raise DecodeError(f"{clip.path}: unreadable")
+            digest.update(read_frames(clip.path, [0, clip.frames // 2, clip.frames - 1]).tobytes())
+        except DecodeError:
+            if strict:
+                raise
+            digest.update(b"unreadable")
+    return digest.hexdigest()
+
+
+def sampled(clips: int) -> list[int]:
+    """The positions of at most SAMPLED_CLIPS of so many clips, spread evenly over them."""
+    return sorted({i * clips // SAMPLED_CLIPS for i in range(SAMPLED_CLIPS)})
