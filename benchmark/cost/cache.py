@@ -22,7 +22,8 @@ from benchmark.runs.directory import runs_root
 
 PACKAGE = Path(__file__).resolve().parents[1]
 COUNTING = (
-    *("cost/counters.py", "cost/operators.py", "cost/torch_formulas.py", "cost/tracing.py", "cost/record.py"),
+    *("cost/counters.py", "cost/operator_kinds.py", "cost/operator_rules.py", "cost/traced_values.py"),
+    *("cost/torch_formulas.py", "cost/tracing.py", "cost/record.py"),
     *("config/models.py", "config/modules.py", "config/representations.py"),
 )
 
