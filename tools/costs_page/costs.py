@@ -8,10 +8,11 @@ from functools import cached_property
 from typing import Any
 
 from benchmark.config.run import RunConfig, of_one_view
-from benchmark.cost.audit import PLAIN, SCOPES, AuditRow, CostCell, Lookup, Verdict, audit_row, shortened
+from benchmark.cost.audit import PLAIN, SCOPES, AuditRow, CostCell, Lookup, audit_row
 from benchmark.cost.cache import cost_digest, get
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.cost.record import CostRecord
+from benchmark.cost.verdict import Verdict, shortened
 from benchmark.report.text.layout import flat
 from benchmark.spec.columns import COLUMNS, MULTIPLES, Column, multiple_of, printed_value
 from benchmark.spec.table import Reading, Row, Table
