@@ -140,7 +140,6 @@ def test_help_names_every_command() -> None:
         "render",
         "data",
         "decode",
-        "costs",
     ):
         assert f"  {command} " in done.stdout
 

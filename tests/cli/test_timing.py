@@ -12,7 +12,8 @@ import torch
 from benchmark.cli import running, timing
 from benchmark.cli.main import main
 from benchmark.config.run import RunConfig
-from benchmark.cost.latency import LatencyRecord, time_config
+from benchmark.cost.latency import LatencyRecord
+from benchmark.cost.timing import time_config
 from benchmark.launch.local import Outcome
 
 SPEC = """\

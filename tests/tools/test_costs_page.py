@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pydantic
 import pytest
 
-from benchmark.cli import main as program
-from benchmark.cli import running
-from benchmark.cli.main import build_parser, main
+from benchmark.cli.main import build_parser
 from benchmark.config.run import RunConfig, of_one_view
 from benchmark.cost import cache
 from benchmark.cost.audit import Lookup
 from benchmark.cost.cache import cost_digest
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.cost.record import CostRecord, ModuleParameters, OperatorCount
-from benchmark.report import cost_page as module
-from benchmark.report import cost_stories
-from benchmark.report.cost_figures import Costs, StaleProseError, varied
-from benchmark.report.cost_page import cost_page, stories
-from benchmark.report.cost_stories import STORIES, Story
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.files import table_paths
 from benchmark.spec.load import load_table
 from benchmark.spec.table import Table
+from tools.costs_page import __main__ as program
+from tools.costs_page.costs import Costs, StalePageError, varied
+from tools.costs_page.page import by_convention, costs_page, filled, names, not_reproduced, template
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "costs.md"
+SECTIONS = sorted(template().blocks)
 
 
 @pytest.fixture(scope="module")
@@ -41,70 +35,91 @@ def tables() -> dict[str, Table]:
 
 
 def one_cost(macs: int, parameters: int = 10**6) -> Lookup:
-    """A lookup by which every network costs the same."""
-    conv = OperatorCount(path="", module_class="Conv2d", operator="conv", macs=macs, calls=1, inputs=1, outputs=1)
-    held = ModuleParameters(path="", module_class="Conv2d", total=parameters, trainable=parameters)
+    """A lookup by which every network costs the same; its representation and its inserts cost a thousandth each."""
+    parts = {"": 998, "representation": 1, "backbone.inserts": 1}
+    operators = tuple(
+        OperatorCount(
+            path=path, module_class="Conv2d", operator="conv", macs=macs * n // 1000, calls=1, inputs=1, outputs=1
+        )
+        for path, n in parts.items()
+    )
+    held = tuple(
+        ModuleParameters(path=path, module_class="Conv2d", total=parameters * n // 1000, trainable=0)
+        for path, n in parts.items()
+    )
     record = CostRecord(
         input_shape=(1, 8, 3, 224, 224),
-        operators=(conv,),
+        operators=operators,
         uncounted=(),
-        parameters=(held,),
-        classes={"": "Conv2d"},
+        parameters=held,
+        classes=dict.fromkeys(parts, "Conv2d"),
         torch_macs={},
         versions={},
     )
     return lambda config: record
 
 
-def test_every_story_has_its_tables(tables: dict[str, Table]) -> None:
-    assert len({story.title for story in STORIES}) == len(STORIES) >= 10
-    assert {name for story in STORIES for name in story.tables} <= set(tables)
+def statements(section: str, costs: Costs) -> dict[str, bool]:
+    """What a section of the page states, and whether it holds."""
+    found: dict[str, bool] = {}
+    page = template()
+
+    def check(statement: str, holds: bool) -> None:
+        found[statement] = holds and found.get(statement, True)
+
+    assert "".join(page.blocks[section](page.new_context(names(costs, check)))).strip()
+    return found
 
 
-def functions_of(source: ModuleType) -> list[ast.FunctionDef]:
-    tree = ast.parse(Path(str(source.__file__)).read_text())
-    return [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+@pytest.fixture(scope="module")
+def of_equal_networks(tables: dict[str, Table]) -> Costs:
+    return Costs(tables.values(), one_cost(10**9))
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.title)
-def test_a_story_that_the_counts_do_not_bear_out_is_not_told(story: Story, tables: dict[str, Table]) -> None:
-    with pytest.raises(StaleProseError, match=r"docs/costs\.md says .*; the counts no longer say so"):
-        story.tell(Costs(tables.values(), one_cost(10**9)))
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_states_what_counts_can_contradict(section: str, of_equal_networks: Costs) -> None:
+    stated = statements(section, of_equal_networks)
+    assert stated
+    assert section == "introduction" or not all(stated.values())
 
 
-def test_a_story_names_all_tables_that_it_reads(tables: dict[str, Table]) -> None:
-    functions = {node.name: node for node in functions_of(cost_stories)}
-    for story in STORIES:
-        texts = {n.value for n in ast.walk(functions[story.tell.__name__]) if isinstance(n, ast.Constant)}
-        named = {text for text in texts if isinstance(text, str) and text in tables}
-        assert named == set(story.tables), story.title
+def test_a_page_that_the_counts_do_not_bear_out_names_every_statement_that_fails(of_equal_networks: Costs) -> None:
+    failed = [
+        text for section in SECTIONS for text, holds in statements(section, of_equal_networks).items() if not holds
+    ]
+    with pytest.raises(StalePageError) as caught:
+        costs_page(of_equal_networks)
+    lines = str(caught.value).splitlines()
+    assert {f"docs/costs.md says that {text}; the counts no longer say so" for text in failed} == set(lines)
+    assert len(lines) > 20
 
 
-def test_no_number_of_a_story_is_typed_by_hand() -> None:
-    """Their templates hold names and words; digits come from the counts, the prints and the configs."""
-    told = {story.tell.__name__ for story in STORIES} | {"_introduction", "_conventions", "_by_paper"}
-    names = r"ResNet-\d+|X3D-?\w*|(?:TSM|MSNet)-R\d+|NL I3D|\b1x1x?1?\b|Table 1\b|Eq\. 5\b|Early in 2021"
-    typed = []
-    found = [function for function in (*functions_of(cost_stories), *functions_of(module)) if function.name in told]
-    assert {function.name for function in found} == told
-    for function in found:
-        for call in (n for n in ast.walk(function) if isinstance(n, ast.Call)):
-            if isinstance(call.func, ast.Name) and call.func.id in ("paragraph", "_bullet"):
-                parts = call.args[0].values if isinstance(call.args[0], ast.JoinedStr) else call.args
-                texts = [p.value for p in parts if isinstance(p, ast.Constant) and isinstance(p.value, str)]
-                typed += [text for text in texts if re.search(r"\d", re.sub(names, "", text))]
-    assert typed == []
+def test_no_number_of_a_sentence_is_typed_by_hand() -> None:
+    """The template's text holds names and words; digits come from the counts, the prints and the configs."""
+    page = template()
+    source = Path(str(page.filename)).read_text()
+    text = "".join(value for _, kind, value in page.environment.lex(source) if kind == "data")
+    assert "Self-attention is two products of matrices" in text
+    known = r"ResNet-\d+|X3D-?\w*|(?:TSM|MSNet)-R\d+|NL I3D|\b1x1x?1?\b|Table 1\b|Eq\. 5\b|Early in 2021|bqn-3b"
+    assert re.findall(r".*\d.*", re.sub(known, "", text)) == []
 
 
-def test_stories_wait_for_their_tables(tables: dict[str, Table]) -> None:
-    few = [tables["bqn-3a"], tables["cmr-3"], tables["checks-shift"]]
-    costs = Costs(few, one_cost(32_870_000_000))
-    assert stories(costs) == {}
+def test_text_is_filled_and_tables_code_and_headings_are_left_alone() -> None:
+    long = "word " * 40
+    kept = ["# " + long.strip(), "| " + long + "|", "```\n" + long + "\n```", "<!-- " + long + "-->"]
+    assert filled("\n\n\n".join(kept)) == "\n\n".join(kept) + "\n"
+    text = filled(f"{long}\n{long}\n\n- {long}\n  {long}\n- two\n")
+    paragraph, bullets = text.rstrip("\n").split("\n\n")
+    assert paragraph.split() == ["word"] * 80
+    assert [line[:2] for line in bullets.splitlines()] == ["- ", *["  "] * (len(bullets.splitlines()) - 2), "- "]
+    assert 110 < max(map(len, text.splitlines())) <= 118
+
+
+def test_tables_of_the_page_hold_what_the_costs_say(tables: dict[str, Table]) -> None:
+    costs = Costs([tables["bqn-3a"], tables["cmr-3"], tables["checks-shift"]], one_cost(32_870_000_000))
     assert costs.papers == ["bqn", "cmr"]
-    text = cost_page(few, one_cost(32_870_000_000))
-    assert all(f"| {name} " in text for name in CONVENTIONS)
-    assert "## Not reproduced" in text
-    assert "| cmr-3 | 1 | GMACs | 55 |" in re.sub(" +", " ", text)
+    assert all(f"| {name} " in by_convention(costs) for name in CONVENTIONS)
+    assert "| cmr-3 | 1 | GMACs | 55 |" in re.sub(" +", " ", not_reproduced(costs))
 
 
 def test_nothing_is_counted_when_no_cost_is_printed(tables: dict[str, Table]) -> None:
@@ -117,13 +132,13 @@ def test_nothing_is_counted_when_no_cost_is_printed(tables: dict[str, Table]) ->
 def test_a_print_repeated_for_one_network_is_one_distinct_print(tables: dict[str, Table]) -> None:
     parts = [tables[name] for name in ("bqn-3a", "bqn-3b", "bqn-3d")]
     costs = Costs(parts, one_cost(65_934_000_000))
-    named = [(cost.name, cost.text) for cost in costs.distinct]
-    repeated = [(cost.name, cost.text) for cost in costs.printed if (cost.name, cost.text) not in named]
+    named = [(cost.name, cost.as_printed) for cost in costs.distinct]
+    repeated = [(cost.name, cost.as_printed) for cost in costs.printed if (cost.name, cost.as_printed) not in named]
     # BQN as it is by default is the last row of 3b and the first of 3d.
     assert repeated == [("bqn-3b, 16", "65.9"), ("bqn-3d, 224²x8, 224²x8", "65.9")]
     whole = Costs([*parts, tables["thesis-5.8"]], one_cost(65_934_000_000))
     assert len(whole.printed) > len(costs.printed)
-    again = {cost.text for cost in whole.distinct if cost.table.paper == "thesis"}
+    again = {cost.as_printed for cost in whole.distinct if cost.table.paper == "thesis"}
     assert not again & {"65.9", "50.5", "60.7", "55.5"}
 
 
@@ -156,55 +171,55 @@ def test_a_recount_is_of_the_convention_and_the_network_asked_for(tables: dict[s
 
     costs = Costs([tables["da-7"]], by_pixels)
     gmacs, mparams = (costs.at("da-7", "TSM R50", key) for key in ("gmacs", "mparams"))
-    assert (gmacs.text, gmacs.printed, gmacs.side) == ("42.9", 42.9, 256)
+    assert (gmacs.as_printed, gmacs.printed, gmacs.side) == ("42.9", 42.9, 256)
     assert gmacs.full == pytest.approx(1e-5 * 224**2)
-    assert gmacs.verdict.count == gmacs.recount("fvcore", gmacs.cell.variant) == pytest.approx(1e-5 * 256**2)
+    assert gmacs.by_reading == gmacs.as_counted == pytest.approx(1e-5 * 256**2)
     assert gmacs.recount("two_per_mac", {"data.size": 160, "eval.crops": 3}) == pytest.approx(2e-5 * 256**2)
     assert mparams.recount("fvcore", {"data.dataset": "kinetics400"}) == 400
     assert (gmacs.gives(42.949), gmacs.gives(42.95), gmacs.gives(42.999), gmacs.gives(43.0)) == (1, 1, 1, 0)
     assert (gmacs.gives(42.85), gmacs.gives(42.849)) == (1, 0)
 
 
-def test_an_unknown_row_is_named(tables: dict[str, Table]) -> None:
+def test_an_unknown_cost_or_claim_is_named(tables: dict[str, Table]) -> None:
     costs = Costs([tables["bqn-3b"]], one_cost(10**9))
-    with pytest.raises(StaleProseError, match="bqn-3b, 17, gmacs; there is no such row"):
+    with pytest.raises(StalePageError, match="bqn-3b, 17, gmacs; there is no such row"):
         costs.at("bqn-3b", "17", "gmacs")
-    with pytest.raises(StaleProseError, match="bqn-3b, 16, Params; the table has none"):
+    with pytest.raises(StalePageError, match="bqn-3z, 16, gmacs; there is no such row"):
+        costs.at("bqn-3z", "16", "gmacs")
+    with pytest.raises(StalePageError, match="bqn-3b, 16, Params; the table has none"):
         _ = costs.at("bqn-3b", "16", "mparams").verdict
+    with pytest.raises(StalePageError, match=r"quotes claim bqn-3b\.99"):
+        costs.claim("bqn-3b.99")
 
 
-def test_the_command_prints_or_writes_the_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(running, "count", lambda tables: True)
-    monkeypatch.setattr(program, "table_paths", lambda: ["bqn-3b"])
-    monkeypatch.setattr(module, "cost_page", lambda tables: "# page\n")
-    assert main(["costs"]) == 0
-    assert capsys.readouterr().out == "# page\n"
-    out = tmp_path / "new" / "costs.md"
-    assert main(["costs", "--out", str(out)]) == 0
-    assert out.read_text() == "# page\n"
-
-
-def _stale(tables: object) -> str:
-    raise StaleProseError("docs/costs.md says so")
-
-
-@pytest.mark.parametrize(("counted", "page"), [(True, _stale), (False, lambda tables: "# page\n")])
-def test_a_page_that_would_be_wrong_is_not_written(
-    counted: bool,
-    page: Callable[[object], str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(running, "count", lambda tables: counted)
-    monkeypatch.setattr(program, "table_paths", lambda: ["bqn-3b"])
-    monkeypatch.setattr(module, "cost_page", page)
+@pytest.fixture
+def page_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the program writes the page: a file of the test's, from one table."""
     out = tmp_path / "costs.md"
     out.write_text("as it was\n")
-    assert main(["costs", "--out", str(out)]) == 1
-    assert out.read_text() == "as it was\n"
+    monkeypatch.setattr(program, "PAGE", out)
+    monkeypatch.setattr(program, "table_paths", lambda: ["bqn-3b"])
+    return out
+
+
+def test_the_program_writes_the_page(page_to_write: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "count", lambda tables: True)
+    monkeypatch.setattr(program, "costs_page", lambda costs: f"# page of {', '.join(costs.tables)}\n")
+    assert program.main() == 0
+    assert page_to_write.read_text() == "# page of bqn-3b\n"
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_page_that_would_be_wrong_is_not_written(
+    counted: bool, page_to_write: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stale(costs: Costs) -> str:
+        raise StalePageError("docs/costs.md says so")
+
+    monkeypatch.setattr(program, "count", lambda tables: counted)
+    monkeypatch.setattr(program, "costs_page", stale if counted else lambda costs: "# page\n")
+    assert program.main() == 1
+    assert page_to_write.read_text() == "as it was\n"
     assert capsys.readouterr().err == ("docs/costs.md says so\n" if counted else "")  # counting says itself what failed
 
 
@@ -220,16 +235,17 @@ def _lines() -> list[list[str]]:
     ]
 
 
-def test_the_committed_page_tells_every_story() -> None:
-    headings = re.findall(r"^## (.*)$", PAGE.read_text(), re.M)
-    first, last = headings.index(STORIES[0].title), headings.index(STORIES[-1].title)
-    assert headings[first : last + 1] == [story.title for story in STORIES]
+def test_the_committed_page_has_the_headings_of_the_template() -> None:
+    heading = re.compile(r"^##? (.*)$", re.M)
+    headings = heading.findall(Path(str(template().filename)).read_text())
+    assert len(headings) > 12
+    assert heading.findall(PAGE.read_text()) == headings
 
 
-def test_the_committed_page_has_the_prints_of_the_tables(tables: dict[str, Table]) -> None:
+def test_the_committed_page_has_the_prints_of_the_tables(of_equal_networks: Costs) -> None:
     """Every line of a comparison names a row and a cost, and has its print to the digit."""
-    costs = Costs(tables.values(), one_cost(10**9))
-    printed = {(cost.name, cost.column.title): cost.text for cost in costs.printed}
+    printed = {(cost.name, cost.column.title): cost.as_printed for cost in of_equal_networks.printed}
+    tables = of_equal_networks.tables
     shown = [line for line in _lines() if len(line) >= 6 and line[0].partition(",")[0] in tables and "," in line[0]]
     assert len(shown) > 60
     assert [(line[0], line[1], line[2]) for line in shown if printed.get((line[0], line[1])) != line[2]] == []
@@ -263,13 +279,13 @@ def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lookup:
 
 @pytest.mark.slow
 def test_the_committed_page_is_what_the_counts_say(tables: dict[str, Table], counted: Lookup) -> None:
-    page = cost_page(tables.values(), counted)
+    costs = Costs(tables.values(), counted)
+    page = costs_page(costs)
     assert page == PAGE.read_text(), "docs/costs.md is not what `make docs` would write"
 
-    costs = Costs(tables.values(), counted)
-    unreproduced = [cost for cost in costs.distinct if not cost.verdict.reproduced]
+    unreproduced = [cost for cost in costs.distinct if not cost.reproduced]
     listed = page.partition("## Not reproduced")[2]
-    assert all(f"| {cost.text} |" in re.sub(" +", " ", listed) for cost in unreproduced)
+    assert all(f"| {cost.as_printed} |" in re.sub(" +", " ", listed) for cost in unreproduced)
     assert listed.count("\n| ") == len(unreproduced) + 1  # and the heads: the rule below them starts with "|:"
     assert {cost.column.quantity for cost in costs.distinct} == {"macs", "params"}
     assert {COLUMNS[cost.cell.column].source for cost in costs.printed} == {"counted"}
@@ -294,6 +310,4 @@ def test_the_committed_page_is_what_the_counts_say(tables: dict[str, Table], cou
         return record.model_copy(update={"operators": tuple(operators), "parameters": tuple(parameters)})
 
     changed = Costs(tables.values(), heavier)
-    for story in STORIES:
-        with pytest.raises(StaleProseError):
-            story.tell(changed)
+    assert [name for name in SECTIONS if all(statements(name, changed).values())] == ["introduction"]

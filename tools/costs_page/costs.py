@@ -1,50 +1,31 @@
-"""Printed costs beside what they count, and the sentences that say so: what the page on costs is made of. No torch.
-
-Every number is a printed cell, or a count of `benchmark.cost`. What says how two numbers compare asks the counts first
-(`check`), so that a sentence which is no longer true is not written.
-
-A print that several tables repeat for one network is one *distinct* print. It belongs to the first table that has it,
-papers in the order of their keys, so that what the thesis repeats of its papers is not counted twice.
-"""
+"""The printed costs of all tables beside our counts of the same networks, and recounts of their variants."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from textwrap import fill
 from typing import Any
 
 from benchmark.config.run import RunConfig, of_one_view
-from benchmark.cost.audit import PLAIN, SCOPES, AuditRow, CostCell, Lookup, Verdict, audit_row, shortened
+from benchmark.cost.audit import PLAIN, SCOPES, AuditRow, CostCell, Lookup, audit_row
 from benchmark.cost.cache import cost_digest, get
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.cost.record import CostRecord
-from benchmark.report.text.layout import Heading, flat
-from benchmark.report.text.markdown import aligned
+from benchmark.cost.verdict import Verdict, shortened
+from benchmark.report.text.layout import flat
 from benchmark.spec.columns import COLUMNS, MULTIPLES, Column, multiple_of, printed_value
 from benchmark.spec.table import Reading, Row, Table
 
-OURS = "checks"
-"""Tables that are no paper's."""
-
-WRAP = 118
+NO_PAPER = "checks"
+"""Where a paper's key would be, in tables of our own."""
 
 Variant = Mapping[str, Any]
+"""Settings by dotted key, in which a network differs from a row's."""
 
 
-class StaleProseError(Exception):
-    """A sentence of the page asserts what the counts no longer say."""
-
-
-def check(holds: bool, sentence: str) -> None:
-    """Refuse a sentence that does not hold.
-
-    Raises:
-        StaleProseError: it does not.
-    """
-    if not holds:
-        raise StaleProseError(f"docs/costs.md says that {sentence}; the counts no longer say so")
+class StalePageError(Exception):
+    """The page says what the tables or the counts do not say, or no longer."""
 
 
 @dataclass(frozen=True)
@@ -57,81 +38,107 @@ class Cost:
     lookup: Lookup
 
     @property
-    def column(self) -> Column:
-        """What is counted."""
-        return COLUMNS[self.cell.column]
-
-    @property
-    def verdict(self) -> Verdict:
-        """How the reading's count compares with the print.
-
-        Raises:
-            StaleProseError: nothing is printed.
-        """
-        if self.cell.verdict is None:
-            raise StaleProseError(f"docs/costs.md has a print of {self.name}, {self.column.title}; the table has none")
-        return self.cell.verdict
-
-    @property
     def name(self) -> str:
         """Table and row, in words."""
         return f"{self.table.id}, {flat(self.row.label)}"
 
     @property
-    def text(self) -> str:
-        """As printed, digits and all."""
-        return self.verdict.printed
-
-    @property
-    def printed(self) -> float:
-        """The printed value."""
-        return printed_value(self.text, self.column)
-
-    @property
-    def full(self) -> float:
-        """By fvcore, of the network as the paper describes it."""
-        return self.cell.count
-
-    def recount(self, convention: str = PLAIN, variant: Variant | None = None) -> float:
-        """By another convention, of the row's network or of a variant of it; of one view, and of no fused row."""
-        record = self.lookup(of_one_view(varied(self.config, variant or {})))
-        if record is None:
-            raise StaleProseError(f"docs/costs.md has a count of a variant of {self.name}; it could not be counted")
-        measure = CONVENTIONS[convention].macs if self.column.quantity == "macs" else CONVENTIONS[convention].params
-        return measure(record, SCOPES[self.column.scope]) / MULTIPLES[self.column.unit]
-
-    def gives(self, value: float) -> bool:
-        """Whether a count, in the column's unit, is the print once it is shortened to as many digits."""
-        unit = MULTIPLES[self.column.unit]
-        return shortened(round(value * unit), unit, self.text) is not None
+    def column(self) -> Column:
+        """What is counted."""
+        return COLUMNS[self.cell.column]
 
     @property
     def config(self) -> RunConfig:
         """The row's config at paper scale.
 
         Raises:
-            StaleProseError: the row averages others.
+            StalePageError: the row averages others.
         """
         if self.row.paper_config is None:
-            raise StaleProseError(f"docs/costs.md takes {self.name} for one network; it is several, or none")
+            raise StalePageError(f"docs/costs.md takes {self.name} for one network; it is several, or none")
         return self.row.paper_config
 
     @property
+    def verdict(self) -> Verdict:
+        """How the count by the row's reading compares with the print.
+
+        Raises:
+            StalePageError: nothing is printed.
+        """
+        if self.cell.verdict is None:
+            raise StalePageError(f"docs/costs.md has a print of {self.name}, {self.column.title}; the table has none")
+        return self.cell.verdict
+
+    @property
+    def as_printed(self) -> str:
+        """The print, digits and all."""
+        return self.verdict.printed
+
+    @property
+    def printed(self) -> float:
+        """The print as a number."""
+        return printed_value(self.as_printed, self.column)
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether the count by the row's reading gives the print."""
+        return self.verdict.reproduced
+
+    @property
+    def convention(self) -> str:
+        """The convention of the row's reading."""
+        return self.cell.convention
+
+    @property
+    def variant(self) -> Variant:
+        """The settings in which the reading's network differs from the one described."""
+        return self.cell.variant
+
+    @property
     def side(self) -> int:
-        """Side of the crop, in pixels, that the reading counts."""
-        return of_one_view(varied(self.config, self.cell.variant)).data.size
+        """Side of the crop, in pixels, of the reading's network."""
+        return of_one_view(varied(self.config, self.variant)).data.size
+
+    @property
+    def full(self) -> float:
+        """The count by fvcore, of the network as the paper describes it."""
+        return self.cell.count
+
+    @property
+    def by_reading(self) -> float:
+        """The count by the reading's convention, of the reading's network."""
+        return self.verdict.count
+
+    @property
+    def as_counted(self) -> float:
+        """The count by fvcore, of the reading's network."""
+        return self.recount(PLAIN, self.variant)
+
+    def recount(self, convention: str = PLAIN, variant: Variant | None = None) -> float:
+        """The count by any convention, of the row's network or of a variant of it; of one view, and of no fused row."""
+        record = self.lookup(of_one_view(varied(self.config, variant or {})))
+        if record is None:
+            raise StalePageError(f"docs/costs.md has a count of a variant of {self.name}; it could not be counted")
+        measure = CONVENTIONS[convention].macs if self.column.quantity == "macs" else CONVENTIONS[convention].params
+        return measure(record, SCOPES[self.column.scope]) / MULTIPLES[self.column.unit]
+
+    def gives(self, count: float) -> bool:
+        """Whether a count, in the column's unit, is the print once it is shortened to as many digits."""
+        unit = MULTIPLES[self.column.unit]
+        return shortened(round(count * unit), unit, self.as_printed) is not None
+
+    def shown(self, count: float) -> str:
+        """A count with three decimals, in the multiple of the print; one decimal where it is large."""
+        multiple = multiple_of(self.as_printed) if self.cell.verdict else ""
+        scaled = count * MULTIPLES[self.column.unit] / MULTIPLES[multiple or self.column.unit]
+        return f"{scaled:.{1 if scaled >= 1e3 else 3}f}{multiple}"
 
     @property
     def identity(self) -> tuple[Any, ...]:
         """Equal for the same print of the same network, in whichever tables."""
         members = (member.paper_config for member in self.table.members(self.row))
         networks = tuple((cost_digest(of_one_view(c)), c.views * (self.column.per == "video")) for c in members if c)
-        return self.cell.column, self.text, networks
-
-
-def _reproduced(audit: AuditRow | None, column: str) -> bool:
-    verdict = audit.cells[column].verdict if audit else None
-    return verdict is not None and verdict.reproduced
+        return self.cell.column, self.as_printed, networks
 
 
 def varied(config: RunConfig, variant: Variant) -> RunConfig:
@@ -154,7 +161,7 @@ class Costs:
     """Every printed cost of the tables; networks that are not counted yet are counted when they are asked for."""
 
     def __init__(self, tables: Iterable[Table], lookup: Lookup = get) -> None:
-        self.tables = {table.id: table for table in tables if table.paper != OURS}
+        self.tables = {table.id: table for table in tables if table.paper != NO_PAPER}
         self._lookup = lookup
         self._records: dict[str, CostRecord | None] = {}
         self._audits: dict[tuple[str, str], AuditRow | None] = {}
@@ -170,19 +177,26 @@ class Costs:
         """One cost, by table, row and column.
 
         Raises:
-            StaleProseError: there is no such row or column, or it is not counted.
+            StalePageError: there is no such row or column, or it is not counted.
         """
-        table = self.tables[table_id]
-        row = next((row for row in table.rows if row.label == label), None)
-        audit = self._audit(table, row) if row else None
-        if row is None or audit is None or column not in audit.cells:
-            raise StaleProseError(f"docs/costs.md has {table_id}, {label}, {column}; there is no such row, or no count")
+        table = self.tables.get(table_id)
+        row = next((row for row in table.rows if row.label == label), None) if table else None
+        audit = self._audit(table, row) if table and row else None
+        if table is None or row is None or audit is None or column not in audit.cells:
+            raise StalePageError(f"docs/costs.md has {table_id}, {label}, {column}; there is no such row, or no count")
         return Cost(table, row, audit.cells[column], self.lookup)
 
     def claim(self, claim_id: str) -> str:
-        """What the paper concludes, in the table's words."""
-        table = self.tables[claim_id.rpartition(".")[0]]
-        return next(claim.text for claim in table.claims if claim.id == claim_id)
+        """What the paper concludes, in the table's words.
+
+        Raises:
+            StalePageError: the table has no such claim.
+        """
+        table = self.tables.get(claim_id.rpartition(".")[0])
+        for claim in table.claims if table else ():
+            if claim.id == claim_id:
+                return claim.text
+        raise StalePageError(f"docs/costs.md quotes claim {claim_id}; there is none")
 
     @cached_property
     def printed(self) -> list[Cost]:
@@ -197,7 +211,9 @@ class Costs:
 
     @cached_property
     def distinct(self) -> list[Cost]:
-        """Those of them that repeat no earlier one."""
+        """The printed costs that repeat no earlier one of the same network."""
+        # A repeated print belongs to the first table that has it, papers in the order of their keys: what the thesis
+        # repeats of its papers, whose keys come before its own, is not counted twice.
         first: dict[tuple[Any, ...], Cost] = {}
         for cost in self.printed:
             first.setdefault(cost.identity, cost)
@@ -225,33 +241,6 @@ class Costs:
         return self._audits[key]
 
 
-def paragraph(text: str) -> str:
-    """A template's text, filled to lines of `WRAP` characters."""
-    return fill(" ".join(text.split()), WRAP, break_long_words=False, break_on_hyphens=False)
-
-
-def shown(value: float, cost: Cost) -> str:
-    """A count with three decimals, in the multiple of the print; one decimal where it is large."""
-    multiple = multiple_of(cost.text) if cost.cell.verdict else ""
-    scaled = value * MULTIPLES[cost.column.unit] / MULTIPLES[multiple or cost.column.unit]
-    return f"{scaled:.{1 if scaled >= 1e3 else 3}f}{multiple}"
-
-
-def g(value: float) -> str:
-    """A number in a sentence."""
-    return f"{value:.{0 if value >= 1e3 else 1 if value >= 100 else 2}f}"
-
-
-def comparison(costs: Sequence[Cost], **more: Sequence[float]) -> str:
-    """Printed beside counted, a line a cost; `more` are further columns by title, with _ for a space."""
-    titles = [name.replace("_", " ") for name in more]
-    headings = [Heading(head, numeric=False) for head in ("row", "cost")]
-    headings += [Heading("printed"), Heading("reading", numeric=False), Heading("by it")]
-    headings += [Heading(title) for title in ("in full", *titles)]
-    lines = []
-    for i, cost in enumerate(costs):
-        reading = cost.cell.reading if cost.verdict.reproduced else f"none; {cost.cell.reading}"
-        counts = [cost.verdict.count, cost.full, *(column[i] for column in more.values())]
-        numbers = [shown(count, cost) for count in counts]
-        lines.append([cost.name, cost.column.title, cost.text, reading, *numbers])
-    return aligned(headings, lines)
+def _reproduced(audit: AuditRow | None, column: str) -> bool:
+    verdict = audit.cells[column].verdict if audit else None
+    return verdict is not None and verdict.reproduced

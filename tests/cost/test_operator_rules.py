@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.cost.counters import count_network
-from benchmark.cost.operators import HIDDEN_PRODUCT
+from benchmark.cost.operator_kinds import HIDDEN_PRODUCT
 from benchmark.cost.record import CostRecord
 
 B, T, D = 3, 10, 8
