@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from benchmark.config.run import TrainConfig
 from benchmark.data.loader import Item
 from benchmark.train.loop import DivergedError, NoClipsError, predict, train_epoch
-from benchmark.train.optim import make_optimizer
+from benchmark.train.optim import lr_at, make_optimizer
 
 RECIPE = TrainConfig(epochs=2, warmup_epochs=0, lr=0.1, param_groups="plain", label_smoothing=0.0)
 
@@ -32,12 +32,12 @@ def batch(values: list[list[int]], labels: list[int], readable: list[bool], firs
     return Item(frames, torch.tensor(labels), torch.arange(first, first + len(labels)), torch.tensor(readable))
 
 
-def train(items: list[Item], model: nn.Module, **changes: Any) -> Any:
+def train(items: list[Item], model: nn.Module, epoch: int = 0, **changes: Any) -> Any:
     recipe = RECIPE.model_copy(update=changes)
     squeezed = [item._replace(frames=item.frames[:, 0]) for item in items]
     steps: list[tuple[int, int]] = []
     optimizer = make_optimizer(model, recipe)
-    summary = train_epoch(model, optimizer, squeezed, len(items), 0, recipe, lambda a, b: steps.append((a, b)))
+    summary = train_epoch(model, optimizer, squeezed, len(items), epoch, recipe, lambda a, b: steps.append((a, b)))
     assert steps[-1] == (len(items), len(items))
     return summary
 
@@ -54,6 +54,23 @@ def test_predictions_average_the_views_and_leave_unreadable_clips_without_one() 
     assert logits[0] == pytest.approx(
         single[0], abs=1e-5
     )  # the map is affine: the mean of views is the view of the mean
+
+
+def test_probabilities_may_be_averaged_in_place_of_scores() -> None:
+    model = Mean()
+    views = [[[value]] for value in (0, 255)]
+    each = [predict(model, [batch(v, [0], [True])], 1, 2, 1, "fp32", lambda a, b: None).logits[0] for v in views]
+    items = [batch([[0, 255]], [0], [True])]
+    found = predict(model, items, 1, 2, 1, "fp32", lambda a, b: None, average="probabilities").logits[0]
+    shares = [np.exp(scores) / np.exp(scores).sum() for scores in each]
+    assert np.exp(found) == pytest.approx(np.mean(shares, axis=0), abs=1e-6)
+
+
+def test_evaluation_leaves_no_unit_out() -> None:
+    model = nn.Sequential(Mean(), nn.Dropout(0.5)).train()
+    first, again = (predict(model, [batch([[9] * 8], [0], [True])], 1, 2, 1, "fp32", lambda a, b: None) for _ in "ab")
+    assert first.logits == pytest.approx(again.logits)
+    assert not model.training
 
 
 def test_an_unreadable_clip_changes_nothing_but_the_count() -> None:
@@ -91,3 +108,48 @@ def test_a_loss_that_is_not_finite_and_an_epoch_without_clips_stop_the_run() -> 
     nn.init.constant_(model.fc.weight, float("nan"))
     with pytest.raises(DivergedError, match="the loss is nan at epoch 1, step 1"):
         train([batch([[9]], [1], [True])], model)
+
+
+def test_the_rate_follows_its_schedule_within_an_epoch() -> None:
+    items = [batch([[9]], [1], [True])] * 4
+    assert train(items, Mean(), epoch=1).lr == pytest.approx(lr_at(1.75, RECIPE))
+
+
+def test_the_step_is_no_longer_than_the_gradient_may_be() -> None:
+    plain = {"lr": 1.0, "momentum": 0.0, "weight_decay": 0.0, "schedule": "step"}
+    for limit, length in ((0.125, 0.125), (1e3, None)):
+        model = Mean()
+        nn.init.zeros_(model.fc.weight)
+        nn.init.zeros_(model.fc.bias)
+        train([batch([[255]], [0], [True])], model, clip_norm=limit, **plain)
+        moved = torch.cat([p.detach().flatten() for p in model.parameters()]).norm().item()
+        assert moved == pytest.approx(length, rel=1e-4) if length else moved > 0.7
+
+
+def test_frozen_normalisation_stays_frozen_in_later_epochs() -> None:
+    model = nn.Sequential(nn.Flatten(0, 1), nn.BatchNorm2d(3), nn.BatchNorm2d(3), nn.Unflatten(0, (-1, 1)), Mean())
+    for epoch in (0, 1):
+        train([batch([[0], [200]], [0, 1], [True, True])], model, epoch, partial_bn=True)
+        assert [norm.num_batches_tracked.item() for norm in (model[1], model[2])] == [epoch + 1, 0]
+
+
+class Residual(Mean):
+    """A projection loss of the square of a parameter that nothing else needs."""
+
+    has_residual = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alone = nn.Parameter(torch.tensor([2.0]))
+
+    @property
+    def residual(self) -> Tensor:
+        return self.alone.square().sum()
+
+
+def test_the_projection_loss_has_the_weight_that_the_recipe_says() -> None:
+    model = Residual()
+    recipe = {"residual_weight": 0.25, "momentum": 0.0, "weight_decay": 0.0, "clip_norm": None}
+    summary = train([batch([[9]], [1], [True])], model, **recipe)
+    assert (summary.residual, summary.alpha) == (4.0, 0.25)
+    assert model.alone.item() == pytest.approx(2.0 - 0.1 * 0.25 * 4.0)
