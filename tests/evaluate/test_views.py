@@ -47,3 +47,10 @@ def test_logits_or_probabilities_are_averaged() -> None:
     of_two_views = torch.tensor([[[0.0, math.log(3)], [math.log(9), 0.0]]])  # probabilities 1/4, 3/4 and 9/10, 1/10
     assert average_over_views(of_two_views, "logits")[0].tolist() == pytest.approx([math.log(3), math.log(3) / 2])
     assert average_over_views(of_two_views, "probabilities").exp()[0].tolist() == pytest.approx([0.575, 0.425])
+
+
+def test_evaluation_leaves_no_unit_out() -> None:
+    model = nn.Sequential(Mean(), nn.Dropout(0.5)).train()
+    first, again = (predict(model, [batch([[9] * 8], [0], [True])], 1, 2, 1, "fp32", lambda a, b: None) for _ in "ab")
+    assert first.logits == pytest.approx(again.logits)
+    assert not model.training

@@ -29,6 +29,7 @@ from benchmark.models.build import MODELS, build_model
 from benchmark.models.forward import residual_of
 from benchmark.models.modules.lateral import LateralConnection
 from benchmark.models.modules.mbpm import Mbpm
+from benchmark.models.modules.regional_nonlocal import RegionalNonLocal
 from benchmark.models.representations.build import REPRESENTATIONS
 from benchmark.models.single_path import SinglePath
 
@@ -237,6 +238,13 @@ class TestSinglePath:
             model = SinglePath(TsmResNetConfig(width=0.125, depth=18, temporal_shift=shift), SMALL).eval()
             nn.init.normal_(model.fc.weight)
             assert torch.allclose(model(x), model(x.flip(1)), rtol=1e-3, atol=1e-4) is not shift
+
+    def test_regions_are_smaller_from_res4_on(self) -> None:
+        config = TsmResNetConfig(width=0.125, insert=("rnl",), insert_after=("res3", "res4", "res5"))
+        with torch.device("meta"):
+            blocks = SinglePath(config, SMALL).modules()
+        kernels = [block.kernel_size for block in blocks if isinstance(block, RegionalNonLocal)]
+        assert kernels == [(3, 7, 7), (3, 3, 3), (3, 3, 3)]
 
     def test_mbpm_is_blind_to_a_still_clip(self) -> None:
         model = SinglePath(TsmResNetConfig(width=0.125, depth=18, representation="mbpm"), SMALL).eval()

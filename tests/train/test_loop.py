@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from benchmark.config.run import TrainConfig
 from benchmark.data.loader import Item
 from benchmark.train.loop import DivergedError, NoClipsError, train_epoch
-from benchmark.train.optim import make_optimizer
+from benchmark.train.optim import lr_at, make_optimizer
 
 RECIPE = TrainConfig(epochs=2, warmup_epochs=0, lr=0.1, param_groups="plain", label_smoothing=0.0)
 
@@ -32,11 +32,11 @@ def batch(values: list[int], labels: list[int], readable: list[bool]) -> Item:
     return Item(frames, torch.tensor(labels), torch.arange(len(labels)), torch.tensor(readable))
 
 
-def train(items: list[Item], model: nn.Module, **changes: Any) -> Any:
+def train(items: list[Item], model: nn.Module, epoch: int = 0, **changes: Any) -> Any:
     recipe = RECIPE.model_copy(update=changes)
     steps: list[tuple[int, int]] = []
     optimizer = make_optimizer(model, recipe)
-    summary = train_epoch(model, optimizer, items, len(items), 0, recipe, lambda a, b: steps.append((a, b)))
+    summary = train_epoch(model, optimizer, items, len(items), epoch, recipe, lambda a, b: steps.append((a, b)))
     assert steps[-1] == (len(items), len(items))
     return summary
 
@@ -76,3 +76,48 @@ def test_a_loss_that_is_not_finite_and_an_epoch_without_clips_stop_the_run() -> 
     nn.init.constant_(model.fc.weight, float("nan"))
     with pytest.raises(DivergedError, match="the loss is nan at epoch 1, step 1"):
         train([batch([9], [1], [True])], model)
+
+
+def test_the_rate_follows_its_schedule_within_an_epoch() -> None:
+    items = [batch([9], [1], [True])] * 4
+    assert train(items, Mean(), epoch=1).lr == pytest.approx(lr_at(1.75, RECIPE))
+
+
+def test_the_step_is_no_longer_than_the_gradient_may_be() -> None:
+    plain: dict[str, Any] = {"lr": 1.0, "momentum": 0.0, "weight_decay": 0.0, "schedule": "step"}
+    for limit, length in ((0.125, 0.125), (1e3, None)):
+        model = Mean()
+        nn.init.zeros_(model.fc.weight)
+        nn.init.zeros_(model.fc.bias)
+        train([batch([255], [0], [True])], model, clip_norm=limit, **plain)
+        moved = torch.cat([p.detach().flatten() for p in model.parameters()]).norm().item()
+        assert moved == pytest.approx(length, rel=1e-4) if length else moved > 0.7
+
+
+def test_frozen_normalisation_stays_frozen_in_later_epochs() -> None:
+    model = nn.Sequential(nn.Flatten(0, 1), nn.BatchNorm2d(3), nn.BatchNorm2d(3), nn.Unflatten(0, (-1, 1)), Mean())
+    for epoch in (0, 1):
+        train([batch([0, 200], [0, 1], [True, True])], model, epoch, partial_bn=True)
+        assert [model.state_dict()[f"{norm}.num_batches_tracked"].item() for norm in (1, 2)] == [epoch + 1, 0]
+
+
+class Residual(Mean):
+    """A projection loss of the square of a parameter that nothing else needs."""
+
+    has_residual = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alone = nn.Parameter(torch.tensor([2.0]))
+
+    @property
+    def residual(self) -> Tensor:
+        return self.alone.square().sum()
+
+
+def test_the_projection_loss_has_the_weight_that_the_recipe_says() -> None:
+    model = Residual()
+    recipe: dict[str, Any] = {"residual_weight": 0.25, "momentum": 0.0, "weight_decay": 0.0, "clip_norm": None}
+    summary = train([batch([9], [1], [True])], model, **recipe)
+    assert (summary.residual, summary.alpha) == (4.0, 0.25)
+    assert model.alone.item() == pytest.approx(2.0 - 0.1 * 0.25 * 4.0)

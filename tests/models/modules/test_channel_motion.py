@@ -39,6 +39,11 @@ def test_equals_eq1_to_6_by_loops(frames: int, reductions: tuple[int, int]) -> N
         torch.testing.assert_close(module(x, frames), by_loops(module, x, frames))
 
 
+def test_the_two_reductions_are_of_values_and_of_keys() -> None:
+    shapes = {name: tuple(weight.shape) for name, weight in ChannelMotion(16, 4, 2).named_parameters()}
+    assert shapes == {"value.weight": (4, 16), "key.weight": (8, 16), "restore.weight": (16, 4)}
+
+
 def test_frames_that_differ_weigh_most() -> None:
     """Equal frames share the weight equally, so zhat is 2 z; an opposite frame takes all of it when keys are long."""
     module = ChannelMotion(4, 1, 1)
