@@ -174,7 +174,7 @@ def _views_times(count: int, views: int, unit: float, printed: str) -> How | Non
 def cost_columns(table: Table) -> list[Column]:
     """The counted columns of a table: GMACs and parameters in any case."""
     keys = dict.fromkeys([*table.columns, "gmacs", "mparams"])
-    return [COLUMNS[key] for key in keys if COLUMNS[key].source == "counted"]
+    return [COLUMNS[key] for key in keys if COLUMNS[key].quantity]
 
 
 SCOPES = {"network": "", "representation": "representation", "inserts": "backbone.inserts"}

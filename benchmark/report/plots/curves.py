@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from benchmark.report.cells import Cell, find_cell
+from benchmark.report.cell import Cell, find_cell
 from benchmark.report.plots.points import measured_name, sampling_error, value_title, where_measured
 from benchmark.report.plots.style import DPI, PALETTE, STYLE, finish, saved
-from benchmark.report.text.layout import pretty
+from benchmark.report.text.labels import pretty
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.report.plots.placement import Box, Spot, find_places
 from benchmark.report.plots.points import Panel, Plane
 from benchmark.report.plots.style import GREY, drawable, families
-from benchmark.report.text.layout import flat
+from benchmark.report.text.labels import flat
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmark.report.cells import Cell, find_cell
+from benchmark.report.cell import Cell, find_cell
+from benchmark.report.cells import ALWAYS_COUNTED
+from benchmark.report.columns.kinds import KINDS
+from benchmark.report.datasets import dataset_title, measured_dataset
 from benchmark.report.statistics.stats import binomial_se
-from benchmark.report.text.layout import dataset_title, measured_dataset
 from benchmark.spec.columns import COLUMNS, Column
 from benchmark.spec.table import Table
 
@@ -136,18 +138,18 @@ def where_measured(table: Table) -> str:
 
 
 def _values(table: Table) -> list[Column]:
-    measured = [COLUMNS[key] for key in table.columns if COLUMNS[key].source == "measured"]
+    values = [COLUMNS[key] for key in table.columns if KINDS[COLUMNS[key].kind].axis == "value"]
 
     def rank(column: Column) -> tuple[bool, bool, bool]:
         # Top-5 says less than top-1, whatever the order of the columns.
         return column.base not in ACCURACIES, bool(column.dataset), column.base == "top5"
 
-    return sorted(measured, key=rank)
+    return sorted(values, key=rank)
 
 
 def _costs(table: Table) -> list[Column]:
-    counted = [COLUMNS[key] for key in (*table.columns, "gmacs", "mparams") if COLUMNS[key].source == "counted"]
-    return sorted(dict.fromkeys(counted), key=lambda column: column.quantity == "params")
+    costs = [COLUMNS[key] for key in (*table.columns, *ALWAYS_COUNTED) if KINDS[COLUMNS[key].kind].axis == "cost"]
+    return sorted(dict.fromkeys(costs), key=lambda column: column.quantity == "params")
 
 
 def _panels(table: Table, cells: Sequence[Cell], value: Column, cost: Column) -> Iterator[Panel]:

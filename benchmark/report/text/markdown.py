@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from benchmark.report.statistics.claims import Judgement
+from benchmark.report.claims.verdicts import contrasts_text, judgement_text, method_text
 from benchmark.report.statistics.compare import Contrast
+from benchmark.report.statistics.judgement import Judgement
 from benchmark.report.statistics.noise import NOTHING_KNOWN, NoiseTable
-from benchmark.report.statistics.verdicts import contrasts_text, judgement_text, method_text
-from benchmark.report.text.layout import Heading, Layout, Line, flat
+from benchmark.report.text.labels import flat
+from benchmark.report.text.layout import Heading, Layout, Line
 from benchmark.report.text.markdown_text import bullet, escape, grid, wrapped
 from benchmark.report.text.marks import BEST, SECOND
 from benchmark.spec.table import Table
@@ -52,7 +53,7 @@ def markdown(
     if layout.notes:
         blocks.append("\n".join(bullet(f"{_raised((i,))} {escape(note)}") for i, note in enumerate(layout.notes, 1)))
     blocks += [wrapped(escape(remark)) for remark in layout.remarks]
-    if layout.readings:
+    if layout.interpretations:
         blocks.append(wrapped(_reproduced(layout, costs_page)))
     if contrasts:
         title = f"## Differences from the baseline row, {escape(flat(table.baseline))}"
@@ -107,13 +108,14 @@ def _entry(line: Line, places: Sequence[int], raised: bool) -> str:
 
 
 def _reproduced(layout: Layout, costs_page: str) -> str:
-    """How many printed costs a reading reproduces, and where more is said."""
-    count = sum(read.verdict.startswith("reproduced") for read in layout.readings)
-    example = next((read.name.partition(" ")[0] for read in layout.readings if read.name.startswith("thop")), None)
-    convention = example or layout.readings[0].name.partition(" ")[0]
+    """How many printed costs their interpretation reproduces, and where more is said."""
+    costs = layout.interpretations
+    count = sum(cost.verdict.startswith("reproduced") for cost in costs)
+    example = next((cost.name.partition(" ")[0] for cost in costs if cost.name.startswith("thop")), None)
+    convention = example or costs[0].name.partition(" ")[0]
     page = f"[{COSTS_PAGE}]({costs_page})" if costs_page else COSTS_PAGE
     return (
-        f"Printed costs: {count} of {len(layout.readings)} reproduced by a named reading; [audit.md](audit.md) has"
+        f"Printed costs: {count} of {len(costs)} reproduced by a named reading; [audit.md](audit.md) has"
         f" them, {page} says what a convention such as {escape(convention)} counts."
     )
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.report.cells import Cell, printed_dataset
+from benchmark.report.cell import Cell
+from benchmark.report.columns.kinds import KINDS
+from benchmark.report.datasets import printed_dataset
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table
 
@@ -25,9 +27,9 @@ def best_and_second(table: Table, cells: Sequence[Cell]) -> Marks:
     groups: dict[tuple[str, bool, str], dict[str, float]] = {}
     for cell in cells:
         column = COLUMNS[cell.column]
-        if cell.value is None or column.source != "measured" or column.better == "neither":
+        if cell.value is None or not KINDS[column.kind].is_result or column.better == "neither":
             continue
-        ours = cell.kind == "measured"
+        ours = cell.kind == column.kind
         value = round(cell.value, column.decimals) if ours else cell.value
         among = "" if column.dataset else printed_dataset(table, cell.row)
         groups.setdefault((cell.column, ours, among), {})[cell.row] = value

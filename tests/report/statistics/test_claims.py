@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.report.cells import CountedCost
+from benchmark.report.claims.judge import judge_claims
+from benchmark.report.claims.verdicts import claims_frame, judgement_text
+from benchmark.report.costs import CountedCost
 from benchmark.report.results import SeedResult
-from benchmark.report.statistics.claims import STATES, Judgement, judge_claims
 from benchmark.report.statistics.compare import Comparison
+from benchmark.report.statistics.judgement import STATES, Judgement
 from benchmark.report.statistics.noise import Noise, NoiseTable
-from benchmark.report.statistics.verdicts import claims_frame, judgement_text
 from benchmark.runs.metrics import all_metrics
 from benchmark.runs.predictions import Predictions
 from benchmark.spec.claim import Claim

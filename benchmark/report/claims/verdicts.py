@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmark.report.statistics.claims import Judgement, towards
 from benchmark.report.statistics.compare import Contrast
+from benchmark.report.statistics.judgement import Judgement
 from benchmark.report.statistics.noise import NoiseTable
-from benchmark.report.statistics.printed import SizeCheck, Trial
+from benchmark.report.statistics.printed import Trial
+from benchmark.report.statistics.relations import SizeCheck, towards
 from benchmark.report.text.formulas import claim_formula
-from benchmark.report.text.layout import Heading, flat
+from benchmark.report.text.labels import flat
+from benchmark.report.text.layout import Heading
 from benchmark.report.text.markdown_text import bullet, escape, grid, wrapped
 from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.report.statistics.claims import STATES, judge_claims
+from benchmark.report.claims.judge import judge_claims
+from benchmark.report.claims.verdicts import CLAIM_FIELDS, beyond_text, printed_text
 from benchmark.report.statistics.compare import Comparison
+from benchmark.report.statistics.judgement import STATES
 from benchmark.report.statistics.printed import CORRELATIONS, Trial
-from benchmark.report.statistics.verdicts import CLAIM_FIELDS, beyond_text, printed_text
 from benchmark.report.text.formulas import claim_formula
 from benchmark.report.text.markdown_text import bullet, escape, grid, wrapped
 from benchmark.spec.claim import Claim, first_made
