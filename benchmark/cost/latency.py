@@ -7,15 +7,8 @@ one is shown beside ours and never compared with it.
 `<runs root>/.latency/<network>-<device>.json`, the first digest that of the network's cost (`benchmark.cost.cache`), so
 that a changed network or torch is timed again, the second that of the device.
 
-Choices, where the papers are silent:
-- The forward pass alone, in evaluation mode, on frames that are on the device already and normalised.
-- fp32, as torch sets it up and as the runs have it: on NVIDIA GPUs since Ampere the convolutions are then in TF32,
-  which the record says. 4-D weights are channels_last, as in a run; cuDNN keeps its default algorithms.
-- Every pass is timed on its own, with the GPU waited for before and after. The median counts; the tenth and ninetieth
-  percentiles say how far single passes stray.
-- Weights are random: they change no shape. Random frames, since zeros would spare some kernels work.
-- Other work is measured while the passes run, not read from the load average, which still remembers the training that
-  has just ended, and this process's own threads.
+Where the papers are silent, the choices are said where they are made: of precision in `describe`, of weights and
+frames, of passes and percentiles in `time_network`.
 """
 
 from __future__ import annotations
@@ -199,6 +192,7 @@ def describe(device: torch.device) -> Device:
 
     if device.type != "cuda":
         return Device(name=processor(), threads=torch.get_num_threads(), precision="fp32")
+    # fp32 as torch sets it up and as the runs have it: on NVIDIA GPUs since Ampere the convolutions are then in TF32.
     tf32 = torch.backends.cudnn.allow_tf32 and torch.cuda.get_device_capability(device) >= (8, 0)
     precision = "fp32 (convolutions in TF32)" if tf32 else "fp32"
     return Device(name=torch.cuda.get_device_name(device), threads=None, precision=precision)
@@ -220,7 +214,9 @@ def time_config(
     where = describe(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
+        # Random weights, which change no shape; cuDNN keeps its default algorithms.
         network = build_model(config.model.model_copy(update={"pretrained": None}), config.data).to(device)
+    # channels_last, as in a run.
     for parameter in network.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -230,8 +226,8 @@ def time_config(
     record = _read(path) or LatencyRecord(device=where, samples=())
     for batch in batches:
         sample = time_network(network, (batch, *shape), device, seconds)
-        others = [other for other in record.samples if other.batch != batch]
-        samples = tuple(sorted([*others, sample], key=lambda sample: sample.batch))
+        of_other_sizes = [known for known in record.samples if known.batch != batch]
+        samples = tuple(sorted([*of_other_sizes, sample], key=lambda sample: sample.batch))
         record = LatencyRecord(device=where, samples=samples)
         write_atomic(path, record.model_dump_json(indent=1) + "\n")
     return record
@@ -256,6 +252,7 @@ def time_network(
     if input_shape[0] < 1:
         raise ValueError(f"a pass has at least one clip, not {input_shape[0]}")
     network.eval()
+    # On the device already and normalised: data loading is not timed. Zeros would spare some kernels work.
     x = torch.randn(input_shape, generator=torch.Generator().manual_seed(0)).to(device)
 
     def wait() -> None:
@@ -263,6 +260,7 @@ def time_network(
             torch.cuda.synchronize(device)
 
     def one_pass() -> float:
+        # Every pass on its own, with the GPU waited for before and after.
         wait()
         start = time.perf_counter()
         network(x)
@@ -271,10 +269,12 @@ def time_network(
 
     with torch.no_grad():
         _repeat(one_pass, WARM_UP_PASSES, min(seconds, WARM_UP_SECONDS))
+        # Not read from the load average, which remembers the training that has just ended, and our own threads.
         other_work = OtherWork()
         taken = _repeat(one_pass, LEAST_PASSES, seconds)
         load = other_work.cores()
     threads = torch.get_num_threads() if device.type == "cpu" else 1
+    # The median counts; these say how far single passes stray.
     p10, p90 = np.percentile(taken, [10, 90]).tolist()
     return Sample(
         batch=input_shape[0],
@@ -314,9 +314,9 @@ class OtherWork:
         busy = _busy_seconds()
         if busy is None or busy_before is None:
             return None
-        others = (busy - busy_before) - (_own_seconds() - own_before)
+        of_others = (busy - busy_before) - (_own_seconds() - own_before)
         # The system counts in hundredths of a second, so that the difference may fall below zero.
-        return round(max(others, 0.0) / (time.perf_counter() - started), 2)
+        return round(max(of_others, 0.0) / (time.perf_counter() - started), 2)
 
 
 def _own_seconds() -> float:

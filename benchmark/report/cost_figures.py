@@ -20,7 +20,7 @@ from benchmark.cost.audit import PLAIN, SCOPES, AuditRow, CostCell, Lookup, Verd
 from benchmark.cost.cache import cost_digest, get
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.cost.record import CostRecord
-from benchmark.report.text.labels import flat
+from benchmark.report.labels import flat
 from benchmark.report.text.layout import Heading
 from benchmark.report.text.markdown import aligned
 from benchmark.spec.columns import COLUMNS, MULTIPLES, Column, multiple_of, printed_value

@@ -11,7 +11,7 @@ from benchmark.cost.cache import get
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.report.cost_figures import WRAP, Cost, Costs, check, paragraph, shown
 from benchmark.report.cost_stories import STORIES
-from benchmark.report.text.labels import flat
+from benchmark.report.labels import flat
 from benchmark.report.text.layout import Heading
 from benchmark.report.text.markdown import aligned
 from benchmark.spec.table import Table

@@ -11,7 +11,6 @@ from benchmark.cost.latency import RowTimings
 from benchmark.report.cell import Cell
 from benchmark.report.cells import NO_TIMINGS, build_cells
 from benchmark.report.claims.judge import VERSION, judge_claims
-from benchmark.report.claims.verdicts import claims_frame
 from benchmark.report.columns.kinds import KINDS
 from benchmark.report.costs import CountedCost
 from benchmark.report.fuse import with_fused
@@ -25,6 +24,7 @@ from benchmark.report.text.csv_files import cells_csv, cells_frame, provenance_j
 from benchmark.report.text.latex import latex
 from benchmark.report.text.layout import lay_out
 from benchmark.report.text.markdown import markdown
+from benchmark.report.text.verdicts import claims_frame
 from benchmark.report.writing import lost_cells, replace_together
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table

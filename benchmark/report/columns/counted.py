@@ -8,8 +8,8 @@ from typing import Any
 from benchmark.report.cell import Cell
 from benchmark.report.columns.kind import ColumnKind, Evidence, our_cell
 from benchmark.report.costs import CountedCost
+from benchmark.report.labels import flat
 from benchmark.report.statistics.judgement import Judgement, Tested
-from benchmark.report.text.labels import flat
 from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS, Column, multiple_of, shown_value
 from benchmark.spec.table import Row, Table

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Literal
 from benchmark.cost.latency import RowTimings
 from benchmark.report.cell import Cell
 from benchmark.report.costs import CountedCost
+from benchmark.report.labels import listed
 from benchmark.report.statistics.compare import Comparison, Contrast
 from benchmark.report.statistics.judgement import Judgement, Tested
-from benchmark.report.statistics.relations import check_sizes, exact_difference, towards
-from benchmark.report.text.labels import listed
+from benchmark.report.statistics.relations import check_sizes, exact_difference, lhs_minus_rhs
 from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS, Column
 from benchmark.spec.table import Row, Table
@@ -110,7 +110,7 @@ class ColumnKind(ABC):
             return Judgement(claim, "not measured yet", f"not counted: {listed(absent)}", f"cost {evidence.table.id}")
         values = {label: value for label, value in found.items() if value is not None}
         difference, holds = exact_difference(claim, values)
-        shown = self.difference_text(column, towards(claim, difference))
+        shown = self.difference_text(column, lhs_minus_rhs(claim, difference))
         reason = f"{self.verb or column.kind} difference {shown}".rstrip()
         return Judgement(claim, "supported" if holds else "contradicted", reason, sizes=check_sizes(claim, values))
 

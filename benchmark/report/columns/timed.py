@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 from benchmark.cost.latency import Device
 from benchmark.report.cell import Cell, find_cell
 from benchmark.report.columns.kind import ColumnKind, Evidence, our_cell
+from benchmark.report.labels import listed
 from benchmark.report.statistics.judgement import Judgement, State
-from benchmark.report.statistics.relations import check_sizes, directed_pairs, margin_of, towards
-from benchmark.report.text.labels import listed
+from benchmark.report.statistics.relations import check_sizes, directed_pairs, lhs_minus_rhs, margin_of
 from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS, Column
 from benchmark.spec.table import Row, Table
@@ -109,7 +109,7 @@ class Timed(ColumnKind):
             state = "supported"
         elif any(end < low or start > high for start, end in ranges):
             state = "contradicted"
-        difference = towards(claim, weakest[0].value - weakest[1].value)
+        difference = lhs_minus_rhs(claim, weakest[0].value - weakest[1].value)
         reason = f"timed difference {difference:+.{column.decimals}f} {column.unit} on {weakest[0].device.short}"
         if state == "not resolved":
             reason += "; the passes' p10 to p90 overlap"

@@ -179,28 +179,28 @@ def _printed_name(points: Sequence[Point]) -> str:
 
 def _printed(table: Table, cells: Sequence[Cell], value: Column, cost: Column) -> Iterator[Point]:
     """Rows with a printed value, at their printed cost or else at the one counted here; those that coincide as one."""
-    places: dict[tuple[float, float, bool], list[int]] = {}
+    rows_at: dict[tuple[float, float, bool], list[int]] = {}
     for number, row in enumerate(table.rows, 1):
         found = _number(find_cell(cells, row.label, value.key, ours=False))
         costs = [_number(find_cell(cells, row.label, cost.key, ours=ours)) for ours in (False, True)]
         at = next((known for known in costs if known is not None), None)
         if found is not None and at is not None:
-            places.setdefault((at, found, costs[0] is None), []).append(number)
-    for (at, found, counted), rows in places.items():
+            rows_at.setdefault((at, found, costs[0] is None), []).append(number)
+    for (at, found, counted), rows in rows_at.items():
         yield Point(tuple(rows), _labels(table, rows), at, found, counted=counted)
 
 
 def _measured(table: Table, cells: Sequence[Cell], value: Column, cost: Column) -> Iterator[Point]:
     """Rows with a measured value and a counted cost; those of the same runs as one."""
-    places: dict[tuple[object, ...], list[int]] = {}
+    rows_at: dict[tuple[object, ...], list[int]] = {}
     found: dict[int, tuple[float, Cell]] = {}
     for number, row in enumerate(table.rows, 1):
         cell = find_cell(cells, row.label, value.key, ours=True)
         at = _number(find_cell(cells, row.label, cost.key, ours=True))
         if cell and at is not None and _number(cell) is not None:
             found[number] = at, cell
-            places.setdefault((at, cell.value, *(cell.runs or [number])), []).append(number)
-    for rows in places.values():
+            rows_at.setdefault((at, cell.value, *(cell.runs or [number])), []).append(number)
+    for rows in rows_at.values():
         at, cell = found[rows[0]]
         assert cell.value is not None
         error = cell.sd if cell.sd is not None else sampling_error(cell) if cell.n == 1 else None

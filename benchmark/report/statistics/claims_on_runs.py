@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmark.report.datasets import measured_dataset
+from benchmark.report.labels import flat, listed
 from benchmark.report.statistics.compare import NO_PREDICTIONS, Comparison, Contrast
 from benchmark.report.statistics.judgement import Judgement, State, Tested
 from benchmark.report.statistics.printed import Trial
-from benchmark.report.statistics.relations import SizeCheck, check_sizes, directed_pairs, margin_of, towards
+from benchmark.report.statistics.relations import SizeCheck, check_sizes, directed_pairs, lhs_minus_rhs, margin_of
 from benchmark.report.statistics.stats import ALPHA, POWER, seeds_needed, spread_range
-from benchmark.report.text.labels import flat, listed
 from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS, Column
 
@@ -154,13 +154,13 @@ def _forecast(claim: Claim, contrast: Contrast, printed: Trial | None, column: C
 
 def _contrast_text(claim: Claim, contrast: Contrast) -> str:
     """The decisive difference with its interval and seeds, as in `+1.2 (A - B), 95% CI [+0.3, +2.1], 3 seeds each`."""
-    forward = towards(claim, 1.0) > 0
+    forward = lhs_minus_rhs(claim, 1.0) > 0
     ends = (contrast.lhs, contrast.rhs) if forward else (contrast.rhs, contrast.lhs)
     pair = f" ({flat(ends[0])} - {flat(ends[1])})" if len(claim.labels) > 2 else ""
     digits = COLUMNS[contrast.column].decimals
-    text = f"{towards(claim, contrast.difference):+.{digits}f}{pair}"
+    text = f"{lhs_minus_rhs(claim, contrast.difference):+.{digits}f}{pair}"
     if contrast.estimate is not None:
-        low, high = sorted(towards(claim, end) for end in (contrast.estimate.low, contrast.estimate.high))
+        low, high = sorted(lhs_minus_rhs(claim, end) for end in (contrast.estimate.low, contrast.estimate.high))
         text += f", 95% CI [{low:+.{digits}f}, {high:+.{digits}f}]"
     counts = contrast.runs if forward else contrast.runs[::-1]
     if counts[0] == counts[1]:

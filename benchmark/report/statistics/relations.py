@@ -45,7 +45,7 @@ def margin_of(claim: Claim, values: list[float]) -> float:
     return MARGIN_SHARE * max(map(abs, values), default=0.0)
 
 
-def towards(claim: Claim, difference: float) -> float:
+def lhs_minus_rhs(claim: Claim, difference: float) -> float:
     """The difference as lhs - rhs (for `monotone`, later minus earlier), from larger - smaller."""
     flips = claim.relation in ("<", "<=") or (
         claim.relation in ("best", "monotone") and COLUMNS[claim.metric].better == "lower"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.report.text.labels import flat
+from benchmark.report.labels import flat
 from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table

@@ -11,7 +11,7 @@ from benchmark.report.cells import display, shown_columns
 from benchmark.report.columns.kinds import KINDS
 from benchmark.report.costs import CountedCost, InterpretedCost
 from benchmark.report.datasets import dataset_title, measured_dataset
-from benchmark.report.text.labels import flat, pretty
+from benchmark.report.labels import flat, pretty
 from benchmark.report.text.marks import Marks, best_and_second
 from benchmark.spec.columns import COLUMNS, Column
 from benchmark.spec.table import Row, Table
@@ -84,8 +84,8 @@ def lay_out(table: Table, cells: Sequence[Cell], costs: Mapping[str, CountedCost
             if note not in notes:
                 notes.append(note)
             numbers.append(notes.index(note) + 1)
-        texts, places = zip(*entries, strict=True)
-        lines.append(Line(texts, tuple(sorted(numbers)), places))
+        texts, of_entries = zip(*entries, strict=True)
+        lines.append(Line(texts, tuple(sorted(numbers)), of_entries))
     remarks = [r for name, kind in KINDS.items() for r in kind.remarks(table, *_of_kind(name, columns, cells))]
     return Layout(
         title=f"{table.id}: {pretty(table.caption)}",

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from benchmark.report.claims.verdicts import contrasts_text, judgement_text, method_text
+from benchmark.report.labels import flat
 from benchmark.report.statistics.compare import Contrast
 from benchmark.report.statistics.judgement import Judgement
 from benchmark.report.statistics.noise import NOTHING_KNOWN, NoiseTable
-from benchmark.report.text.labels import flat
+from benchmark.report.text.differences import contrasts_text
 from benchmark.report.text.layout import Heading, Layout, Line
 from benchmark.report.text.markdown_text import bullet, escape, grid, wrapped
 from benchmark.report.text.marks import BEST, SECOND
+from benchmark.report.text.verdicts import method_text, verdict_text
 from benchmark.spec.table import Table
 
 WIDEST = 120
@@ -59,7 +60,7 @@ def markdown(
         title = f"## Differences from the baseline row, {escape(flat(table.baseline))}"
         blocks += [title, *contrasts_text(contrasts)]
     if judgements:
-        blocks += ["## Claims", "\n".join(judgement_text(judgement, table) for judgement in judgements)]
+        blocks += ["## Claims", "\n".join(verdict_text(judgement, table) for judgement in judgements)]
     if contrasts or judgements:
         blocks.append(wrapped(escape(method_text(judgements, noise))))
     return "\n\n".join(blocks) + "\n"
@@ -99,10 +100,10 @@ def _quantity(indexed: tuple[int, Heading]) -> tuple[str, int]:
     return heading.group, -1 if heading.part else i
 
 
-def _entry(line: Line, places: Sequence[int], raised: bool) -> str:
+def _entry(line: Line, columns: Sequence[int], raised: bool) -> str:
     """A cell of the Markdown table: `printed / ours`, or one value where neither is there or only one can be."""
     marks = line.marks or ("",) * len(line.entries)
-    texts = [_EMPHASIS.get(marks[i], "{}").format(escape(line.entries[i])) for i in places]
+    texts = [_EMPHASIS.get(marks[i], "{}").format(escape(line.entries[i])) for i in columns]
     text = texts[0] if len(set(texts)) == 1 and texts[0] == "–" else " / ".join(texts)
     return f"{text} {_raised(line.notes)}".strip() if raised else text
 

@@ -19,10 +19,10 @@ import pytest
 
 from benchmark.report.cell import Cell, find_cell
 from benchmark.report.cells import build_cells
+from benchmark.report.labels import flat
 from benchmark.report.plots import accuracy_cost as plot
 from benchmark.report.plots import curves
 from benchmark.report.plots.style import saved
-from benchmark.report.text.labels import flat
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.files import table_paths
 from benchmark.spec.table import Table
