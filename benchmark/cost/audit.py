@@ -1,8 +1,9 @@
 """The cost audit: every printed cost of a table against what is counted. Imports without torch.
 
 A printed number is *reproduced* where a count, truncated or rounded (half up) to the printed digits, is the print.
-There is no tolerance. A row is judged by the reading that its table declares: a convention, on the row's network or on
-a variant of it. Where that fails, the nearest of all conventions on both networks is named.
+There is no tolerance. A row is judged by the reading that its table declares: how the printed number is interpreted, as
+the count by some convention, on the row's network or on a variant of it. Where that fails, the nearest of all
+conventions on both networks is named.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ class CostCell:
     verdict: Verdict | None = None
 
     @property
-    def reading(self) -> str:
-        """The convention, and the settings in which the counted network differs from the one trained."""
+    def interpretation(self) -> str:
+        """The reading in words: the convention, and the settings in which the network differs from the one trained."""
         settings = ", ".join(f"{key}={value}" for key, value in self.variant.items())
         return f"{self.convention}{f' with {settings}' if settings else ''}"
 

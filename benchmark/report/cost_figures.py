@@ -251,7 +251,7 @@ def comparison(costs: Sequence[Cost], **more: Sequence[float]) -> str:
     headings += [Heading(title) for title in ("in full", *titles)]
     lines = []
     for i, cost in enumerate(costs):
-        reading = cost.cell.reading if cost.verdict.reproduced else f"none; {cost.cell.reading}"
+        reading = cost.cell.interpretation if cost.verdict.reproduced else f"none; {cost.cell.interpretation}"
         counts = [cost.verdict.count, cost.full, *(column[i] for column in more.values())]
         numbers = [shown(count, cost) for count in counts]
         lines.append([cost.name, cost.column.title, cost.text, reading, *numbers])

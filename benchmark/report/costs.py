@@ -46,7 +46,7 @@ class CountedCost:
 def counted_cost(row: AuditRow) -> CountedCost:
     """What a table shows of an audit: an interpretation only where there is a print that it explains."""
     interpretations = {
-        key: InterpretedCost(cell.verdict.count, cell.reading, cell.verdict.text())
+        key: InterpretedCost(cell.verdict.count, cell.interpretation, cell.verdict.text())
         for key, cell in row.cells.items()
         if cell.verdict is not None
     }

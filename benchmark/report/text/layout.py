@@ -65,40 +65,54 @@ class Layout:
 def lay_out(table: Table, cells: Sequence[Cell], costs: Mapping[str, CountedCost]) -> Layout:
     """Printed beside ours for every column that the paper prints; a config column is one, since it holds no result."""
     columns = shown_columns(table)
-    headings = [Heading(pretty(part), numeric=False) for part in table.label_header.split(" | ")]
-    label_columns = max([len(headings), *(len(row.label.split(" | ")) for row in table.rows)])
-    headings += [Heading("", numeric=False)] * (label_columns - len(headings))
-    for column in columns:
-        ours = KINDS[column.kind].heading(column, cells)
-        headings += [Heading(_title(column), ours if part == column.kind else part) for part in _parts(table, column)]
-    marks, same = best_and_second(table, cells), _same_runs(table, cells)
-    notes: list[str] = []
-    lines = []
-    for row in table.rows:
-        labels = [pretty(part) for part in row.label.split(" | ")]
-        entries = [(text, "") for text in labels + [""] * (label_columns - len(labels))]
-        for column in columns:
-            entries += _entries(table, row, column, cells, marks)
-        numbers = []
-        for note in [*_row_notes(table, row, columns, cells), *same.get(row.label, ())]:
-            if note not in notes:
-                notes.append(note)
-            numbers.append(notes.index(note) + 1)
-        texts, of_entries = zip(*entries, strict=True)
-        lines.append(Line(texts, tuple(sorted(numbers)), of_entries))
+    lines, notes = _body(table, columns, cells)
     remarks = [r for name, kind in KINDS.items() for r in kind.remarks(table, *_of_kind(name, columns, cells))]
     return Layout(
         title=f"{table.id}: {pretty(table.caption)}",
         caption=_caption(table, columns, cells),
-        headings=tuple(headings),
-        lines=tuple(lines),
-        notes=tuple(notes),
+        headings=_headings(table, columns, cells),
+        lines=lines,
+        notes=notes,
         remarks=(*remarks, *([pretty(table.note)] if table.note else [])),
         warning=UNLIKE if _unlike(table, columns) else "",
         interpretations=tuple(
             cost for row in table.rows if row.label in costs for cost in costs[row.label].interpretations.values()
         ),
     )
+
+
+def _headings(table: Table, columns: Sequence[Column], cells: Sequence[Cell]) -> tuple[Heading, ...]:
+    titles = table.label_header.split(" | ")
+    titles += [""] * (_label_columns(table) - len(titles))
+    headings = [Heading(pretty(title), numeric=False) for title in titles]
+    for column in columns:
+        ours = KINDS[column.kind].heading(column, cells)
+        headings += [Heading(_title(column), ours if part == column.kind else part) for part in _parts(table, column)]
+    return tuple(headings)
+
+
+def _label_columns(table: Table) -> int:
+    """Columns that the longest label, or the title above the labels, is split into."""
+    return max(len(label.split(" | ")) for label in (table.label_header, *(row.label for row in table.rows)))
+
+
+def _body(table: Table, columns: Sequence[Column], cells: Sequence[Cell]) -> tuple[tuple[Line, ...], tuple[str, ...]]:
+    """The rows, and the footnotes in the order in which rows first refer to them."""
+    marks, same = best_and_second(table, cells), _same_runs(table, cells)
+    width = _label_columns(table)
+    notes: list[str] = []
+    lines = []
+    for row in table.rows:
+        labels = [pretty(part) for part in row.label.split(" | ")]
+        entries = [(text, "") for text in labels + [""] * (width - len(labels))]
+        for column in columns:
+            entries += _entries(table, row, column, cells, marks)
+        of_row = [*_row_notes(table, row, columns, cells), *same.get(row.label, ())]
+        notes += [note for note in dict.fromkeys(of_row) if note not in notes]
+        numbers = sorted(notes.index(note) + 1 for note in of_row)
+        texts, of_entries = zip(*entries, strict=True)
+        lines.append(Line(texts, tuple(numbers), of_entries))
+    return tuple(lines), tuple(notes)
 
 
 def _unlike(table: Table, columns: Sequence[Column]) -> bool:
