@@ -54,8 +54,8 @@ class CostCell:
     verdict: Verdict | None = None
 
     @property
-    def reading(self) -> str:
-        """The convention, and the settings in which the counted network differs from the one trained."""
+    def interpretation(self) -> str:
+        """The reading in words: the convention, and the settings in which the network differs from the one trained."""
         settings = ", ".join(f"{key}={value}" for key, value in self.variant.items())
         return f"{self.convention}{f' with {settings}' if settings else ''}"
 
@@ -107,7 +107,7 @@ class AuditRow:
 def cost_columns(table: Table) -> list[Column]:
     """The counted columns of a table: GMACs and parameters in any case."""
     keys = dict.fromkeys([*table.columns, "gmacs", "mparams"])
-    return [COLUMNS[key] for key in keys if COLUMNS[key].source == "counted"]
+    return [COLUMNS[key] for key in keys if COLUMNS[key].quantity]
 
 
 SCOPES = {"network": "", "representation": "representation", "inserts": "backbone.inserts"}

@@ -112,7 +112,7 @@ RowTimings = Mapping[str, Mapping[str, Timed]]
 
 def timed_columns(table: Table) -> list[Column]:
     """The table's columns that are timed."""
-    return [COLUMNS[key] for key in table.columns if COLUMNS[key].source == "timed"]
+    return [COLUMNS[key] for key in table.columns if COLUMNS[key].batch]
 
 
 def timed_config(row: Row) -> RunConfig | None:

@@ -16,7 +16,7 @@ from benchmark.cost.cache import cached, get
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.cost.record import CostRecord, UncountedOperator
 from benchmark.cost.verdict import Verdict
-from benchmark.report.frame import counted_cost
+from benchmark.report.costs import counted_cost
 from benchmark.report.text.audit import audit_markdown, digits, left_out, link_to_costs
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.load import load_table

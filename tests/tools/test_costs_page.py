@@ -288,7 +288,7 @@ def test_the_committed_page_is_what_the_counts_say(tables: dict[str, Table], cou
     assert all(f"| {cost.as_printed} |" in re.sub(" +", " ", listed) for cost in unreproduced)
     assert listed.count("\n| ") == len(unreproduced) + 1  # and the heads: the rule below them starts with "|:"
     assert {cost.column.quantity for cost in costs.distinct} == {"macs", "params"}
-    assert {COLUMNS[cost.cell.column].source for cost in costs.printed} == {"counted"}
+    assert {COLUMNS[cost.cell.column].kind for cost in costs.printed} == {"counted"}
 
     # TVNet by hand: 40 flows a clip, of each pixel 16 MACs an iteration and 48 besides; 16 weights an iteration and 10.
     operations, weights = (costs.at("bqn-1", "TVNet", key) for key in ("extra_gmacs", "extra_mparams"))

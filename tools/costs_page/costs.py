@@ -13,7 +13,7 @@ from benchmark.cost.cache import cost_digest, get
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.cost.record import CostRecord
 from benchmark.cost.verdict import Verdict, shortened
-from benchmark.report.text.layout import flat
+from benchmark.report.labels import flat
 from benchmark.spec.columns import COLUMNS, MULTIPLES, Column, multiple_of, printed_value
 from benchmark.spec.table import Reading, Row, Table
 

@@ -13,7 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from benchmark.cost.audit import PLAIN
 from benchmark.cost.conventions import CONVENTIONS
-from benchmark.report.text.layout import Heading, flat
+from benchmark.report.labels import flat
+from benchmark.report.text.layout import Heading
 from benchmark.report.text.markdown import aligned
 from tools.costs_page.costs import Cost, Costs, StalePageError, Variant
 
@@ -108,7 +109,7 @@ def comparison(costs: Sequence[Cost], more: Mapping[str, Sequence[float]] | None
     headings += [Heading(title) for title in ("in full", *further)]
     lines = []
     for i, cost in enumerate(costs):
-        reading = cost.cell.reading if cost.reproduced else f"none; {cost.cell.reading}"
+        reading = cost.cell.interpretation if cost.reproduced else f"none; {cost.cell.interpretation}"
         counts = [cost.by_reading, cost.full, *(column[i] for column in further.values())]
         lines.append([cost.name, cost.column.title, cost.as_printed, reading, *map(cost.shown, counts)])
     return aligned(headings, lines)

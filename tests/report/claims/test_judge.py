@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.report.cells import CountedCost
+from benchmark.report.claims.judge import judge_claims
+from benchmark.report.costs import CountedCost
 from benchmark.report.results import SeedResult
-from benchmark.report.statistics.claims import STATES, Judgement, judge_claims
 from benchmark.report.statistics.compare import Comparison
+from benchmark.report.statistics.judgement import STATES, Judgement
 from benchmark.report.statistics.noise import Noise, NoiseTable
-from benchmark.report.statistics.verdicts import claims_frame, judgement_text
+from benchmark.report.text.verdicts import claims_frame, verdict_text
 from benchmark.runs.metrics import all_metrics
 from benchmark.runs.predictions import Predictions
 from benchmark.spec.claim import Claim
@@ -280,7 +281,7 @@ def test_states_and_trials_reach_the_page_and_the_csv(judged: Judge, table_3b: T
         _claim("~", "4", "8", id="c3"),
     )
     found = judged(*claims, n16=HIGH, n0=LOW, n4=LOW)
-    text = judgement_text(found[0], table_3b)
+    text = verdict_text(found[0], table_3b)
     assert "✓ **supported** Top-1: 16 > 0 (as stated; Section 4.3)" in text
     assert "printed: +2.0; sampling error by correlation of the rows ±1.3 at 0" in " ".join(text.split())
     assert "size 2.0, as claimed (2.0)" in " ".join(text.split())

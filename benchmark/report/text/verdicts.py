@@ -1,17 +1,21 @@
-"""What table.md says of differences and claims, and claims.csv of the latter."""
+"""What a verdict prints: a claim's state and what it rests on, in table.md and in claims.csv.
+
+The reason itself is worded where it is found: by the kind of the claim's column (report/columns/), for measured columns
+in statistics/claims_on_runs.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmark.report.statistics.claims import Judgement, towards
-from benchmark.report.statistics.compare import Contrast
+from benchmark.report.labels import flat
+from benchmark.report.statistics.judgement import Judgement
 from benchmark.report.statistics.noise import NoiseTable
-from benchmark.report.statistics.printed import SizeCheck, Trial
+from benchmark.report.statistics.printed import Trial
+from benchmark.report.statistics.relations import SizeCheck, lhs_minus_rhs
 from benchmark.report.text.formulas import claim_formula
-from benchmark.report.text.layout import Heading, flat
-from benchmark.report.text.markdown_text import bullet, escape, grid, wrapped
+from benchmark.report.text.markdown_text import bullet, escape
 from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table
@@ -28,27 +32,6 @@ SYMBOLS = {
 }
 
 
-def contrasts_text(contrasts: Sequence[Contrast]) -> list[str]:
-    """The differences from the baseline row as a Markdown table, and why some of them have no interval."""
-    column = COLUMNS[contrasts[0].column]
-    digits = column.decimals
-    with_interval = any(c.low is not None for c in contrasts)
-    headings = [Heading("Row", numeric=False), Heading(column.title), Heading("Seeds")]
-    headings += [Heading("95% interval"), Heading("p")] if with_interval else []
-    lines = []
-    for c in contrasts:
-        seeds = str(c.runs[0]) if c.runs[0] == c.runs[1] else f"{c.runs[0]} and {c.runs[1]}"
-        entries = [flat(c.lhs), f"{c.difference:+.{digits}f}", seeds]
-        if with_interval:
-            known = c.low is not None and c.high is not None
-            entries += [f"[{c.low:+.{digits}f}, {c.high:+.{digits}f}]" if known else "–", _p(c.p_dunnett)]
-        lines.append(entries)
-    titles = [escape(heading.group) for heading in headings]
-    table = grid(titles, [[escape(entry) for entry in line] for line in lines], [h.numeric for h in headings])
-    open_ones = dict.fromkeys(c.why_open for c in contrasts if c.why_open)
-    return [table, *(wrapped(escape(f"No interval: {reason}.")) for reason in open_ones)]
-
-
 def method_text(judgements: Sequence[Judgement], noise: NoiseTable) -> str:
     """How intervals and verdicts come about, in two sentences."""
     tested = sum(judgement.p_adjusted is not None for judgement in judgements)
@@ -62,13 +45,13 @@ def method_text(judgements: Sequence[Judgement], noise: NoiseTable) -> str:
     return text
 
 
-def judgement_text(judgement: Judgement, table: Table) -> str:
+def verdict_text(judgement: Judgement, table: Table) -> str:
     """A claim as a list item: its state, what it rests on, what it takes, and what the print says."""
     claim = judgement.claim
     state = f"{SYMBOLS[judgement.state]} **{judgement.state}**"
-    place = f"; {claim.where}" if claim.where else ""
+    where = f"; {claim.where}" if claim.where else ""
     again = f"; repeats {claim.repeats}" if claim.repeats else ""
-    said = escape(f"{claim.text.rstrip('.')}{place}{again}")
+    said = escape(f"{claim.text.rstrip('.')}{where}{again}")
     lines = [
         bullet(f"{state} {escape(claim_formula(claim, table))} ({said})"),
         bullet(f"ours: {escape(judgement.reason)}{_sizes_text(judgement.sizes, claim)}", 1),
@@ -84,7 +67,7 @@ def printed_text(claim: Claim, trial: Trial) -> str:
     """What the printed numbers say of a claim, in words."""
     column = COLUMNS[claim.metric]
     unit = "" if column.unit in ("", "%") else f" {column.unit}"
-    text = f"{towards(claim, trial.difference):+.{column.decimals}f}{unit}"
+    text = f"{lhs_minus_rhs(claim, trial.difference):+.{column.decimals}f}{unit}"
     if len(claim.labels) > 2:
         text += f" ({flat(trial.pair[0])} and {flat(trial.pair[1])})"
     if not trial.holds:
@@ -156,7 +139,3 @@ def _line(table: Table, judgement: Judgement) -> dict[str, Any]:
 
 def _all_agree(sizes: Sequence[SizeCheck]) -> bool | None:
     return all(check.agrees for check in sizes) if sizes else None
-
-
-def _p(value: float | None) -> str:
-    return "–" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}" if value < 0.0995 else f"{value:.2f}"

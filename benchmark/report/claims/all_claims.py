@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.report.statistics.claims import STATES, judge_claims
+from benchmark.report.claims.judge import judge_claims
 from benchmark.report.statistics.compare import Comparison
+from benchmark.report.statistics.judgement import STATES
 from benchmark.report.statistics.printed import CORRELATIONS, Trial
-from benchmark.report.statistics.verdicts import CLAIM_FIELDS, beyond_text, printed_text
 from benchmark.report.text.formulas import claim_formula
 from benchmark.report.text.markdown_text import bullet, escape, grid, wrapped
+from benchmark.report.text.verdicts import CLAIM_FIELDS, beyond_text, printed_text
 from benchmark.spec.claim import Claim, first_made
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.not_expressed import NotExpressed
@@ -145,11 +146,11 @@ def page(entries: Sequence[Entry], left_out: Mapping[str, NotExpressed]) -> str:
 def _item(entry: Entry) -> str:
     claim = entry.claim
     again = f", repeats {claim.repeats}" if claim.repeats else ""
-    place = f" ({escape(claim.where)})" if claim.where else ""
+    where = f" ({escape(claim.where)})" if claim.where else ""
     printed = printed_text(claim, entry.trial) if entry.trial else "not printed"
     return "\n".join(
         [
-            bullet(f"**{claim.id}**{again}: {escape(claim_formula(claim, entry.table))}{place}"),
+            bullet(f"**{claim.id}**{again}: {escape(claim_formula(claim, entry.table))}{where}"),
             bullet(f"printed: {escape(printed)}", 1),
             bullet(f"ours: {entry.ours}", 1),
         ]
