@@ -32,7 +32,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.backbones.volumes import Conv3d, to_frames, to_volumes
+from benchmark.models.backbones.volumes import Conv3d
+from benchmark.models.clips import to_frames, to_volumes
 
 STEM, STEM_OUT = 64, 192
 

@@ -34,7 +34,8 @@ from torch import Tensor, nn
 
 from benchmark.config.models import STAGES, Stage
 from benchmark.models.backbones.resnet import scaled_channels
-from benchmark.models.backbones.volumes import Conv3d, to_volumes
+from benchmark.models.backbones.volumes import Conv3d
+from benchmark.models.clips import to_volumes
 from benchmark.models.weights import load_state, missing, weights_path, with_input_channels
 
 STAGE_CHANNELS: dict[Stage, int] = {"res2": 24, "res3": 48, "res4": 96, "res5": 192}

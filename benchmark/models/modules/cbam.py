@@ -22,12 +22,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.modules.projection import at_least_float32, without_autocast
+from benchmark.models.gates.channel_gate import NORM_MOMENTUM, ChannelGate, ChannelMlp, clip_mean
 from benchmark.models.modules.pyramid_attention import Kernel, same_padding
-from benchmark.models.modules.squeeze_excitation import NORM_MOMENTUM, ChannelMlp, check_clips, clip_mean, over_maps
+from benchmark.models.precision import at_least_float32, without_autocast
 
 
-class Cbam(nn.Module):
+class Cbam(ChannelGate):
     """Channel attention, then attention over space and time.
 
     Args:
@@ -59,7 +59,7 @@ class Cbam(nn.Module):
         self.conv = nn.Conv3d(2, 1, kernel, padding=padding, bias=False)
         self.bn = nn.BatchNorm3d(1, momentum=NORM_MOMENTUM) if norm else nn.Identity()
 
-    def channel_gate(self, x: Tensor, frames: int) -> Tensor:
+    def gate(self, x: Tensor, frames: int) -> Tensor:
         """One weight between 0 and 1 per clip and channel: (B * frames, C, H, W) to (B, C), at least float32."""
         largest = at_least_float32(x.amax((2, 3)).unflatten(0, (-1, frames)).amax(1))
         from_mean, from_largest = self.mlp(torch.cat([clip_mean(x, frames), largest])).chunk(2)
@@ -86,6 +86,5 @@ class Cbam(nn.Module):
         Raises:
             ValueError: The number of maps is no multiple of `frames`.
         """
-        check_clips(x, frames)
-        x = x * over_maps(self.channel_gate(x, frames), x, frames)
+        x = super().forward(x, frames)
         return x * self.position_gate(x, frames).to(x.dtype)

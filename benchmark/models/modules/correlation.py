@@ -48,7 +48,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.models.modules.projection import without_autocast
+from benchmark.models.precision import without_autocast
 
 COLUMNS = 16
 """Neighbouring positions of a row that share a window, at most."""

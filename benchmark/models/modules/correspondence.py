@@ -37,9 +37,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark.models.clips import check_clips
 from benchmark.models.modules.lateral import zero_batch_norm
-from benchmark.models.modules.projection import at_least_float32, without_autocast
-from benchmark.models.modules.squeeze_excitation import check_clips
+from benchmark.models.precision import at_least_float32, without_autocast
 
 DISTANCES_AT_ONCE = 2**23
 """Distances that are held at a time, over all clips of a batch."""

@@ -27,11 +27,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.modules.projection import at_least_float32
-from benchmark.models.modules.squeeze_excitation import ChannelMlp, Norm, check_clips, over_maps
+from benchmark.models.clips import check_clips
+from benchmark.models.gates.channel_gate import ChannelGate, ChannelMlp, Norm
+from benchmark.models.precision import at_least_float32
 
 
-class GlobalContext(nn.Module):
+class GlobalContext(ChannelGate):
     """Add to every position of a clip what its attended mean says.
 
     Args:
@@ -46,6 +47,8 @@ class GlobalContext(nn.Module):
     Raises:
         ValueError: Sizes that are not positive, or an unknown normalisation.
     """
+
+    additive = True
 
     def __init__(self, channels: int, reduction: int = 16, norm: Norm = "batch", bias: bool = True) -> None:
         super().__init__()
@@ -67,17 +70,6 @@ class GlobalContext(nn.Module):
         per_frame = torch.bmm(x.flatten(2), weights.to(x.dtype))
         return at_least_float32(per_frame).view(-1, frames, x.shape[1]).sum(1)
 
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Add the context.
-
-        Args:
-            x: (B * frames, C, H, W), the frames of a clip consecutive.
-            frames: Frames of a clip.
-
-        Returns:
-            The shape and precision of x.
-
-        Raises:
-            ValueError: The number of maps is no multiple of `frames`.
-        """
-        return x + over_maps(self.mlp(self.context(x, frames)), x, frames)
+    def gate(self, x: Tensor, frames: int) -> Tensor:
+        """What the context adds to every channel, at least float32: (B * frames, C, H, W) to (B, C)."""
+        return self.mlp(self.context(x, frames))

@@ -50,7 +50,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from benchmark.models.modules.correlation import local_correlation
-from benchmark.models.modules.projection import at_least_float32, without_autocast
+from benchmark.models.precision import at_least_float32, without_autocast
 
 Estimator = Literal["kernel_soft_argmax", "soft_argmax"]
 Transformation = Literal["separable", "1x(1,1)", "1x(3,3)", "4x(3,3)"]

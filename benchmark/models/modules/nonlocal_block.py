@@ -48,7 +48,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from benchmark.models.modules.projection import at_least_float32, without_autocast
+from benchmark.models.clips import check_clips
+from benchmark.models.precision import at_least_float32, without_autocast
 
 Similarity = Literal["gaussian", "dot", "rectified"]
 """Weights from scores s_ij = q_i . k_j: softmax over j; s_ij / N; relu(s_ij) / N."""
@@ -161,12 +162,6 @@ class _Rectified(torch.autograd.Function):
                 grad_q.append(grad_scores @ k)
                 grad_k += grad_scores.transpose(1, 2) @ part
         return torch.cat(grad_q, dim=1), grad_k.to(k.dtype), grad_v.to(v.dtype)
-
-
-def check_clips(x: Tensor, frames: int) -> None:
-    """Raise a ValueError unless x is (B * frames, C, H, W)."""
-    if x.dim() != 4 or frames < 1 or x.shape[0] % frames:
-        raise ValueError(f"feature maps of shape {tuple(x.shape)} are not clips of {frames} frames")
 
 
 def pointwise(conv: nn.Conv3d, x: Tensor) -> Tensor:

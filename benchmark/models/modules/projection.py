@@ -19,7 +19,6 @@ Choices that both texts leave silent (they print the inverse, and say that the c
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,20 +26,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from benchmark.models.precision import at_least_float32, without_autocast
+
 SMALLEST = 1e-20
 """Squared norm, of a column, below which the column counts as zero."""
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """The tensor itself, or in float32 where it has half precision."""
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-
-
-def without_autocast(x: Tensor) -> contextlib.AbstractContextManager[None]:
-    """Matrix products inside keep the precision of their inputs."""
-    if x.device.type == "meta":
-        return contextlib.nullcontext()
-    return torch.autocast(x.device.type, enabled=False)
 
 
 def ridge_of(dtype: torch.dtype) -> float:

@@ -31,8 +31,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.modules.projection import without_autocast
-from benchmark.models.modules.squeeze_excitation import check_clips
+from benchmark.models.clips import check_clips
+from benchmark.models.precision import without_autocast
 
 Kernel = tuple[int, int, int]
 

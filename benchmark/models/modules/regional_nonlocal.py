@@ -48,18 +48,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark.models.clips import check_clips, to_frames, to_volumes
 from benchmark.models.modules.nonlocal_block import (
     Position,
     ResidualOutput,
     Similarity,
     attention,
-    check_clips,
     pointwise,
     to_maps,
     to_positions,
     weights_of_queries,
 )
-from benchmark.models.modules.projection import at_least_float32
+from benchmark.models.precision import at_least_float32
 
 RegionSimilarity = Literal["gaussian", "dot", "cosine"]
 Aggregator = Literal["conv", "average", "max"]
@@ -98,11 +98,6 @@ def _sum_over_time(part: Callable[[int], Tensor], extent: int, frames: int) -> T
         else:
             total[:, -shift:].add_(moved[:, :shift])
     return total.flatten(0, 1)
-
-
-def _as_volumes(operation: Callable[[Tensor], Tensor], x: Tensor, frames: int) -> Tensor:
-    """An operation on (B, C, T, H, W) applied to (B * T, C, H, W)."""
-    return operation(x.unflatten(0, (-1, frames)).transpose(1, 2)).transpose(1, 2).flatten(0, 1)
 
 
 class DepthwiseRegion(nn.Module):
@@ -149,7 +144,8 @@ class RefactorisedRegion(nn.Module):
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """Filter clips of `frames` maps."""
         weight = self.weight * self.mask
-        return _as_volumes(lambda v: F.conv3d(v, weight, padding=self.padding, groups=self.groups), x, frames)
+        volumes = F.conv3d(to_volumes(x, frames), weight, padding=self.padding, groups=self.groups)
+        return to_frames(volumes)
 
 
 class AverageRegion(nn.Module):
@@ -177,7 +173,7 @@ class MaxRegion(nn.Module):
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """Maxima of clips of `frames` maps."""
-        return _as_volumes(self.pool, x, frames)
+        return to_frames(self.pool(to_volumes(x, frames)))
 
 
 def build_region(aggregator: Aggregator, channels: int, kernel_size: Kernel, form: Form) -> nn.Module:
@@ -288,3 +284,18 @@ class RegionalNonLocal(nn.Module):
             f"{self.channels}, similarity={self.similarity}, aggregator={self.aggregator},"
             f" kernel_size={self.kernel_size}, form={self.form}"
         )
+
+
+def build(
+    channels: int,
+    place: str,
+    similarity: RegionSimilarity,
+    aggregator: Aggregator,
+    kernel_size: Kernel,
+    kernel_size_res4: Kernel | None,
+    form: Form,
+) -> RegionalNonLocal:
+    """The block of a place such as res4.0: from res4 on maps are small, and so is the region unless it is None."""
+    if kernel_size_res4 is not None and place.startswith(("res4", "res5")):
+        kernel_size = kernel_size_res4
+    return RegionalNonLocal(channels, similarity, aggregator, kernel_size, form)

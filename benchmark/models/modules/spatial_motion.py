@@ -31,8 +31,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from benchmark.models.clips import check_clips
 from benchmark.models.modules.lateral import zero_batch_norm
-from benchmark.models.modules.squeeze_excitation import check_clips
 
 Form = Literal["channelwise", "dense"]
 

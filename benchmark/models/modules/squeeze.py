@@ -31,7 +31,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.config.representations import Activation
-from benchmark.models.modules.projection import at_least_float32, project, without_autocast
+from benchmark.models.modules.projection import project
+from benchmark.models.precision import at_least_float32, without_autocast
 
 SLOPE = 0.01
 """Of LeakyReLU."""

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.models.modules.squeeze_excitation import check_clips
+from benchmark.models.clips import check_clips
 from benchmark.models.modules.temporal_shift import FOLD_DIV
 
 

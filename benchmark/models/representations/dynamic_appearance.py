@@ -42,7 +42,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from benchmark.models.modules.projection import at_least_float32, mean_residual, residual_frames
+from benchmark.models.modules.projection import mean_residual, residual_frames
+from benchmark.models.precision import at_least_float32
 
 LAST_STD = 0.05
 """Standard deviation of the weights of the last layer at initialisation."""

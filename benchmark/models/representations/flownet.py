@@ -118,8 +118,8 @@ class FlowNet(nn.Module):
         frames: T, at least 2.
         width: Multiplier of every channel count.
         weights: W, for the file `flownet<variant>_<W>.pth` of the weights folder, or a file name that ends in .pth;
-            those that are trained here are put in by build.py. None, or building on the
-            meta device, leaves the initialisation.
+            `build_flownet` puts in those that are trained here. None, or
+            building on the meta device, leaves the initialisation.
         trainable: False fixes the weights, runs without a graph and stays in evaluation mode.
 
     Parameters at width 1: 38.676 M (S), 39.174 M (C).

@@ -18,16 +18,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from benchmark.models.inserts import GATES, MODULES
-from benchmark.models.modules import spatial_motion, squeeze_excitation
+from benchmark.config.fields import registered
+from benchmark.config.modules import GateConfig, GateFields, InsertFields, ModuleConfig
+from benchmark.models.gates.channel_gate import Norm
+from benchmark.models.gates.channel_motion import ChannelMotion
+from benchmark.models.gates.motion_enhance import MotionEnhance
+from benchmark.models.gates.progressive_enhance import ProgressiveEnhance
+from benchmark.models.modules import spatial_motion
 from benchmark.models.modules.cbam import Cbam
-from benchmark.models.modules.channel_motion import ChannelMotion
 from benchmark.models.modules.correspondence import CorrespondenceModule
 from benchmark.models.modules.global_context import GlobalContext
-from benchmark.models.modules.motion_enhance import MotionEnhance
 from benchmark.models.modules.motion_squeeze import MotionSqueeze
 from benchmark.models.modules.nonlocal_block import Instantiation, NonLocal
-from benchmark.models.modules.progressive_enhance import ProgressiveEnhance
 from benchmark.models.modules.pyramid_attention import PyramidAttention
 from benchmark.models.modules.regional_nonlocal import RegionalNonLocal, RegionSimilarity
 from benchmark.models.modules.spatial_motion import SpatialMotion
@@ -132,10 +134,10 @@ for form in get_args(spatial_motion.Form):
 for kernel, normalised in itertools.product((3, (1, 3, 3)), (True, False)):
     CASES[f"cbam {kernel} {normalised=}"] = Case(
         of(Cbam, 2, kernel, normalised),
-        precise=("channel_gate", "position_gate"),
+        precise=("gate", "position_gate"),
         gradients=() if kernel != 3 else BOTH if normalised else (True,),
     )
-for norm, bias in itertools.product(get_args(squeeze_excitation.Norm), (True, False)):
+for norm, bias in itertools.product(get_args(Norm), (True, False)):
     CASES[f"gc {norm} {bias=}"] = Case(
         of(GlobalContext, 2, norm, bias),
         symmetry="places and frames",
@@ -204,7 +206,11 @@ def learnable(module: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def test_the_table_has_every_module_that_a_config_can_name() -> None:
-    assert {name.split()[0] for name in CASES} == {"tim", *MODULES, *GATES}
+    assert {name.split()[0] for name in CASES} == {
+        "tim",
+        *registered(InsertFields, ModuleConfig),
+        *registered(GateFields, GateConfig),
+    }
 
 
 @every_case

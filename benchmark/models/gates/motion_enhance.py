@@ -24,11 +24,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.modules.projection import without_autocast
-from benchmark.models.modules.squeeze_excitation import check_clips, frame_mean, over_maps
+from benchmark.models.gates.channel_gate import ChannelGate, frame_mean
+from benchmark.models.precision import without_autocast
 
 
-class MotionEnhance(nn.Module):
+class MotionEnhance(ChannelGate):
     """Gate the channels of every frame by what changes until the next.
 
     Args:
@@ -56,7 +56,6 @@ class MotionEnhance(nn.Module):
         Raises:
             ValueError: The number of maps is no multiple of `frames`, or a clip has a single frame.
         """
-        check_clips(x, frames)
         if frames < 2:
             raise ValueError("a difference of frames needs clips of two frames or more")
         means = frame_mean(x).unflatten(0, (-1, frames))
@@ -64,18 +63,3 @@ class MotionEnhance(nn.Module):
             change = self.following(means[:, 1:]) - self.current(means[:, :-1])
             gate = self.expand(change).sigmoid()
         return torch.cat([gate, torch.ones_like(gate[:, :1])], dim=1).flatten(0, 1)
-
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Weigh the channels.
-
-        Args:
-            x: (B * frames, C, H, W), the frames of a clip consecutive.
-            frames: Frames of a clip, at least 2.
-
-        Returns:
-            The shape and precision of x.
-
-        Raises:
-            ValueError: The number of maps is no multiple of `frames`, or a clip has a single frame.
-        """
-        return x * over_maps(self.gate(x, frames), x, frames)

@@ -34,11 +34,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.modules.projection import without_autocast
-from benchmark.models.modules.squeeze_excitation import check_clips, frame_mean, over_maps
+from benchmark.models.gates.channel_gate import ChannelGate, frame_mean
+from benchmark.models.precision import without_autocast
 
 
-class ProgressiveEnhance(nn.Module):
+class ProgressiveEnhance(ChannelGate):
     """Gate the channels of every frame by what the frames before it have not shown.
 
     Args:
@@ -66,7 +66,6 @@ class ProgressiveEnhance(nn.Module):
         Raises:
             ValueError: The number of maps is no multiple of `frames`.
         """
-        check_clips(x, frames)
         means = frame_mean(x).unflatten(0, (-1, frames))
         with without_autocast(x):
             shown = self.reduce(means).unbind(1)
@@ -76,18 +75,3 @@ class ProgressiveEnhance(nn.Module):
                 memory = memory + self.write(news[-1]).sigmoid() * news[-1]
                 news.append(following - memory)
             return self.expand(torch.stack(news, dim=1)).sigmoid().flatten(0, 1)
-
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Weigh the channels.
-
-        Args:
-            x: (B * frames, C, H, W), the frames of a clip consecutive.
-            frames: Frames of a clip.
-
-        Returns:
-            The shape and precision of x.
-
-        Raises:
-            ValueError: The number of maps is no multiple of `frames`.
-        """
-        return x * over_maps(self.gate(x, frames), x, frames)

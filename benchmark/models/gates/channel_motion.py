@@ -33,11 +33,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.modules.projection import without_autocast
-from benchmark.models.modules.squeeze_excitation import check_clips, frame_mean, over_maps
+from benchmark.models.gates.channel_gate import ChannelGate, frame_mean
+from benchmark.models.precision import without_autocast
 
 
-class ChannelMotion(nn.Module):
+class ChannelMotion(ChannelGate):
     """Gate the channels of every frame by what differs between the frames of its clip.
 
     Args:
@@ -70,25 +70,9 @@ class ChannelMotion(nn.Module):
         Raises:
             ValueError: The number of maps is no multiple of `frames`.
         """
-        check_clips(x, frames)
         means = frame_mean(x).unflatten(0, (-1, frames))
         with without_autocast(x):
             values, keys = self.value(means), self.key(means)
             weights = torch.softmax(-torch.bmm(keys, keys.transpose(1, 2)), dim=2)
             fused = values + torch.bmm(weights, values)
             return self.restore(fused).sigmoid().flatten(0, 1)
-
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Weigh the channels.
-
-        Args:
-            x: (B * frames, C, H, W), the frames of a clip consecutive.
-            frames: Frames of a clip.
-
-        Returns:
-            The shape and precision of x.
-
-        Raises:
-            ValueError: The number of maps is no multiple of `frames`.
-        """
-        return x * over_maps(self.gate(x, frames), x, frames)
