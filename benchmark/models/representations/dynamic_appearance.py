@@ -26,15 +26,12 @@ Speed: on a CPU the convolution runs near its peak, while the rest is bound by m
 resolution are what counts: see `mean_residual`, and two functions here with gradients of their own. Forward and
 backward take 3.5 to 6 times the local convolution's at 4 x 8 x 160 x 160 and 2.6 times at 64 x 8 x 56 x 56 (measured,
 one thread of a busy machine). Working segment by segment to stay in cache gains nothing.
-`python -m benchmark.models.representations.dynamic_appearance` measures it.
+`tools/dynamic_appearance_speed.py` measures it.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -223,46 +220,3 @@ class DynamicAppearance(nn.Module):
             return p.flatten(0, 1)
         image, self.residual = mean_residual(x, a)
         return image
-
-
-def compare_with_convolution(size: int = 160, segments: int = 4, repeats: int = 10) -> dict[str, float]:
-    """Milliseconds, medians, of a forward and backward pass of PWTP and of its local convolution alone, one thread.
-
-    The convolution is given whichever memory layout is the faster for it, its input in that layout at no charge.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    module = DynamicAppearance()
-    x = torch.randn(segments, module.frames, 3, size, size)
-    g_image, g_residual = torch.randn(segments, 3, size, size), torch.ones(())
-
-    def whole() -> None:
-        image = module(x)
-        torch.autograd.backward([image, module.residual], [g_image, g_residual])
-
-    def convolution(layout: torch.memory_format) -> Callable[[], None]:
-        conv = nn.Conv2d(3, 24, 9, 8, 4).to(memory_format=layout)
-        frames = x.flatten(0, 1).contiguous(memory_format=layout)
-        g = torch.randn_like(conv(frames))
-        return lambda: conv(frames).backward(g)
-
-    layouts = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-    calls = {"pwtp": whole, **{f"convolution_{name}": convolution(layout) for name, layout in layouts.items()}}
-    milliseconds = {name: _median_ms(call, repeats) for name, call in calls.items()}
-    torch.set_num_threads(threads)
-    best = min(value for name, value in milliseconds.items() if name.startswith("convolution"))
-    return {**milliseconds, "ratio": milliseconds["pwtp"] / best}
-
-
-def _median_ms(call: Callable[[], None], repeats: int) -> float:
-    taken = []
-    for _ in range(3 + repeats):
-        start = time.perf_counter()
-        call()
-        taken.append(1000 * (time.perf_counter() - start))
-    return statistics.median(taken[3:])
-
-
-if __name__ == "__main__":
-    for _name, _value in compare_with_convolution().items():
-        print(f"{_name:28s} {_value:8.2f}" + ("" if _name == "ratio" else " ms"))

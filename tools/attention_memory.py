@@ -1,6 +1,6 @@
 """Memory of five region-based non-local blocks, with fused attention and with the matrix of weights, measured.
 
-    python -m benchmark.models.modules.attention_memory
+    python tools/attention_memory.py
 
 The blocks are those of thesis Table 4.4 ("5 RNL") at a crop of 224: two after res3, on 8 x 28 x 28 positions of 512
 channels with a kernel of 3 x 7 x 7, and three after res4, on 8 x 14 x 14 of 1,024 with 3 x 3 x 3; a Gaussian f. Forward
