@@ -27,8 +27,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.modules.nonlocal_block import explicit_attention, to_maps
-from benchmark.models.modules.regional_nonlocal import SIMILARITIES, Kernel, RegionalNonLocal
+from benchmark.models.modules.attention import explicit_attention, to_maps
+from benchmark.models.modules.regional_nonlocal import SIMILARITIES, RegionalNonLocal
+from benchmark.models.modules.regions import Kernel
 
 STAGES: tuple[tuple[int, int, int, Kernel], ...] = ((2, 512, 28, (3, 7, 7)), (3, 1024, 14, (3, 3, 3)))
 """Blocks, channels, side of the maps and kernel of a stage."""

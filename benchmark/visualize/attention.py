@@ -29,9 +29,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmark.models.gates.channel_gate import over_maps
+from benchmark.models.modules.attention import Position
 from benchmark.models.modules.cbam import Cbam
 from benchmark.models.modules.global_context import GlobalContext
-from benchmark.models.modules.nonlocal_block import NonLocal, Position
+from benchmark.models.modules.nonlocal_block import NonLocal
 from benchmark.models.modules.pyramid_attention import PyramidAttention
 from benchmark.models.modules.regional_nonlocal import RegionalNonLocal
 from benchmark.visualize.colours import Rgb, number

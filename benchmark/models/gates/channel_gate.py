@@ -15,7 +15,7 @@ from benchmark.models.precision import without_autocast
 Norm = Literal["none", "batch", "layer"]
 
 NORM_MOMENTUM = 0.01
-"""Of batch normalisation over vectors, of which a batch has few."""
+"""Of batch normalisation over vectors, of which a batch has few (released code of the thesis)."""
 
 NORMS: dict[Norm, Callable[[int], nn.Module]] = {
     "none": lambda width: nn.Identity(),
@@ -26,6 +26,7 @@ NORMS: dict[Norm, Callable[[int], nn.Module]] = {
 
 def frame_mean(x: Tensor) -> Tensor:
     """The mean of every map, at least float32: (N, C, H, W) to (N, C)."""
+    # Under autocast, too: vectors cost nothing beside the map. Only the product with the map is in its precision.
     return x.mean((2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
 
 
@@ -109,6 +110,7 @@ class ChannelMlp(nn.Module):
 
     def _normalise(self, h: Tensor) -> Tensor:
         norm = self.norm
+        # A lone clip has no statistics of its own.
         if isinstance(norm, nn.BatchNorm1d) and norm.training and h.shape[0] == 1:
             return F.batch_norm(h, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
         return norm(h)

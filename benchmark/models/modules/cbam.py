@@ -4,17 +4,10 @@
     y  = x' * sigmoid(BN(f(mean of x', maximum of x')))                 mean and maximum over channels
 
 f is a convolution of two maps to one. The row "+5 CBAM" of thesis Table 4.6, which says no more than that it is
-reimplemented. Choices:
-
-* Both descriptors are of the clip and f is three-dimensional, 7 x 7 x 7, the cube of the 7 x 7 of the paper. The
-  printed 32.90 G ask for that: with 1 x 7 x 7 it would be 32.89 G.
-* The two layers of the mlp have biases and f has none but batch normalisation with momentum 0.01, as in the code that
-  the paper's authors released; r = 16.
-* Five blocks (two of 512 channels, three of 1,024) then make 32.902 G and 24.7942 M, which is not the printed 24.80 M.
-  No kernel makes both with this mlp: the parameters need one of more than 850 weights, the cost allows 830. So the
-  thesis' own form is unknown. `kernel_size`, `norm` and `bias` are free.
-* Nothing makes it the identity at first: as published, each gate starts near 1/2 and the block near 1/4.
-* Means, the mlp and f work in at least float32 under autocast: all of them are small beside the map.
+reimplemented. Five blocks (two of 512 channels, three of 1,024) make 32.902 G and 24.7942 M here, which is not the
+printed 24.80 M. No kernel makes both with this mlp: the parameters need one of more than 850 weights, the cost allows
+830. So the thesis' own form is unknown, and `kernel_size`, `norm` and `bias` are free. Nothing makes it the identity at
+first: as published, each gate starts near 1/2 and the block near 1/4.
 """
 
 from __future__ import annotations
@@ -55,7 +48,10 @@ class Cbam(ChannelGate):
         super().__init__()
         kernel = (kernel_size, kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
         padding = same_padding(kernel)
+        # As in the code that the paper's authors released: r = 16, biases in the mlp, and none in f but a
+        # normalisation.
         self.mlp = ChannelMlp(channels, reduction, "none", bias, zero=False)
+        # The cube of the paper's 7 x 7. The printed 32.90 G ask for that: with 1 x 7 x 7 it would be 32.89 G.
         self.conv = nn.Conv3d(2, 1, kernel, padding=padding, bias=False)
         self.bn = nn.BatchNorm3d(1, momentum=NORM_MOMENTUM) if norm else nn.Identity()
 

@@ -114,7 +114,7 @@ class _Tiles:
         return sums[:, :, self.reach : self.reach + self.width]
 
     def rows(self, y: int) -> tuple[slice, slice]:
-        """The rows within reach of row y, and their places in the patch."""
+        """The rows within reach of row y, and the vertical displacements to them."""
         first, end = max(0, y - self.reach), min(self.height, y + self.reach + 1)
         return slice(first, end), slice(first - y + self.reach, end - y + self.reach)
 
@@ -138,9 +138,9 @@ def _local_correlation(a: Tensor, b: Tensor, patch: int) -> Tensor:
         for part in tiles.groups():
             positions, windows = tiles.positions(a[part]), tiles.windows(b[part])
             for y in range(tiles.height):
-                rows, places = tiles.rows(y)
+                rows, offsets = tiles.rows(y)
                 products = positions[:, y] @ windows[:, rows].flatten(1, 2).transpose(1, 2)
-                scores[part, y, :, :, places] = tiles.band(products.unflatten(2, (-1, tiles.wide)))
+                scores[part, y, :, :, offsets] = tiles.band(products.unflatten(2, (-1, tiles.wide)))
     return scores.flatten(4, 5).flatten(2, 3)[:, :, : tiles.width].contiguous().permute(0, 3, 1, 2)
 
 
@@ -166,9 +166,9 @@ def _backward(grad: Tensor, a: Tensor, b: Tensor, patch: int) -> tuple[Tensor, T
             products = whole[: positions.shape[0]]
             band = tiles.band(products)
             for y in range(tiles.height):
-                rows, places = tiles.rows(y)
-                band[:, :, :, places] = grad[part, y, :, :, places]
-                filled = products[:, :, places].flatten(2, 3)
+                rows, offsets = tiles.rows(y)
+                band[:, :, :, offsets] = grad[part, y, :, :, offsets]
+                filled = products[:, :, offsets].flatten(2, 3)
                 grad_positions[:, y] = filled @ windows[:, rows].flatten(1, 2)
                 grad_windows[:, rows].flatten(1, 2).baddbmm_(filled.transpose(1, 2), positions[:, y])
             grad_a[part] = tiles.from_positions(grad_positions)[..., :channels]

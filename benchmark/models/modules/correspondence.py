@@ -141,27 +141,27 @@ class CorrespondenceModule(nn.Module):
         # Rows of the batch's points rather than of the clip's.
         starts = torch.arange(points.shape[0], device=x.device).view(-1, 1, 1) * points.shape[1]
         rows = (neighbours + starts).flatten()
-        places = coordinates(frames, height, width, at_least_float32(x))
-        pairs = self._first_gathered(points, places, rows) if self.training else self._first(points, places, rows)
+        positions = coordinates(frames, height, width, at_least_float32(x))
+        pairs = self._first_gathered(points, positions, rows) if self.training else self._first(points, positions, rows)
         pairs = F.relu(self.second_bn(self.second(F.relu(self.first_bn(pairs)))))
         strongest = pairs.amax(3).unflatten(2, (frames, height, width)).transpose(1, 2).flatten(0, 1)
         return F.relu(x + self.last_bn(self.last(strongest)))
 
-    def _first(self, points: Tensor, places: Tensor, rows: Tensor) -> Tensor:
-        """The first layer of every pair: points (B, N, C), places (N, 3), rows (B * N * k) to (B, C / 4, N, k)."""
+    def _first(self, points: Tensor, positions: Tensor, rows: Tensor) -> Tensor:
+        """The first layer of every pair: points (B, N, C), positions (N, 3), rows (B * N * k) to (B, C / 4, N, k)."""
         clips, total, _ = points.shape
-        described = torch.cat([places.to(points.dtype).expand(clips, -1, -1), points], dim=2)
+        described = torch.cat([positions.to(points.dtype).expand(clips, -1, -1), points], dim=2)
         there = described.flatten(0, 1).index_select(0, rows).view(clips, total, self.k, -1)
         here = described.unsqueeze(2).expand(-1, -1, self.k, -1)
         offset, own, other = there[..., :3] - here[..., :3], here[..., 3:], there[..., 3:]
         return self.first(torch.cat([offset, own, other], dim=3).permute(0, 3, 1, 2))
 
-    def _first_gathered(self, points: Tensor, places: Tensor, rows: Tensor) -> Tensor:
+    def _first_gathered(self, points: Tensor, positions: Tensor, rows: Tensor) -> Tensor:
         """The same, from what the layer makes of f_i and of f_j alone: it is linear."""
         clips, total, channels = points.shape
-        of_place, of_own, of_other = self.first.weight.flatten(1).split([3, channels, channels], dim=1)
+        of_position, of_own, of_other = self.first.weight.flatten(1).split([3, channels, channels], dim=1)
         with without_autocast(points):
-            moved = at_least_float32(places) @ of_place.t().to(places.dtype)
+            moved = at_least_float32(positions) @ of_position.t().to(positions.dtype)
         own = F.linear(points, of_own, self.first.bias) - moved
         other = (F.linear(points, of_other) + moved).flatten(0, 1)
         pairs = own.unsqueeze(2) + other.index_select(0, rows).view(clips, total, self.k, -1)

@@ -17,15 +17,6 @@ What the printed costs of Table 4.6 say (ResNet-50, five blocks: two of 512 chan
   gives 35.942 M (35.947 M with biases) and 41.150 G. The gate in the authors' released code takes a softmax-weighted
   mean by a convolution, counted 11 M operations more, and gives 35.951 M and 41.161 G: that is
   `benchmark.models.modules.global_context.GlobalContext(channels)`.
-
-Choices that the texts leave silent:
-
-* No biases unless asked for: Eq. 4.13 prints none, and Hu et al. count 2 C^2 / r parameters.
-* W_2 of `additive` starts at zero, as in the released gate: the block then adds exactly nothing. A `gate` has no such
-  start as published; it multiplies by about 1/2.
-* BN runs over the clips of a batch with momentum 0.01 (released code). A lone clip has no statistics of its own and is
-  normalised by the running ones, also in training.
-* Means and the two layers work in at least float32 under autocast: they cost nothing beside the map.
 """
 
 from __future__ import annotations
@@ -48,7 +39,7 @@ class SqueezeExcitation(ChannelGate):
         reduction: r of the inner layer.
         pool: "clip" describes the clip by one mean per channel (Eq. 4.12), "frame" every frame by its own.
         form: "gate" multiplies by a sigmoid, "additive" adds (Eq. 4.13 and 4.14, with BN).
-        bias: Biases in both layers.
+        bias: Biases in both layers. Eq. 4.13 prints none, and Hu et al. count 2 C^2 / r parameters.
 
     Parameters: 2 * C * h with h = C / r; + 2 * h for `additive`; + h + C with biases.
 
@@ -65,6 +56,8 @@ class SqueezeExcitation(ChannelGate):
         if form not in get_args(Form):
             raise ValueError(f"unknown form '{form}', choose from {', '.join(get_args(Form))}")
         self.pool, self.form, self.additive = pool, form, form == "additive"
+        # W_2 of `additive` starts at zero, as in the released gate: the block then adds exactly nothing. A `gate` has
+        # no such start as published; it multiplies by about 1/2.
         self.mlp = ChannelMlp(channels, reduction, "batch" if self.additive else "none", bias, zero=self.additive)
 
     def gate(self, x: Tensor, frames: int) -> Tensor:

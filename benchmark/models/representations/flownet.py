@@ -248,8 +248,8 @@ class FlowNet(nn.Module):
         else:
             quarter = self.conv2(self.conv1(first))
             features = self.conv3(quarter)
-            others = self.conv3(self.conv2(self.conv1(second)))
-            scores = F.leaky_relu(correlation(features, others), SLOPE)
+            of_second = self.conv3(self.conv2(self.conv1(second)))
+            scores = F.leaky_relu(correlation(features, of_second), SLOPE)
             eighth = self.conv3_1(torch.cat([self.conv_redir(features), scores], dim=1))
         maps = [quarter, eighth]
         for conv, conv_1 in ((self.conv4, self.conv4_1), (self.conv5, self.conv5_1), (self.conv6, self.conv6_1)):

@@ -197,10 +197,10 @@ def _pairs(
     frames, flows = [], []
     for turn, clip in enumerate(clips):
         apart = intervals[turn % len(intervals)]
-        places = np.sort(rng.choice(split.clips[clip].frames - apart, PAIRS_PER_CLIP, replace=False))
-        wanted = np.stack([places, places + apart], axis=1).ravel()
+        first_frames = np.sort(rng.choice(split.clips[clip].frames - apart, PAIRS_PER_CLIP, replace=False))
+        wanted = np.stack([first_frames, first_frames + apart], axis=1).ravel()
         frames.append(cut(to_tensor(split.read(clip, wanted)), _box()))
-        flows.append(exact(clip)[apart][torch.from_numpy(places)])
+        flows.append(exact(clip)[apart][torch.from_numpy(first_frames)])
     images = normalise(torch.cat(frames)).unflatten(0, (-1, 2))
     return images[:, 0], images[:, 1], torch.cat(flows).float()
 

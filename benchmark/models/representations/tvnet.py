@@ -176,10 +176,10 @@ class Tvnet(nn.Module):
 
     def _solve(self, first: Tensor, second: Tensor) -> Tensor:
         """TV-L1 between frames of (P, 1, H, W): (P, 2, H, W)."""
-        flow, places = self._starting_flow(*first.shape[-2:])
+        flow, grid = self._starting_flow(*first.shape[-2:])
         maps = torch.cat([second, self._centred(second, 0), self._centred(second, 1)], dim=1)
-        places = places.expand(maps.shape[0], -1, -1, -1)
-        warped = F.grid_sample(maps, places, mode="bilinear", padding_mode="border", align_corners=True)
+        grid = grid.expand(maps.shape[0], -1, -1, -1)
+        warped = F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=True)
         slope = warped[:, 1:]
         steepness = slope.square().sum(1, keepdim=True) + TINY
         constant = warped[:, :1] - first - (slope * flow).sum(1, keepdim=True)
