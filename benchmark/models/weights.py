@@ -98,7 +98,7 @@ def with_input_channels(weight: Tensor, channels: int) -> Tensor:
         channels: Wanted C_in; with the one that it has, the weight is returned as it is.
 
     Returns:
-        (C_out, channels, ...). The response to an input whose channels are all alike is C_in / channels times smaller
+        (C_out, channels, ...). The response to an input whose channels are all equal is C_in / channels times smaller
         than a scaling would keep; TSN's and TSM's code do not rescale either.
     """
     if weight.shape[1] == channels:

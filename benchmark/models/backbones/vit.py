@@ -13,7 +13,7 @@ Choices that the paper leaves silent:
   the published ImageNet-21k checkpoint, which is not part of the network here: [inferred] what was printed).
   One embedding also loads by key and leaves the number of segments free at evaluation. On the other hand, identical
   copies tell nothing about time, which the sentence gives as their purpose: `shared_position=False` has a trainable
-  copy for each segment, all alike at initialisation.
+  copy for each segment, all equal at initialisation.
 * The sequence that is averaged has the class token in it ("the entire sequence"), after the final LayerNorm. The class
   token is also what makes the cost fit: 197 tokens.
 * Frames of another size than `image_size` get the position embedding of the patches resized to their grid (bicubic,

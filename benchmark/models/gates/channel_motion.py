@@ -35,7 +35,7 @@ class ChannelMotion(ChannelGate):
     Args:
         channels: C.
         value_reduction: r_1; z_t has C / r_1 values, rounded down and at least 1.
-        key_reduction: r_2, likewise of k_t. The paper sets both alike.
+        key_reduction: r_2, likewise of k_t. The paper gives both one value.
 
     Parameters, with widths h_1 and h_2: C * (2 h_1 + h_2).
     MACs of a clip: T * C * (2 h_1 + h_2) + T^2 * (h_1 + h_2).

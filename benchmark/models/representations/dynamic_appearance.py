@@ -8,19 +8,7 @@ A fact about Eq. 6: the mean of the residual is zero for every clip, moving or n
 the span of A, and of a static pixel it is zero only there. So dynamic appearance rests on A depending on the input:
 near a constant where nothing moves and away from it elsewhere.
 
-Choices that the paper leaves silent:
-
-* The local convolution has a bias, and batch normalisation after it unless `conv_norm` is False: the printed costs fit
-  that best (Table 8, settings 2 to 7, exactly), the text names neither. No activation.
-* A block of the MLP is normalisation, FC, GELU, FC, GELU, then the sum; FCs have biases and are 1 x 1 convolutions;
-  beta times the width is rounded down (T = 6: 30 / 4 = 7).
-* Bilinear upsampling to exactly H x W with `align_corners=False`; the TD outputs are T-major, as "reshape to T x D".
-* Initialisation ("avoid all zero"): the bias of the last layer makes column d the cosine cos(pi d (t + 1/2) / T), the
-  first column constant, so columns are orthogonal; its weights are N(0, 0.05^2). A static clip then leaves 2 to 7 per
-  cent of its energy, and the image's standard deviation is 1 to 10 per cent of the frames', moving or not (measured on
-  random textures, batch statistics). Zero weights would leave nothing of a static clip, and no image of any clip (see
-  above); larger ones leak more of what is static. Other layers start as PyTorch's do.
-* The image is not rescaled. Training in `separate` or joint ways is in `benchmark.train.joint`.
+The image is not rescaled. Training in `separate` or joint ways is in `benchmark.train.joint`.
 
 Speed: on a CPU the convolution runs near its peak, while the rest is bound by memory, so the passes over full
 resolution are what counts: see `mean_residual`, and two functions here with gradients of their own. Forward and
@@ -42,6 +30,9 @@ from torch.nn import functional as F
 from benchmark.models.modules.projection import mean_residual, residual_frames
 from benchmark.models.precision import at_least_float32
 
+# A static clip leaves 2 to 7 per cent of its energy, and the image's standard deviation is 1 to 10 per cent of the
+# frames', moving or not (measured on random textures, batch statistics). Zero weights would leave nothing of a static
+# clip, and no image of any clip (see Eq. 6 above); larger ones leak more of what is static.
 LAST_STD = 0.05
 """Standard deviation of the weights of the last layer at initialisation."""
 
@@ -182,13 +173,18 @@ class DynamicAppearance(nn.Module):
         self.frames, self.dims, self.average_after_stem = frames, dims, average_after_stem
         pairs = frames * (frames - 1) // 2
         width = expansion * pairs
+        # The text names neither the bias nor the normalisation; the printed costs fit both best (Table 8, settings 2 to
+        # 7, exactly). No activation.
         self.local = nn.Conv2d(3, features, kernel_size, stride, kernel_size // 2)
         self.local_norm = nn.BatchNorm2d(features) if conv_norm else nn.Identity()
         self.first = nn.Conv2d(pairs, width, 1)
+        # beta times the width is rounded down (T = 6: 30 / 4 = 7).
         self.blocks = nn.Sequential(*(Bottleneck(width, max(1, int(width * bottleneck))) for _ in range(blocks)))
         self.last = nn.Conv2d(width, frames * dims, 1)
         self.residual: Tensor | None = None
         nn.init.normal_(self.last.weight, std=LAST_STD)
+        # "Avoid all zero": column d is the cosine cos(pi d (t + 1/2) / T) at first, so columns are orthogonal. The T D
+        # outputs are T-major, as "reshape to T x D".
         middle, order = torch.arange(frames).view(-1, 1) + 0.5, torch.arange(dims)
         self.last.bias = nn.Parameter(torch.cos(math.pi / frames * order * middle).flatten())
 

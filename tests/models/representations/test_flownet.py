@@ -158,7 +158,7 @@ def test_c_goes_on_with_the_first_frame_and_the_rectified_correlation() -> None:
     joined: list[Tensor] = []
     module.conv3.register_forward_hook(lambda _, __, out: maps.append(out))
     module.conv3_1.register_forward_pre_hook(lambda _, args: joined.append(args[0]))
-    module(torch.randn(1, 2, 3, 56, 56))
+    module(torch.randn(8, 2, 3, 56, 56))
     scores = correlation(*maps)
     assert scores.min() < 0
     expected = torch.cat([module.conv_redir(maps[0]), torch.where(scores < 0, 0.1 * scores, scores)], dim=1)
