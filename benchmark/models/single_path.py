@@ -105,7 +105,7 @@ class SinglePath(nn.Module):
     """One representation, one backbone, one classifier.
 
     Args:
-        config: One of `benchmark.config.models.SINGLE_PATH`.
+        config: Of a network with a representation, see `benchmark.config.representations.RepresentationFields`.
         data: `segments` (N), `size` and `num_classes` are read.
 
     Attributes:
