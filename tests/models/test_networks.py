@@ -9,6 +9,7 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
 
+from benchmark.config.fields import registered
 from benchmark.config.models import (
     BqnConfig,
     BqnX3dConfig,
@@ -22,7 +23,7 @@ from benchmark.config.models import (
     VitConfig,
     X3dConfig,
 )
-from benchmark.config.representations import RepresentationFields
+from benchmark.config.representations import RepresentationConfig, RepresentationFields
 from benchmark.config.run import DataConfig
 from benchmark.models.bqn import Bqn, subsampled_segments
 from benchmark.models.build import MODELS, build_model
@@ -30,7 +31,6 @@ from benchmark.models.forward import residual_of
 from benchmark.models.modules.lateral import LateralConnection
 from benchmark.models.modules.mbpm import Mbpm
 from benchmark.models.modules.regional_nonlocal import RegionalNonLocal
-from benchmark.models.representations.build import REPRESENTATIONS
 from benchmark.models.single_path import SinglePath
 
 SMALL = DataConfig(dataset="motionpairs", segments=4, size=56)
@@ -147,7 +147,7 @@ def test_every_network_is_tried() -> None:
 
 def test_every_representation_is_tried_but_flownet_which_needs_weights() -> None:
     tried = {config.representation for config in NETWORKS.values() if isinstance(config, RepresentationFields)}
-    assert tried == set(REPRESENTATIONS) - {"flownet"}
+    assert tried == {"rgb", *registered(RepresentationFields, RepresentationConfig)} - {"flownet"}
 
 
 def test_averaging_after_the_stem_is_the_same_function() -> None:

@@ -7,16 +7,8 @@ The gate of a frame comes from how the mean of its map differs from that of the 
 Here after what CMR (Wu et al., AAAI 2021) says of it and after a third-party implementation: neither the authors'
 code nor TEINet's equations were at hand.
 
-Choices:
-
-* The sigmoid comes last, so that the gate lies in (0, 1), as CMR's own does. The
-  third-party code has it in front of W_3, where it leaves a gate without bounds.
-* No biases, as in CME beside which it is compared: 5.97 M more parameters on ResNet-50, 0.042 GMACs at 8 x 224 x 224
-  (0.048 were the last frame's layers computed as well, which no output depends on).
-* The width is C / 8, at least 1; layers start as PyTorch's do. A gate is then near 1/2 while the last frame keeps its
-  scale, as the equations are; batch normalisation behind the next convolution removes a factor common to all frames,
-  not that difference, which training has to.
-* Means and layers work in at least float32; only the product is in the precision of x.
+It adds 5.97 M parameters to ResNet-50, and 0.042 GMACs at 8 x 224 x 224 (0.048 were the last frame's layers computed as
+well, which no output depends on).
 """
 
 from __future__ import annotations
@@ -24,11 +16,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.modules.projection import without_autocast
-from benchmark.models.modules.squeeze_excitation import check_clips, frame_mean, over_maps
+from benchmark.models.gates.channel_gate import ChannelGate, frame_mean
+from benchmark.models.precision import without_autocast
 
 
-class MotionEnhance(nn.Module):
+class MotionEnhance(ChannelGate):
     """Gate the channels of every frame by what changes until the next.
 
     Args:
@@ -46,6 +38,7 @@ class MotionEnhance(nn.Module):
         if channels < 1 or reduction < 1:
             raise ValueError(f"channels and reduction must be positive, got {channels} and {reduction}")
         hidden = max(1, channels // reduction)
+        # No biases, as in CME beside which it is compared.
         self.current = nn.Linear(channels, hidden, bias=False)
         self.following = nn.Linear(channels, hidden, bias=False)
         self.expand = nn.Linear(hidden, channels, bias=False)
@@ -56,26 +49,14 @@ class MotionEnhance(nn.Module):
         Raises:
             ValueError: The number of maps is no multiple of `frames`, or a clip has a single frame.
         """
-        check_clips(x, frames)
         if frames < 2:
             raise ValueError("a difference of frames needs clips of two frames or more")
         means = frame_mean(x).unflatten(0, (-1, frames))
         with without_autocast(x):
             change = self.following(means[:, 1:]) - self.current(means[:, :-1])
+            # The sigmoid comes last, so that the gate lies in (0, 1), as CMR's own does. The third-party code has it in
+            # front of W_3, where it leaves a gate without bounds.
             gate = self.expand(change).sigmoid()
+        # Gates are near 1/2 at first, while the last frame keeps its scale, as the equations are. Batch normalisation
+        # behind the next convolution removes a factor common to all frames, not that difference, which training has to.
         return torch.cat([gate, torch.ones_like(gate[:, :1])], dim=1).flatten(0, 1)
-
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Weigh the channels.
-
-        Args:
-            x: (B * frames, C, H, W), the frames of a clip consecutive.
-            frames: Frames of a clip, at least 2.
-
-        Returns:
-            The shape and precision of x.
-
-        Raises:
-            ValueError: The number of maps is no multiple of `frames`, or a clip has a single frame.
-        """
-        return x * over_maps(self.gate(x, frames), x, frames)

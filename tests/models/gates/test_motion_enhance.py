@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from benchmark.cost.conventions import CONVENTIONS
-from benchmark.models.modules.motion_enhance import MotionEnhance
+from benchmark.models.gates.motion_enhance import MotionEnhance
 from tests.models.modules.costs import R50_INPUTS, record_of
 
 

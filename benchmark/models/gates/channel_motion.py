@@ -15,17 +15,9 @@ parameters, so +47.8, +12.0, +6.0 and +3.0 M for r = 1, 4, 8 and 16, and with TI
 GMACs. The paper's Table 3 prints 55, 39, 33 and 32 G; no reading of the equations gives these. Convolutions in front
 of the mean would give 82.7, 45.4, 39.2 and 36.1.
 
-Choices that the paper leaves silent:
-
-* The three layers have no biases (the paper names their weights alone), no normalisation and no activation between
-  them. They are 1 x 1 convolutions of one position, so `nn.Linear` here.
-* The sum over j includes t itself, as Eq. 4 and 5 are printed; dot products are not scaled.
-* The gate is the plain sigmoid of Eq. 6. Layers start as PyTorch's do, so it is near 1/2 everywhere at first and the
-  maps come out halved. That does not disturb a pretrained network in training: the module stands in front of a
-  convolution and batch normalisation, which divides by the batch's own deviation, and the shortcut does not pass it.
-* Means, layers and softmax work in at least float32; only the product is in the precision of x. The mean is free to
-  every counter, as in the printed costs.
-* Where C / r is less than 1 the width is 1.
+Layers start as PyTorch's do (the paper is silent), so the gate is near 1/2 everywhere at first and the maps come out
+halved. That does not disturb a pretrained network in training: the module stands in front of a convolution and batch
+normalisation, which divides by the batch's own deviation, and the shortcut does not pass it.
 """
 
 from __future__ import annotations
@@ -33,17 +25,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.modules.projection import without_autocast
-from benchmark.models.modules.squeeze_excitation import check_clips, frame_mean, over_maps
+from benchmark.models.gates.channel_gate import ChannelGate, frame_mean
+from benchmark.models.precision import without_autocast
 
 
-class ChannelMotion(nn.Module):
+class ChannelMotion(ChannelGate):
     """Gate the channels of every frame by what differs between the frames of its clip.
 
     Args:
         channels: C.
         value_reduction: r_1; z_t has C / r_1 values, rounded down and at least 1.
-        key_reduction: r_2, likewise of k_t. The paper sets both alike.
+        key_reduction: r_2, likewise of k_t. The paper gives both one value.
 
     Parameters, with widths h_1 and h_2: C * (2 h_1 + h_2).
     MACs of a clip: T * C * (2 h_1 + h_2) + T^2 * (h_1 + h_2).
@@ -60,6 +52,7 @@ class ChannelMotion(nn.Module):
             )
         value_width = max(1, channels // value_reduction)
         key_width = max(1, channels // key_reduction)
+        # 1 x 1 convolutions of one position. The paper names their weights alone: no biases, nothing between them.
         self.value = nn.Linear(channels, value_width, bias=False)
         self.key = nn.Linear(channels, key_width, bias=False)
         self.restore = nn.Linear(value_width, channels, bias=False)
@@ -70,25 +63,11 @@ class ChannelMotion(nn.Module):
         Raises:
             ValueError: The number of maps is no multiple of `frames`.
         """
-        check_clips(x, frames)
+        # The mean is free to every counter, as in the printed costs.
         means = frame_mean(x).unflatten(0, (-1, frames))
         with without_autocast(x):
             values, keys = self.value(means), self.key(means)
+            # The sum over j includes t itself, as Eq. 4 and 5 are printed; dot products are not scaled.
             weights = torch.softmax(-torch.bmm(keys, keys.transpose(1, 2)), dim=2)
             fused = values + torch.bmm(weights, values)
             return self.restore(fused).sigmoid().flatten(0, 1)
-
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Weigh the channels.
-
-        Args:
-            x: (B * frames, C, H, W), the frames of a clip consecutive.
-            frames: Frames of a clip.
-
-        Returns:
-            The shape and precision of x.
-
-        Raises:
-            ValueError: The number of maps is no multiple of `frames`.
-        """
-        return x * over_maps(self.gate(x, frames), x, frames)

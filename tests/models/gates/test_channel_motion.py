@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.cost.conventions import CONVENTIONS
-from benchmark.models.modules.channel_motion import ChannelMotion
+from benchmark.models.gates.channel_motion import ChannelMotion
 from tests.models.modules.costs import R50_INPUTS, record_of
 
 R50_TIM = 33_013_440_512

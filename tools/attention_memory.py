@@ -1,6 +1,6 @@
 """Memory of five region-based non-local blocks, with fused attention and with the matrix of weights, measured.
 
-    python -m benchmark.models.modules.attention_memory
+    python tools/attention_memory.py
 
 The blocks are those of thesis Table 4.4 ("5 RNL") at a crop of 224: two after res3, on 8 x 28 x 28 positions of 512
 channels with a kernel of 3 x 7 x 7, and three after res4, on 8 x 14 x 14 of 1,024 with 3 x 3 x 3; a Gaussian f. Forward
@@ -27,8 +27,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.modules.nonlocal_block import explicit_attention, to_maps
-from benchmark.models.modules.regional_nonlocal import SIMILARITIES, Kernel, RegionalNonLocal
+from benchmark.models.modules.attention import explicit_attention, to_maps
+from benchmark.models.modules.regional_nonlocal import SIMILARITIES, RegionalNonLocal
+from benchmark.models.modules.regions import Kernel
 
 STAGES: tuple[tuple[int, int, int, Kernel], ...] = ((2, 512, 28, (3, 7, 7)), (3, 1024, 14, (3, 3, 3)))
 """Blocks, channels, side of the maps and kernel of a stage."""

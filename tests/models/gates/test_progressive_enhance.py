@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from benchmark.cost.conventions import CONVENTIONS
-from benchmark.models.modules.progressive_enhance import ProgressiveEnhance
+from benchmark.models.gates.progressive_enhance import ProgressiveEnhance
 from tests.models.modules.costs import R50_INPUTS, record_of
 
 

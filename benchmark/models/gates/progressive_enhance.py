@@ -18,15 +18,8 @@ xbar_t of every map and m_0 = 0:
 So results of this module are those of a sequential gate after PEM's description, not of TDRL's own. The printed cost
 of TDRL, 33 G (CMR, Table 1), decides nothing, since gates on means are lost in its rounding.
 
-Choices:
-
-* The difference is taken between C / r values, r = 8, as CME and MEM do: their rows are compared at that size. It
-  makes 4.23 M more parameters on ResNet-50 and 0.034 GMACs at 8 x 224 x 224.
-* What is remembered depends on the memory by W_3. A constant rate would make the memory a fixed average of earlier
-  frames, which could be computed for all frames at once, and CMR's objection would not stand.
-* No biases; layers start as PyTorch's do, so gates are near 1/2 at first (see `channel_motion` on why that is
-  harmless).
-* Means and layers work in at least float32; only the product is in the precision of x.
+It adds 4.23 M parameters to ResNet-50, and 0.034 GMACs at 8 x 224 x 224. Layers start as PyTorch's do, so gates are
+near 1/2 at first (see `channel_motion` on why that is harmless).
 """
 
 from __future__ import annotations
@@ -34,11 +27,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.modules.projection import without_autocast
-from benchmark.models.modules.squeeze_excitation import check_clips, frame_mean, over_maps
+from benchmark.models.gates.channel_gate import ChannelGate, frame_mean
+from benchmark.models.precision import without_autocast
 
 
-class ProgressiveEnhance(nn.Module):
+class ProgressiveEnhance(ChannelGate):
     """Gate the channels of every frame by what the frames before it have not shown.
 
     Args:
@@ -55,6 +48,7 @@ class ProgressiveEnhance(nn.Module):
         super().__init__()
         if channels < 1 or reduction < 1:
             raise ValueError(f"channels and reduction must be positive, got {channels} and {reduction}")
+        # The difference is taken between C / r values, as CME and MEM do: their rows are compared at that size.
         hidden = max(1, channels // reduction)
         self.reduce = nn.Linear(channels, hidden, bias=False)
         self.write = nn.Linear(hidden, hidden, bias=False)
@@ -66,28 +60,14 @@ class ProgressiveEnhance(nn.Module):
         Raises:
             ValueError: The number of maps is no multiple of `frames`.
         """
-        check_clips(x, frames)
         means = frame_mean(x).unflatten(0, (-1, frames))
         with without_autocast(x):
             shown = self.reduce(means).unbind(1)
             news = [shown[0]]
             memory = torch.zeros_like(shown[0])
             for following in shown[1:]:
+                # What is remembered depends on the memory. A constant rate would make it a fixed average of earlier
+                # frames, which could be computed for all frames at once, and CMR's objection would not stand.
                 memory = memory + self.write(news[-1]).sigmoid() * news[-1]
                 news.append(following - memory)
             return self.expand(torch.stack(news, dim=1)).sigmoid().flatten(0, 1)
-
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Weigh the channels.
-
-        Args:
-            x: (B * frames, C, H, W), the frames of a clip consecutive.
-            frames: Frames of a clip.
-
-        Returns:
-            The shape and precision of x.
-
-        Raises:
-            ValueError: The number of maps is no multiple of `frames`.
-        """
-        return x * over_maps(self.gate(x, frames), x, frames)
