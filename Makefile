@@ -40,7 +40,7 @@ decode: $(READY) ## reading clips against torchcodec, decord and OpenCV: a quart
 	@PYTHONPATH=. $(PY) tools/compare_decoders.py
 
 docs: $(READY) ## docs/costs.md from the cost audit; counts first what is not counted yet
-	@$(B) costs --out docs/costs.md
+	@$(PY) -m tools.costs_page
 
 submit-%: $(READY) ## send a table to a cluster: make submit-bqn-3b CLUSTER=dev
 	@$(B) submit $* --cluster $(or $(CLUSTER),$(error give CLUSTER=name, a profile of slurm/clusters/))

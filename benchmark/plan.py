@@ -7,25 +7,18 @@ from dataclasses import dataclass, field
 
 from benchmark.config.datasets import DATASETS
 from benchmark.config.run import RunConfig, input_pixels
-from benchmark.runs.key import run_key, training_key
+from benchmark.runs.key import run_key, training_key, with_start_key
 from benchmark.spec.table import Row, Table
-
-
-def seeded(row: Row, seed: int) -> RunConfig:
-    """The row's config with this seed, and with the training key of the run that it starts from, for every seed one."""
-    assert row.config is not None, f"row {row.label} is not measured"
-    config = row.config.model_copy(update={"seed": seed})
-    if row.start is None:
-        return config
-    name = f"{config.train.start_from}@{training_key(row.start)}"
-    return config.model_copy(update={"train": config.train.model_copy(update={"start_from": name})})
 
 
 def row_runs(row: Row, seeds: Iterable[int]) -> list[tuple[int, RunConfig]]:
     """Seed and config of each run of a measured row, seed by seed; with official splits, one run for each of them."""
+    assert row.config is not None, f"row {row.label} is not measured"
+    # The run that it starts from is one for all seeds.
+    base = row.config if row.start is None else with_start_key(row.config, row.start)
     runs = []
     for seed in seeds:
-        config = seeded(row, seed)
+        config = base.model_copy(update={"seed": seed})
         for name in row.splits or (config.data.dataset,):
             data = config.data.model_copy(update={"dataset": name})
             runs.append((seed, config.model_copy(update={"data": data})))
@@ -42,8 +35,8 @@ class PlannedRun:
     used_by: list[tuple[str, str]] = field(default_factory=list)
     for_its_weights: bool = False
     """Whether it is there for others to start from, and for no cell."""
-    starts: list[str] = field(default_factory=list)
-    """Keys of the runs that start from it."""
+    continued_by: list[str] = field(default_factory=list)
+    """Keys of the runs that start from its weights."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +76,7 @@ def make_plan(tables: Iterable[Table]) -> Plan:
                 key = run_key(row.start)
                 first = runs.setdefault(key, PlannedRun(key, row.start, table.protocol, for_its_weights=True))
                 first.used_by.append((table.id, f"{row.label} starts from it"))
-                first.starts += [run_key(config) for _, config in row_runs(row, table.seeds)]
+                first.continued_by += [run_key(config) for _, config in row_runs(row, table.seeds)]
             for _, config in row_runs(row, table.seeds):
                 wanted += 1
                 key = run_key(config)

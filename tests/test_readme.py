@@ -99,7 +99,7 @@ def test_what_it_says_of_all_tables_is_so() -> None:
 
 
 def test_every_file_that_it_names_exists() -> None:
-    named = re.findall(r"`((?:benchmark|tables|tests|examples|slurm|results)/[\w./-]+\.\w+)`", TEXT)
+    named = re.findall(r"`((?:benchmark|tables|tests|tools|examples|slurm|results)/[\w./-]+\.\w+)`", TEXT)
     assert named
     missing = [name for name in named if not (ROOT / name).exists()]
     assert missing == []

@@ -24,9 +24,10 @@ from typing import Literal
 import numpy as np
 from scipy.special import expit, ndtri
 
+from benchmark.report.claims.judge import judge_claims
 from benchmark.report.results import SeedResult
-from benchmark.report.statistics.claims import Judgement, judge_claims
 from benchmark.report.statistics.compare import Comparison
+from benchmark.report.statistics.judgement import Judgement
 from benchmark.report.statistics.noise import NOTHING_KNOWN, Noise, NoiseTable
 from benchmark.runs.predictions import Predictions
 from benchmark.spec.claim import Claim

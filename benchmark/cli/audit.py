@@ -40,7 +40,7 @@ def _column(column: Column, rows: Sequence[AuditRow], width: int) -> Iterator[st
         verdict = cell.verdict
         entries, more = [name_of(row), "", counted_digits(row, column), "", "", ""], ""
         if verdict:
-            number = readings.setdefault((cell.reading, cell.why), len(readings) + 1)
+            number = readings.setdefault((cell.interpretation, cell.why), len(readings) + 1)
             entries[1], entries[3:5] = verdict.printed, [f"({number})", digits(verdict.count, column, verdict.printed)]
             entries[5] = verdict.how or "no"
             more = "" if verdict.how else verdict.text()

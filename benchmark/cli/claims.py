@@ -7,7 +7,7 @@ import json
 import sys
 
 from benchmark.cli.text import grid
-from benchmark.report.statistics import trial
+from benchmark.report.claims import all_claims
 from benchmark.report.statistics.printed import CORRELATIONS
 from benchmark.report.writing import replace_together, results_root
 from benchmark.spec.files import table_paths
@@ -34,7 +34,7 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"{', '.join(targets)}: prints an architecture, from which no claim is drawn", file=sys.stderr)
         return 2
     results = results_root()
-    entries = trial.gather_claims([load_table(name) for name in names], results)
+    entries = all_claims.gather_claims([load_table(name) for name in names], results)
     if arguments.write:
         files = claims_files(entries)
         replace_together(results, files)
@@ -42,12 +42,16 @@ def main(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.json:
         print(
-            json.dumps({"claims": trial.lines(entries), "totals": trial.totals(entries)}, indent=1, ensure_ascii=False)
+            json.dumps(
+                {"claims": all_claims.lines(entries), "totals": all_claims.totals(entries)},
+                indent=1,
+                ensure_ascii=False,
+            )
         )
         return 0
     heads = ["claim", "printed", *(f"±, r={rho:g}" for rho in CORRELATIONS), "the print", "ours"]
-    print(grid(heads, [trial.short(entry) for entry in entries], right=range(1, 2 + len(CORRELATIONS))))
-    headings, rows = trial.summary(entries)
+    print(grid(heads, [all_claims.short(entry) for entry in entries], right=range(1, 2 + len(CORRELATIONS))))
+    headings, rows = all_claims.summary(entries)
     print(f"\n{grid(headings, rows, right=range(1, len(headings)))}")
     return 0
 
@@ -57,12 +61,12 @@ def paper_tables() -> list[str]:
     return [name for name, path in table_paths().items() if path.parent.name != "checks"]
 
 
-def claims_files(entries: list[trial.Entry]) -> dict[str, str | bytes | None]:
+def claims_files(entries: list[all_claims.Entry]) -> dict[str, str | bytes | None]:
     """claims.csv and claims.md of the results folder."""
     import pandas as pd
 
-    frame = pd.DataFrame(trial.lines(entries), columns=list(trial.FIELDS))
+    frame = pd.DataFrame(all_claims.lines(entries), columns=list(all_claims.FIELDS))
     return {
         "claims.csv": frame.to_csv(index=False, lineterminator="\n"),
-        "claims.md": trial.page(entries, claims_not_expressed()),
+        "claims.md": all_claims.page(entries, claims_not_expressed()),
     }

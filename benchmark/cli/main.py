@@ -18,10 +18,9 @@ from benchmark.launch.slurm import ClusterError
 from benchmark.plan import make_plan
 from benchmark.report.statistics.noise import NoiseError
 from benchmark.report.writing import ResultsError
-from benchmark.runs.atomic import write_atomic
-from benchmark.runs.directory import RunDirError
+from benchmark.runs.errors import RunDirError
 from benchmark.spec.architecture import Architecture, load_architecture
-from benchmark.spec.files import architecture_paths, is_architecture, protocol_names, spec_paths, table_paths
+from benchmark.spec.files import architecture_paths, is_architecture, protocol_names, spec_paths
 from benchmark.spec.load import load_table, select
 from benchmark.spec.table import Table
 
@@ -82,9 +81,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     cost = add("cost", "the cost audit: printed, counted, and the convention that reproduces the print", json=True)
     cost.set_defaults(call=running.cost)
-    costs = add("costs", "the page on what the papers' printed costs count, over all tables", tables=False)
-    costs.add_argument("--out", type=Path, metavar="FILE", help="write it there instead of printing it")
-    costs.set_defaults(call=_costs)
     run = add("run", "train and evaluate what is missing on this machine, then render")
     run.add_argument("--jobs", type=_positive, help="runs side by side (default: one per GPU, else one per core)")
     run.add_argument("--device", type=_device, help="cpu, cuda, ... (default: a GPU if there is one)")
@@ -177,27 +173,6 @@ def _load(arguments: argparse.Namespace) -> list[Table | Architecture]:
     if problems:
         raise SpecError(problems)
     return tables
-
-
-def _costs(arguments: argparse.Namespace) -> int:
-    """`costs`: count what is not counted yet, then write the page; none is written that would say what is not so."""
-    from benchmark.report import cost_page
-    from benchmark.report.cost_figures import StaleProseError
-
-    tables = [load_table(name) for name in table_paths()]
-    if not running.count(tables):
-        return 1
-    try:
-        page = cost_page.cost_page(tables)
-    except StaleProseError as error:
-        print(error, file=sys.stderr)
-        return 1
-    if arguments.out is None:
-        print(page, end="")
-    else:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(arguments.out, page)
-    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

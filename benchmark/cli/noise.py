@@ -71,8 +71,8 @@ def _of_table(table: Table, wanted: dict[str, list[str]], known: set[str]) -> It
 
     from benchmark.config.datasets import DATASETS
     from benchmark.report.collect import collect
+    from benchmark.report.columns.measured import FEWEST_CLASSES
     from benchmark.report.statistics.compare import HIT_METRICS
-    from benchmark.report.text.layout import FEWEST_CLASSES
     from benchmark.runs.metrics import TOP_K, hits_at_k
 
     new = [row for row in table.rows if row.config is not None and run_key(row.config) not in known]

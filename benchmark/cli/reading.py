@@ -15,6 +15,7 @@ from benchmark.plan import Plan, estimate_seconds, make_plan, megapixels, row_ru
 from benchmark.report.text.formulas import comparison
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import dotted, run_key, science, start_key, training_key
+from benchmark.runs.trainings import trained_by
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.load import load_protocol
@@ -122,7 +123,7 @@ def plan(arguments: argparse.Namespace) -> int:
     rate, source = _rate(made, protocol.seconds_per_megapixel, protocol.device)
     states = {key: "damaged" if key in arguments.damaged else RunDir.of(key).state for key in made.runs}
     todo = [key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)]
-    trained = {training_key(run.config) for run in made.runs.values() if RunDir.of(run.key).trained_by(run.config)}
+    trained = {training_key(run.config) for run in made.runs.values() if trained_by(RunDir.of(run.key), run.config)}
     seconds = estimate_seconds(made.runs.values(), rate, trained)
     total = None if rate is None else sum(seconds[key] or 0 for key in todo)
     needs = _needs([made.runs[key].config for key in todo])

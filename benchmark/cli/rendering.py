@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark.cost.audit import audit_table
 from benchmark.cost.latency import row_timings
-from benchmark.report.frame import counted_cost
+from benchmark.report.costs import counted_cost
 from benchmark.report.text.audit import audit_markdown, link_to_costs
 from benchmark.report.writing import results_root
 from benchmark.spec.architecture import Architecture

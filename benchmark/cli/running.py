@@ -18,7 +18,7 @@ from benchmark.config.run import RunConfig
 from benchmark.cost.audit import audit_table, row_configs
 from benchmark.cost.cache import cached, get
 from benchmark.cost.latency import timed_columns
-from benchmark.launch.local import Outcome, last_lines, run_all, slots
+from benchmark.launch.local import Outcome, last_lines, make_slots, run_all
 from benchmark.launch.pending import is_to_do
 from benchmark.plan import Plan, megapixels
 from benchmark.report.writing import check_writable
@@ -178,9 +178,9 @@ def _train(made: Plan, todo: list[str], jobs: int | None, device: str | None) ->
         table, label = made.runs[key].used_by[0]
         config = made.runs[key].config
         names[key] = f"{table} '{label}'{split_of(config.data.dataset)} seed {config.seed}"
-    places = slots(jobs, device)
+    slots = make_slots(jobs, device)
     with run_progress(names, len(todo)) as tick:
-        outcome = run_all(directories, places, tick)
+        outcome = run_all(directories, slots, tick)
     for run in outcome.elsewhere:
         status = run.status
         holder = f"process {status.get('pid')} on {status.get('host')}"

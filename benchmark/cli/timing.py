@@ -8,7 +8,8 @@ import sys
 from benchmark.cli.rendering import render_tables, results_folder
 from benchmark.config.run import RunConfig
 from benchmark.cost.cache import cost_digest
-from benchmark.cost.latency import Device, Sample, describe, missing_batches, time_config, timed_columns, timed_config
+from benchmark.cost.latency import Device, Sample, missing_batches, timed_columns, timed_config
+from benchmark.cost.timing import describe_device, time_config
 from benchmark.report.writing import check_writable
 from benchmark.spec.table import Table
 
@@ -29,7 +30,7 @@ def time_tables(tables: list[Table], device_name: str | None, again: bool = Fals
     import torch
 
     device = torch.device(device_name or ("cuda" if torch.cuda.is_available() else "cpu"))
-    where = describe(device)
+    where = describe_device(device)
     todo = _todo(tables, where, again)
     failed = False
     for position, (name, config, batches) in enumerate(todo, 1):

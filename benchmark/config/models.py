@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from benchmark.config.custom import check_options, digest
 from benchmark.config.fields import Strict, scaled
-from benchmark.config.modules import CmeConfig, GateConfig, InsertFields, block_places, named_places
+from benchmark.config.modules import GateFields, InsertFields, block_places, named_places
 from benchmark.config.representations import Activation, MbpmConfig, Modality, RepresentationFields
 
 Stage = Literal["res2", "res3", "res4", "res5"]
@@ -43,16 +43,11 @@ class _ResNetFamily(_Scalable):
     pretrained: Literal["imagenet"] | None = None
 
 
-class TsmResNetConfig(_ResNetFamily, RepresentationFields, InsertFields):
+class TsmResNetConfig(_ResNetFamily, RepresentationFields, InsertFields, GateFields):
     """One pathway: a representation of the clip, then TSM-ResNet with average consensus over the segments."""
 
     name: Literal["tsm_resnet"] = "tsm_resnet"
     tim: bool = Field(False, description="TEINet's temporal interaction in every residual branch, in place of TSM")
-    gate: Literal["none", "cme", "mem", "pem"] = Field("none", description="channel gate before a residual branch")
-    gate_in: Literal["all", "first"] = Field("all", description="blocks with the gate: all, or the first of each stage")
-    cme: CmeConfig = CmeConfig()
-    mem: GateConfig = GateConfig()
-    pem: GateConfig = GateConfig()
 
     def places(self) -> dict[str, tuple[str, ...]]:
         """A residual block such as `res3.0`; `res3`, its last; `first` and `all`, several."""
@@ -62,11 +57,6 @@ class TsmResNetConfig(_ResNetFamily, RepresentationFields, InsertFields):
     def _branches(self) -> TsmResNetConfig:
         if self.tim and self.temporal_shift:
             raise ValueError("tim stands in place of the shift: set temporal_shift to false")
-        if self.gate == "none" and self.gate_in != "all":
-            raise ValueError("gate_in is set, but gate is 'none'")
-        for name, default in (("cme", CmeConfig()), ("mem", GateConfig()), ("pem", GateConfig())):
-            if name != self.gate and getattr(self, name) != default:
-                raise ValueError(f"'{name}' is set, but gate is '{self.gate}'")
         return self
 
 
@@ -150,6 +140,11 @@ class TesNetConfig(_Scalable):
     )
     dropout: float = Field(0.5, ge=0, lt=1, description="before the classifier")
     pretrained: Literal["imagenet"] | None = None
+
+    @property
+    def has_residual(self) -> bool:
+        """Every squeeze has a projection loss."""
+        return True
 
     @property
     def frames_per_segment(self) -> int:
@@ -294,5 +289,3 @@ ModelConfig = Annotated[
     | CustomConfig,
     Field(discriminator="name"),
 ]
-
-SINGLE_PATH = (TsmResNetConfig, MobileNetV2Config, X3dConfig, I3dConfig, VitConfig, InceptionResNetV2Config)

@@ -1,30 +1,22 @@
-"""Configs of the modules that stand after a network's blocks, or in front of a block's residual branch.
+"""Configs of the modules that stand behind a network's blocks, and of the gates in front of their residual branches.
 
 A network lists the modules of a chain in `insert` and the places where the chain stands in `insert_after`; the settings
 of each are under its own name. A new field's default must reproduce what the code did before the field existed.
+
+A new module is a file in benchmark/models/modules/, a class here and a line of `InsertFields`; a new gate is a file in
+benchmark/models/gates/, a class here and a line of `GateFields`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from benchmark.config.fields import Strict
+from benchmark.config.fields import Buildable, Strict, check_name, check_unused, registered
 from benchmark.config.source import did_you_mean
 
-ModuleName = Literal[
-    "rnl",
-    "nl",
-    "se",
-    "gc",
-    "cbam",
-    "cpa",
-    "motion_squeeze",
-    "correspondence",
-    "sme",
-]
 Kernel = tuple[int, int, int]
 
 
@@ -33,8 +25,24 @@ def _odd(kernel: Kernel, name: str) -> None:
         raise ValueError(f"{name} needs three odd sides (time, height, width), got {list(kernel)}")
 
 
-class RnlConfig(Strict):
+class ModuleConfig(Buildable):
+    """Base of the configs of what stands behind a block."""
+
+    compares_frames: ClassVar[bool] = False
+    """It needs clips of two frames or more."""
+
+
+class GateConfig(Buildable):
+    """Base of the configs of channel gates in front of a residual branch."""
+
+    compares_frames: ClassVar[bool] = False
+    """It needs clips of two frames or more."""
+
+
+class RnlConfig(ModuleConfig):
     """Region-based non-local block (thesis 4.2)."""
+
+    constructor = "benchmark.models.modules.regional_nonlocal:build"
 
     similarity: Literal["gaussian", "dot", "cosine"] = "gaussian"
     aggregator: Literal["conv", "average", "max"] = Field("conv", description="F_theta, over the region of a position")
@@ -54,15 +62,19 @@ class RnlConfig(Strict):
         return self
 
 
-class NlConfig(Strict):
+class NlConfig(ModuleConfig):
     """Non-local block (Wang et al., CVPR 2018)."""
+
+    constructor = "benchmark.models.modules.nonlocal_block:NonLocal"
 
     instantiation: Literal["embedded_gaussian", "gaussian", "dot_product", "concatenation"] = "embedded_gaussian"
     sub_sample: bool = Field(False, description="keys and values of 2 x 2 pooled maps (TSM's default)")
 
 
-class SeConfig(Strict):
+class SeConfig(ModuleConfig):
     """Squeeze and excitation (Hu et al.), or the channel attention that the thesis puts in front of RNL and CPA."""
+
+    constructor = "benchmark.models.modules.squeeze_excitation:SqueezeExcitation"
 
     reduction: int = Field(16, ge=1, description="r")
     pool: Literal["clip", "frame"] = Field("clip", description="what one gate is for")
@@ -70,16 +82,20 @@ class SeConfig(Strict):
     bias: bool = False
 
 
-class GcConfig(Strict):
+class GcConfig(ModuleConfig):
     """Global context block (GCNet), which is also the gate of [SE+RNL] in the released code."""
+
+    constructor = "benchmark.models.modules.global_context:GlobalContext"
 
     reduction: int = Field(16, ge=1, description="r")
     norm: Literal["batch", "layer", "none"] = "batch"
     bias: bool = True
 
 
-class CbamConfig(Strict):
+class CbamConfig(ModuleConfig):
     """Convolutional block attention, over clips."""
+
+    constructor = "benchmark.models.modules.cbam:Cbam"
 
     reduction: int = Field(16, ge=1, description="r")
     kernel_size: Kernel = Field((7, 7, 7), description="of the attention over positions")
@@ -92,8 +108,10 @@ class CbamConfig(Strict):
         return self
 
 
-class CpaConfig(Strict):
+class CpaConfig(ModuleConfig):
     """Convolution pyramid attention (thesis 4.3)."""
+
+    constructor = "benchmark.models.modules.pyramid_attention:PyramidAttention"
 
     kernels: tuple[Kernel, ...] = Field(((1, 1, 1), (3, 3, 3), (3, 7, 7), (3, 9, 9)), min_length=1)
     rescale: bool = Field(True, description="weights of mean 1; False is Eq. 4.10 to the letter, of sum 1")
@@ -105,8 +123,11 @@ class CpaConfig(Strict):
         return self
 
 
-class MotionSqueezeConfig(Strict):
+class MotionSqueezeConfig(ModuleConfig):
     """MotionSqueeze (Kwon et al.): displacements of a local correlation, turned into features."""
+
+    constructor = "benchmark.models.modules.motion_squeeze:MotionSqueeze"
+    compares_frames = True
 
     reduced: int | None = Field(
         64, ge=1, description="channels that are correlated, times the network's width; null: all, as they are"
@@ -127,31 +148,78 @@ class MotionSqueezeConfig(Strict):
         return self
 
 
-class CorrespondenceConfig(Strict):
+class CorrespondenceConfig(ModuleConfig):
     """Correspondence proposals (CPNet), as the MotionSqueeze paper re-implements them."""
+
+    constructor = "benchmark.models.modules.correspondence:CorrespondenceModule"
+    compares_frames = True
 
     k: int = Field(8, ge=1, le=64, description="nearest neighbours in other frames")
 
 
-class SmeConfig(Strict):
+class SmeConfig(ModuleConfig):
     """Spatial-wise motion enhancement (CMR)."""
+
+    constructor = "benchmark.models.modules.spatial_motion:SpatialMotion"
+    compares_frames = True
 
     form: Literal["channelwise", "dense"] = Field(
         "channelwise", description="the 1 x 1 convolution; channel-wise reproduces the printed cost, dense is the text"
     )
 
 
-class CmeConfig(Strict):
+class CmeConfig(GateConfig):
     """Channel-wise motion enhancement (CMR)."""
+
+    constructor = "benchmark.models.gates.channel_motion:ChannelMotion"
 
     value_reduction: int = Field(8, ge=1, description="r_1")
     key_reduction: int = Field(8, ge=1, description="r_2")
 
 
-class GateConfig(Strict):
-    """A channel gate with one reduction: MEM (TEINet), PEM (TDRL)."""
+class MemConfig(GateConfig):
+    """Motion enhanced module (TEINet)."""
+
+    constructor = "benchmark.models.gates.motion_enhance:MotionEnhance"
+    compares_frames = True
 
     reduction: int = Field(8, ge=1, description="r")
+
+
+class PemConfig(GateConfig):
+    """Progressive enhancement module (TDRL)."""
+
+    constructor = "benchmark.models.gates.progressive_enhance:ProgressiveEnhance"
+    compares_frames = True
+
+    reduction: int = Field(8, ge=1, description="r")
+
+
+class GateFields(Strict):
+    """Mixin of networks whose residual branches may begin with a channel gate. The fields are the registry of gates."""
+
+    gate: str = Field("none", description="channel gate before a residual branch")
+    gate_in: Literal["all", "first"] = Field("all", description="blocks with the gate: all, or the first of each stage")
+    cme: CmeConfig = CmeConfig()
+    mem: MemConfig = MemConfig()
+    pem: PemConfig = PemConfig()
+
+    @field_validator("gate")
+    @classmethod
+    def _gate_is_known(cls, name: str) -> str:
+        return check_name(name, ["none", *registered(cls, GateConfig)])
+
+    @property
+    def gate_config(self) -> GateConfig | None:
+        """The settings of the chosen gate; None without one."""
+        return None if self.gate == "none" else getattr(self, self.gate)
+
+    @model_validator(mode="after")
+    def _gate_settings_are_used(self) -> GateFields:
+        if self.gate == "none" and self.gate_in != "all":
+            raise ValueError("gate_in is set, but gate is 'none'")
+        check_unused(self, GateConfig, {self.gate}, f"gate is '{self.gate}'")
+        return self
 
 
 FIVE = ("res3.0", "res3.2", "res4.0", "res4.2", "res4.4")
@@ -159,9 +227,9 @@ FIVE = ("res3.0", "res3.2", "res4.0", "res4.2", "res4.4")
 
 
 class InsertFields(Strict):
-    """Mixin of networks whose blocks may be followed by a chain of modules."""
+    """Mixin of networks whose blocks may be followed by a chain of modules. The fields are the registry of modules."""
 
-    insert: tuple[ModuleName, ...] = Field((), description="the modules of the chain, in order; one of each at a place")
+    insert: tuple[str, ...] = Field((), description="the modules of the chain, in order; one of each at a place")
     insert_after: tuple[str, ...] = Field(FIVE, min_length=1, description="places; a stage's name is its last block")
     rnl: RnlConfig = RnlConfig()
     nl: NlConfig = NlConfig()
@@ -172,6 +240,20 @@ class InsertFields(Strict):
     motion_squeeze: MotionSqueezeConfig = MotionSqueezeConfig()
     correspondence: CorrespondenceConfig = CorrespondenceConfig()
     sme: SmeConfig = SmeConfig()
+
+    @field_validator("insert")
+    @classmethod
+    def _modules_are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = list(registered(cls, ModuleConfig))
+        for name in names:
+            if name not in known:
+                raise ValueError(f"no module '{name}'.{did_you_mean(name, known)}")
+        return names
+
+    @property
+    def insert_configs(self) -> dict[str, ModuleConfig]:
+        """The modules of the chain, in order, with their settings."""
+        return {name: getattr(self, name) for name in self.insert}
 
     def places(self) -> dict[str, tuple[str, ...]]:
         """Where modules may stand: the names a place may be given, and the place or places that each means."""
@@ -187,10 +269,7 @@ class InsertFields(Strict):
     def _insertions_fit(self) -> InsertFields:
         if len(set(self.insert)) != len(self.insert):
             raise ValueError(f"insert names a module twice: {list(self.insert)}")
-        for name, info in InsertFields.model_fields.items():
-            value = getattr(self, name)
-            if isinstance(value, Strict) and name not in self.insert and value != info.default:
-                raise ValueError(f"'{name}' is set, but insert is {list(self.insert)}")
+        check_unused(self, ModuleConfig, self.insert, f"insert is {list(self.insert)}")
         if not self.insert:
             if self.insert_after != InsertFields.model_fields["insert_after"].default:
                 raise ValueError("insert_after is set, but insert names no module")

@@ -1,50 +1,61 @@
 """Representation configs: what a table may set for the thing that turns frames into a backbone's input.
 
-A representation reads `frames` consecutive frames of a segment and gives `images` images of `channels` channels.
-A new field's default must reproduce what the code did before the field existed.
+A representation reads `frames` consecutive frames of a segment and gives `images_per_segment` images of `channels`
+channels. A new field's default must reproduce what the code did before the field existed.
+
+A new representation is a file in benchmark/models/representations/, a class here and a line of `RepresentationFields`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from benchmark.config.fields import Strict
+from benchmark.config.fields import Buildable, Strict, check_name, check_unused, registered
 
 Modality = Literal["rgb", "flow"]
-RepresentationName = Literal[
-    "rgb",
-    "mbpm",
-    "rgb_difference",
-    "flow",
-    "dynamic_image",
-    "flownet",
-    "tvnet",
-    "persistent_appearance",
-    "convolution",
-    "squeezed_image",
-    "dynamic_appearance",
-]
 Activation = Literal["sigmoid", "tanh", "relu", "leaky_relu"]
 
 
-class RgbConfig(Strict):
-    """Frames as they are, one per segment."""
+class RepresentationConfig(Buildable):
+    """Base of the configs of representations. `frames` is a field, or a property where there is no choice."""
 
-    @property
-    def frames(self) -> int:
-        """Frames of a segment."""
-        return 1
+    modality: ClassVar[Modality] = "rgb"
+    has_residual: ClassVar[bool] = False
+    """It has a projection loss of its own."""
 
     @property
     def channels(self) -> int:
         """Channels of an image."""
         return 3
 
+    @property
+    def images_per_segment(self) -> int:
+        """Images of a segment."""
+        return 1
 
-class MbpmConfig(Strict):
+    @property
+    def averages_after_stem(self) -> bool:
+        """Whether the backbone sees every frame's residual, and averages after its stem."""
+        return False
+
+
+class RgbConfig(RepresentationConfig):
+    """Frames as they are, one per segment."""
+
+    constructor = "benchmark.models.representations.stacked:Stacked"
+
+    @property
+    def frames(self) -> int:
+        """Frames of a segment."""
+        return 1
+
+
+class MbpmConfig(RepresentationConfig):
     """Motion Band-Pass Module (BQN Eq. 3): a LoG per channel in space, then a high-pass filter in time."""
+
+    constructor = "benchmark.models.representations.mbpm:MbpmOfTriple"
 
     kernel_size: int = Field(9, ge=1, le=31, description="side of the LoG kernel, odd")
     sigma: float = Field(1.1, gt=0, description="scale of the LoG, in pixels of the map that it filters")
@@ -55,11 +66,6 @@ class MbpmConfig(Strict):
         """Frames of a segment."""
         return 3
 
-    @property
-    def channels(self) -> int:
-        """Channels of an image."""
-        return 3
-
     @model_validator(mode="after")
     def _odd(self) -> MbpmConfig:
         if self.kernel_size % 2 == 0:
@@ -67,8 +73,10 @@ class MbpmConfig(Strict):
         return self
 
 
-class RgbDifferenceConfig(Strict):
+class RgbDifferenceConfig(RepresentationConfig):
     """Differences of neighbouring frames, stacked as channels (TSN)."""
+
+    constructor = "benchmark.models.representations.rgb_difference:RgbDifference"
 
     frames: int = Field(6, ge=2, le=16)
 
@@ -78,8 +86,11 @@ class RgbDifferenceConfig(Strict):
         return 3 * (self.frames - 1)
 
 
-class FlowConfig(Strict):
+class FlowConfig(RepresentationConfig):
     """TV-L1 optical flow from disk (`data flow`): `frames` fields of (u, v), stacked as channels."""
+
+    constructor = "benchmark.models.representations.stacked:Stacked"
+    modality = "flow"
 
     frames: int = Field(5, ge=1, le=16, description="flow fields of a segment; n fields span n interval + 1 frames")
     interval: int = Field(1, ge=1, description="frames that a field leads across, and from a stacked field to the next")
@@ -90,20 +101,19 @@ class FlowConfig(Strict):
         return 2 * self.frames
 
 
-class DynamicImageConfig(Strict):
+class DynamicImageConfig(RepresentationConfig):
     """Approximate rank pooling of the frames of a segment (Bilen et al.)."""
+
+    constructor = "benchmark.models.representations.dynamic_image:DynamicImage"
 
     frames: int = Field(6, ge=2, le=64)
     scale: float = Field(0.1, gt=0, description="what the pooled image is multiplied by")
 
-    @property
-    def channels(self) -> int:
-        """Channels of an image."""
-        return 3
 
-
-class FlowNetConfig(Strict):
+class FlowNetConfig(RepresentationConfig):
     """Flow that FlowNetS or FlowNetC estimates between neighbouring frames, stacked as channels; as wide as `width`."""
+
+    constructor = "benchmark.models.representations.flownet_training:build_flownet"
 
     variant: Literal["s", "c"] = "s"
     frames: int = Field(6, ge=2, le=16)
@@ -121,8 +131,10 @@ class FlowNetConfig(Strict):
         return 2 * (self.frames - 1)
 
 
-class TvnetConfig(Strict):
+class TvnetConfig(RepresentationConfig):
     """TVNet: TV-L1 flow with its iterations unrolled and trainable (Fan et al.), one scale and one warp."""
+
+    constructor = "benchmark.models.representations.tvnet:Tvnet"
 
     frames: int = Field(6, ge=2, le=16)
     iterations: int = Field(10, ge=1, le=200)
@@ -137,8 +149,10 @@ class TvnetConfig(Strict):
         return 2 * (self.frames - 1)
 
 
-class PersistentAppearanceConfig(Strict):
+class PersistentAppearanceConfig(RepresentationConfig):
     """Persistent Appearance (PAN): distances between neighbouring frames after one convolution."""
+
+    constructor = "benchmark.models.representations.persistent_appearance:PersistentAppearance"
 
     frames: int = Field(6, ge=2, le=16)
     features: int = Field(8, ge=1, description="output channels of the convolution")
@@ -150,20 +164,20 @@ class PersistentAppearanceConfig(Strict):
         return self.frames - 1
 
 
-class ConvolutionConfig(Strict):
+class ConvolutionConfig(RepresentationConfig):
     """One convolution over the stacked frames of a segment (the control of DA Table 7)."""
+
+    constructor = "benchmark.models.representations.convolution:Convolution"
 
     frames: int = Field(6, ge=1, le=16)
     kernel_size: int = Field(7, ge=1, le=31)
 
-    @property
-    def channels(self) -> int:
-        """Channels of an image."""
-        return 3
 
-
-class SqueezeConfig(Strict):
+class SqueezeConfig(RepresentationConfig):
     """Temporal Squeeze Pooling (thesis 3.2): K frames to the D images that span them best."""
+
+    constructor = "benchmark.models.representations.squeezed_image:SqueezedImage"
+    has_residual = True
 
     frames: int = Field(10, ge=2, le=64, description="K")
     images: int = Field(3, ge=1, le=16, description="D")
@@ -172,9 +186,9 @@ class SqueezeConfig(Strict):
     )
 
     @property
-    def channels(self) -> int:
-        """Channels of an image."""
-        return 3
+    def images_per_segment(self) -> int:
+        """D."""
+        return self.images
 
     @model_validator(mode="after")
     def _squeezes(self) -> SqueezeConfig:
@@ -183,8 +197,11 @@ class SqueezeConfig(Strict):
         return self
 
 
-class PwtpConfig(Strict):
+class PwtpConfig(RepresentationConfig):
     """Pixel-Wise Temporal Projection (DA, Section 3): one image of dynamic appearance per segment."""
+
+    constructor = "benchmark.models.representations.dynamic_appearance:DynamicAppearance"
+    has_residual = True
 
     frames: int = Field(8, ge=2, le=32, description="T")
     dims: int = Field(1, ge=1, le=8, description="D, the dimension of the subspace that is projected onto")
@@ -200,9 +217,9 @@ class PwtpConfig(Strict):
     )
 
     @property
-    def channels(self) -> int:
-        """Channels of an image."""
-        return 3
+    def averages_after_stem(self) -> bool:
+        """Whether the backbone sees every frame's residual, and averages after its stem."""
+        return self.average_after_stem
 
     @model_validator(mode="after")
     def _projects(self) -> PwtpConfig:
@@ -214,9 +231,10 @@ class PwtpConfig(Strict):
 
 
 class RepresentationFields(Strict):
-    """Mixin of every single-path network: its representation, and the settings of each."""
+    """Mixin of every single-path network. The fields are the registry of representations."""
 
-    representation: RepresentationName = "rgb"
+    representation: str = "rgb"
+    rgb: ClassVar[RgbConfig] = RgbConfig()  # nothing to set
     mbpm: MbpmConfig = MbpmConfig()
     rgb_difference: RgbDifferenceConfig = RgbDifferenceConfig()
     flow: FlowConfig = FlowConfig()
@@ -228,10 +246,15 @@ class RepresentationFields(Strict):
     squeezed_image: SqueezeConfig = SqueezeConfig()
     dynamic_appearance: PwtpConfig = PwtpConfig()
 
+    @field_validator("representation")
+    @classmethod
+    def _representation_is_known(cls, name: str) -> str:
+        return check_name(name, ["rgb", *registered(cls, RepresentationConfig)])
+
     @property
     def representation_config(self) -> Any:
         """The settings of the chosen representation."""
-        return RgbConfig() if self.representation == "rgb" else getattr(self, self.representation)
+        return getattr(self, self.representation)
 
     @property
     def frames_per_segment(self) -> int:
@@ -241,7 +264,7 @@ class RepresentationFields(Strict):
     @property
     def images_per_segment(self) -> int:
         """Images that the backbone sees of every segment."""
-        return int(getattr(self.representation_config, "images", 1))
+        return int(self.representation_config.images_per_segment)
 
     @property
     def input_channels(self) -> int:
@@ -251,17 +274,22 @@ class RepresentationFields(Strict):
     @property
     def averages_after_stem(self) -> bool:
         """Whether the backbone sees every frame's residual, and averages after its stem."""
-        return self.representation == "dynamic_appearance" and self.dynamic_appearance.average_after_stem
+        return bool(self.representation_config.averages_after_stem)
 
     @property
     def modality(self) -> Modality:
         """What the loader reads: frames, or flow fields."""
-        return "flow" if self.representation == "flow" else "rgb"
+        modality: Modality = self.representation_config.modality
+        return modality
+
+    @property
+    def has_residual(self) -> bool:
+        """Whether the network has a projection loss."""
+        return bool(self.representation_config.has_residual)
 
     @model_validator(mode="after")
     def _only_the_chosen_one_is_set(self) -> RepresentationFields:
-        for name, info in RepresentationFields.model_fields.items():
-            value = getattr(self, name)
-            if isinstance(value, Strict) and name != self.representation and value != info.default:
-                raise ValueError(f"'{name}' is set, but the representation is '{self.representation}'")
+        check_unused(
+            self, RepresentationConfig, {self.representation}, f"the representation is '{self.representation}'"
+        )
         return self

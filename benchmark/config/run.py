@@ -11,8 +11,9 @@ from pydantic import Field, field_validator, model_validator
 
 from benchmark.config.datasets import DATASETS, known_dataset
 from benchmark.config.fields import Strict, scaled
-from benchmark.config.models import SINGLE_PATH, BqnConfig, BqnX3dConfig, ModelConfig, TesNetConfig
-from benchmark.config.representations import Modality
+from benchmark.config.models import BqnConfig, BqnX3dConfig, ModelConfig, TesNetConfig
+from benchmark.config.modules import GateFields, InsertFields
+from benchmark.config.representations import Modality, RepresentationFields
 
 Flip = Literal[True, False, "undirected"]
 
@@ -174,8 +175,7 @@ class RunConfig(Strict):
     @property
     def has_residual(self) -> bool:
         """Whether the network has a projection loss of its own."""
-        named = self.representation in ("dynamic_appearance", "squeezed_image")
-        return named or isinstance(self.model, TesNetConfig)
+        return getattr(self.model, "has_residual", False)
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
@@ -186,9 +186,7 @@ class RunConfig(Strict):
             raise ValueError(f"train.joint.strategy is '{joint}': it needs model.representation dynamic_appearance")
         if self.train.residual_weight and not self.has_residual:
             raise ValueError("train.residual_weight needs a network with a projection loss: squeezed_image or tesnet")
-        pairwise = {"motion_squeeze", "sme", "correspondence"} & set(getattr(self.model, "insert", ()))
-        gated = getattr(self.model, "gate", "none") in ("mem", "pem")
-        if self.data.segments < 2 and (pairwise or gated):
+        if self.data.segments < 2 and _compares_frames(self.model):
             raise ValueError("data.segments is 1: a module that compares frames needs 2 or more")
         if self.eval.scale < self.data.size:
             raise ValueError(f"eval.scale ({self.eval.scale}) must be at least data.size ({self.data.size})")
@@ -203,11 +201,17 @@ class RunConfig(Strict):
         return self
 
 
+def _compares_frames(model: Strict) -> bool:
+    modules = list(model.insert_configs.values()) if isinstance(model, InsertFields) else []
+    gate = model.gate_config if isinstance(model, GateFields) else None
+    return any(module.compares_frames for module in modules) or (gate is not None and gate.compares_frames)
+
+
 def input_pixels(config: RunConfig) -> int:
     """Pixels that enter the backbones per clip: the scale of a run's cost, used to estimate its time."""
     model, data = config.model, config.data
     images = data.segments
-    if isinstance(model, SINGLE_PATH):
+    if isinstance(model, RepresentationFields):
         images *= model.images_per_segment
     elif isinstance(model, TesNetConfig):
         images *= model.frames

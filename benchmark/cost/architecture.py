@@ -70,6 +70,7 @@ def _check(table: Architecture, layer: Layer, title: str, network: _Observed) ->
         raise SpecError([Problem(*layer.where, f"{title}: {error.args[0]}")]) from None
     printed = parse_operation(layer.operations[title])
     first = printed.parts[0]
+    # The text puts TSM in front of every residual block, and no cell says so: a bottleneck, or several convolutions.
     if table.every_block == "TSM" and (first.kind == "bottleneck" or (len(printed.parts) > 1 and first.kernel)):
         printed = replace(printed, shift=True)
     found = [*differences(printed, ours)]
@@ -90,7 +91,7 @@ def _check(table: Architecture, layer: Layer, title: str, network: _Observed) ->
 
 
 class _Observed(TorchFunctionMode):
-    """A network that was run once on the meta device, and what every module of it gave; notes poolings as they run.
+    """A network that was run once on the meta device, and what every module of it gave.
 
     Attributes:
         frames: T, frames of a clip.
@@ -110,17 +111,17 @@ class _Observed(TorchFunctionMode):
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.pooled = False
         for path, module in self.modules.items():
-            module.register_forward_hook(partial(self._note, path))
+            module.register_forward_hook(partial(self._record_output, path))
         with torch.no_grad(), self:
             network(clip)
 
-    def _note(self, path: str, module: nn.Module, inputs: Any, output: Any) -> None:
+    def _record_output(self, path: str, module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor):
             self.shapes[path] = tuple(output.shape)
             self.pooled &= output.dim() < 4
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Notes that maps are averaged over all positions, which is a function and no module."""
+        """Run one function; averaging maps over all positions is one, and no module with a hook."""
         self.pooled |= func is adaptive_avg_pool2d and args[1:] == (1,)
         return func(*args, **(kwargs or {}))
 
@@ -168,6 +169,7 @@ class _Observed(TorchFunctionMode):
             raise LookupError(f"'{path}' is no single layer and no sequence of residual blocks")
 
     def _blocks(self, at: str, paths: list[str]) -> Operation:
+        """The blocks at these paths as one operation, with what runs between and after them."""
         described = [_block(self.modules[path]) for path in paths]
         if len(set(described)) > 1:
             raise LookupError(f"the blocks at '{at}' are not alike: {'; '.join(d.text() for d in described)}")
@@ -184,7 +186,7 @@ def _sizes(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _block(block: nn.Module) -> Operation:
-    """One residual block. Its strides and its shortcut, which differ within a stage, are no part of it."""
+    """One residual block as it is printed, without its strides and its shortcut, which differ within a stage."""
     shift = any(isinstance(child, TemporalShift) for child in block.children())
     if isinstance(block, InvertedResidual):
         layers = [module for module in block.modules() if isinstance(module, nn.Conv2d)]

@@ -1,8 +1,7 @@
 """The cost audit: every printed cost of a table against what is counted. Imports without torch.
 
-A printed number is *reproduced* where a count, truncated or rounded (half up) to the printed digits, is the print.
-There is no tolerance. A row is judged by the reading that its table declares: a convention, on the row's network or on
-a variant of it. Where that fails, the nearest of all conventions on both networks is named.
+A row is judged by the reading that its table declares: a convention, on the row's network or on a variant of it. Where
+that does not give the print (`benchmark.cost.verdict`), the nearest of all conventions on both networks is named.
 """
 
 from __future__ import annotations
@@ -10,20 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
-from typing import Any, Literal
+from typing import Any
 
 from benchmark.config.run import RunConfig, of_one_view
 from benchmark.cost.cache import cached
 from benchmark.cost.conventions import CONVENTIONS, MATRIX, Convention
 from benchmark.cost.record import GIGA, CostRecord
+from benchmark.cost.verdict import Verdict, shortened, views_times
 from benchmark.spec.columns import COLUMNS, MULTIPLES, Column, multiple_of, printed_value
 from benchmark.spec.table import Reading, Row, Table
 
 Lookup = Callable[[RunConfig], CostRecord | None]
-How = Literal[
-    "truncated", "rounded", "truncated or rounded", "as views times a truncated count", "as views times a rounded count"
-]
+"""Gives the record of a network's config, or None where it is not counted."""
 
 PLAIN = "fvcore"
 """The convention that our own cost columns use, and that a row without a reading is judged by."""
@@ -31,43 +28,10 @@ PLAIN = "fvcore"
 PRODUCTS = ("conv", "matrix products")
 """What both counters count. They differ in nothing else that torch counts, so that here a difference is a fault."""
 
+# fvcore's rule for a product of matrices leaves out the batch where only the right operand has one. That is known, and
+# 0.4 % at most in the papers' networks (temporal squeezing); by more, it is as wrong as any other difference.
 TOLERANCE = 5e-3
-"""Share of a count by which the counters may differ in products before it is a doubt.
-
-fvcore's rule for a product of matrices leaves out the batch where only the right operand has one. That is known, and
-0.4 % at most in the papers' networks (temporal squeezing); by more, it is as wrong as any other difference.
-"""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """How a count compares with a print.
-
-    Attributes:
-        printed: As printed, digits and all.
-        count: By the row's reading, in the column's unit.
-        how: Which way of shortening the count gives the print; None where neither does.
-        nearest: Where neither does, the convention and the network that come nearest, as text.
-        nearest_count: Their count, in the column's unit; `nearest_shown` in that of the print.
-    """
-
-    printed: str
-    count: float
-    how: How | None
-    nearest: str = ""
-    nearest_count: float | None = None
-    nearest_shown: str = ""
-
-    @property
-    def reproduced(self) -> bool:
-        """Whether the reading gives the print."""
-        return self.how is not None
-
-    def text(self) -> str:
-        """In words."""
-        if self.how:
-            return f"reproduced, {self.how}"
-        return f"not reproduced; nearest {self.nearest_shown} by {self.nearest}"
+"""Share of a count by which the counters may differ in products before it is a doubt."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +54,8 @@ class CostCell:
     verdict: Verdict | None = None
 
     @property
-    def reading(self) -> str:
-        """The convention, and the settings in which the counted network differs from the one trained."""
+    def interpretation(self) -> str:
+        """The reading in words: the convention, and the settings in which the network differs from the one trained."""
         settings = ", ".join(f"{key}={value}" for key, value in self.variant.items())
         return f"{self.convention}{f' with {settings}' if settings else ''}"
 
@@ -120,10 +84,8 @@ class AuditRow:
 
     @property
     def disagreement(self) -> float:
-        """By how much the counters differ in convolutions and matrix products, as a share of the larger count.
-
-        That torch counts no normalisation, resizing or pooling is explained, and no part of it.
-        """
+        """By how much the counters differ in convolutions and matrix products, as a share of the larger count."""
+        # That torch counts no normalisation, resizing or pooling is known, and no part of it.
         difference = sum(abs(self.difference_by_operator.get(name, 0.0)) for name in PRODUCTS)
         larger = max(self.cells["gmacs"].count, self.torch_gmacs)
         return difference / larger if larger else 0.0
@@ -142,39 +104,10 @@ class AuditRow:
         return {**asdict(self), "doubt": self.doubt}
 
 
-def shortened(count: int, unit: float, printed: str) -> How | None:
-    """Which way of shortening `count / unit` to the digits of `printed` gives `printed`, if any.
-
-    Args:
-        count: A whole number of MACs or parameters.
-        unit: What the print is in, for instance 1e9; a multiple in the print itself (`7.13K`) is stronger.
-        printed: "65.9", "47.4", "121", "7.13K".
-    """
-    if multiple := multiple_of(printed):
-        printed, unit = printed[:-1], MULTIPLES[multiple]
-    exact, target = Decimal(count) / Decimal(int(unit)), Decimal(printed)
-    truncated = exact.quantize(target, ROUND_DOWN) == target
-    rounded = exact.quantize(target, ROUND_HALF_UP) == target
-    if truncated and rounded:
-        return "truncated or rounded"
-    return "truncated" if truncated else "rounded" if rounded else None
-
-
-def _views_times(count: int, views: int, unit: float, printed: str) -> How | None:
-    """Whether the print is the number of views times one view's count, cut to whole units or to a tenth before."""
-    exact, target = Decimal(count) / Decimal(int(unit)), Decimal(printed)
-    for digits in (Decimal(1), Decimal("0.1")):
-        if exact.quantize(digits, ROUND_DOWN) * views == target:
-            return "as views times a truncated count"
-        if exact.quantize(digits, ROUND_HALF_UP) * views == target:
-            return "as views times a rounded count"
-    return None
-
-
 def cost_columns(table: Table) -> list[Column]:
     """The counted columns of a table: GMACs and parameters in any case."""
     keys = dict.fromkeys([*table.columns, "gmacs", "mparams"])
-    return [COLUMNS[key] for key in keys if COLUMNS[key].source == "counted"]
+    return [COLUMNS[key] for key in keys if COLUMNS[key].quantity]
 
 
 SCOPES = {"network": "", "representation": "representation", "inserts": "backbone.inserts"}
@@ -189,13 +122,13 @@ def audit_table(table: Table, lookup: Lookup = cached) -> list[AuditRow]:
 def audit_row(table: Table, row: Row, lookup: Lookup = cached) -> AuditRow | None:
     """Audit one row, or None where it is quoted or not counted yet."""
     members = [] if row.quoted else table.members(row)
-    plain = _counted((member.paper_config for member in members), lookup)
-    if not plain:
+    trained = _count_all((member.paper_config for member in members), lookup)
+    if not trained:
         return None
-    cells = {column.key: _cell(column, row, members, plain, lookup) for column in cost_columns(table)}
+    cells = {column.key: _cell(column, row, members, trained, lookup) for column in cost_columns(table)}
     if None in cells.values():
         return None
-    records = [network.record for network in plain]
+    records = [network.record for network in trained]
     macs = sum(record.macs for record in records)
     torch_macs = sum(sum(record.torch_macs.values()) for record in records)
     return AuditRow(
@@ -217,12 +150,14 @@ def row_configs(row: Row) -> list[RunConfig]:
 
 @dataclass(frozen=True)
 class _Network:
+    """A counted network, and over how many views of a video it is evaluated."""
+
     record: CostRecord
     views: int
 
 
-def _counted(configs: Iterable[RunConfig | None], lookup: Lookup) -> list[_Network] | None:
-    """The records of all configs, or None if one is missing."""
+def _count_all(configs: Iterable[RunConfig | None], lookup: Lookup) -> list[_Network] | None:
+    """The networks of all configs, or None if one of them is not counted."""
     networks = []
     for config in configs:
         record = lookup(of_one_view(config)) if config is not None else None
@@ -242,50 +177,54 @@ def _total(convention: Convention, column: Column, networks: list[_Network]) -> 
     )
 
 
-def _cell(column: Column, row: Row, members: Iterable[Row], plain: list[_Network], lookup: Lookup) -> CostCell | None:
+def _cell(column: Column, row: Row, members: Iterable[Row], trained: list[_Network], lookup: Lookup) -> CostCell | None:
     """The cost of one column; None where the reading's network is not counted yet."""
-    unit = MULTIPLES[column.unit]
-    count = _total(CONVENTIONS[PLAIN], column, plain) / unit
+    count = _total(CONVENTIONS[PLAIN], column, trained) / MULTIPLES[column.unit]
     if column.key not in row.printed:
         return CostCell(column.key, count)
     reading = row.readings.get(column.key)
-    read = _counted((_reading_config(member, row, reading, column) for member in members), lookup)
-    if read is None:
+    of_reading = _count_all((_reading_config(member, row, reading, column) for member in members), lookup)
+    if of_reading is None:
         return None
     convention = CONVENTIONS[reading.convention if reading else PLAIN]
-    verdict = _verdict(row.printed_text[column.key], column, convention, plain, read)
+    verdict = _judge(row.printed_text[column.key], column, convention, trained, of_reading)
     variant, why = (dict(reading.set), reading.why) if reading else ({}, "")
     return CostCell(column.key, count, convention.name, variant, why, verdict.count, verdict)
 
 
 def _reading_config(member: Row, row: Row, reading: Reading | None, column: Column) -> RunConfig | None:
-    """A fused row is read as its members are."""
+    """The config of the network that is counted for a member of a row: a fused row is read as its members are."""
     own = member.readings.get(column.key) if member is not row else reading
     return own.config if own and own.config else member.paper_config
 
 
-def _verdict(
-    printed: str, column: Column, convention: Convention, plain: list[_Network], read: list[_Network]
+def _judge(
+    printed: str, column: Column, convention: Convention, trained: list[_Network], of_reading: list[_Network]
 ) -> Verdict:
+    """Whether the convention's count of the reading's networks gives the print; if not, what comes nearest."""
     unit = MULTIPLES[column.unit]
-    count = _total(convention, column, read)
+    count = _total(convention, column, of_reading)
     how = shortened(count, unit, printed)
-    if how is None and column.per == "video" and len(read) == 1:
-        how = _views_times(count // read[0].views, read[0].views, unit, printed)
+    if how is None and column.per == "video" and len(of_reading) == 1:
+        how = views_times(count // of_reading[0].views, of_reading[0].views, unit, printed)
     if how:
         return Verdict(printed, count / unit, how)
-    target = printed_value(printed, column)
-    networks = {"the network that is trained": plain, "the reading's network": read}
-    candidates = [
-        (abs(total / unit - target), f"{candidate.name} on {name}", total / unit)
-        for name, several in networks.items()
-        for candidate in CONVENTIONS.values()
-        for total in [_total(candidate, column, several)]
-    ]
-    _, nearest, nearest_count = min(candidates)
+    nearest, nearest_count = _nearest(printed, column, trained, of_reading)
     multiple = multiple_of(printed)
     shown = nearest_count * unit / MULTIPLES[multiple or column.unit]
     return Verdict(printed, count / unit, None, nearest, nearest_count, f"{shown:.3f}{multiple}")
+
+
+def _nearest(printed: str, column: Column, trained: list[_Network], of_reading: list[_Network]) -> tuple[str, float]:
+    """The convention and the networks whose count comes nearest to the print, in words, and that count."""
+    target = printed_value(printed, column)
+    counts = {
+        f"{convention.name} on {name}": _total(convention, column, networks) / MULTIPLES[column.unit]
+        for name, networks in (("the network that is trained", trained), ("the reading's network", of_reading))
+        for convention in CONVENTIONS.values()
+    }
+    # Of counts as near as each other, the first by name.
+    return min(counts.items(), key=lambda item: (abs(item[1] - target), item[0]))
 
 
 def _difference(records: list[CostRecord]) -> dict[str, float]:
@@ -300,6 +239,7 @@ def _difference(records: list[CostRecord]) -> dict[str, float]:
 
 
 def _uncounted(records: list[CostRecord]) -> dict[str, tuple[int, int]]:
+    """Calls and elements of arithmetic that fvcore leaves out, by operator."""
     calls: Counter[str] = Counter()
     elements: Counter[str] = Counter()
     for entry in (entry for record in records for entry in record.uncounted if entry.kind == "arithmetic"):
@@ -309,6 +249,7 @@ def _uncounted(records: list[CostRecord]) -> dict[str, tuple[int, int]]:
 
 
 def _unclassified(records: list[CostRecord]) -> dict[str, int]:
+    """Calls of operators of which it is not known what they do."""
     calls: Counter[str] = Counter()
     for entry in (entry for record in records for entry in record.uncounted if entry.kind == "unknown"):
         calls[entry.operator] += entry.calls

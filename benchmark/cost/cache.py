@@ -1,8 +1,8 @@
 """Counted costs on disk, one file per distinct network. Imports without torch.
 
-`<runs root>/.costs/<digest>.json`, the digest over all that a count depends on: the network's part of the config, the
-sources of the networks and of the counters, and the versions of torch and fvcore. Nothing is ever stale: what no
-longer holds is no longer found.
+A file is found by the digest of all that its count depends on: the network's part of the config, the sources of the
+networks and of the counters, and the versions of torch and fvcore. So none is ever stale: what no longer holds is no
+longer found.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ from benchmark.runs.directory import runs_root
 
 PACKAGE = Path(__file__).resolve().parents[1]
 COUNTING = (
-    *("cost/counters.py", "cost/operators.py", "cost/torch_formulas.py", "cost/tracing.py", "cost/record.py"),
+    *("cost/counters.py", "cost/operator_kinds.py", "cost/operator_rules.py", "cost/traced_values.py"),
+    *("cost/torch_formulas.py", "cost/tracing.py", "cost/record.py"),
     *("config/models.py", "config/modules.py", "config/representations.py"),
 )
 
 
 @cache
 def _code_digest() -> str:
+    """Of all sources that a count depends on."""
     hashed = hashlib.sha256()
     for path in (*sorted((PACKAGE / "models").rglob("*.py")), *(PACKAGE / name for name in COUNTING)):
         hashed.update(f"{path.relative_to(PACKAGE).as_posix()}\0".encode() + path.read_bytes() + b"\0")
@@ -47,6 +49,7 @@ def cost_digest(config: RunConfig) -> str:
 
     The recipe, the seed, the views, the weights to start from and dropout are no part of it.
     """
+    # A custom network may do with its rate of dropout what it likes.
     no_part = {"pretrained"} if config.model.name == "custom" else {"pretrained", "dropout"}
     parts = {
         "model": config.model.model_dump(mode="json", exclude=no_part),
@@ -61,7 +64,7 @@ def cost_digest(config: RunConfig) -> str:
 
 
 def cost_path(config: RunConfig) -> Path:
-    """Where the cost of this config's network is kept."""
+    """The file of the cost of this config's network."""
     return runs_root() / ".costs" / f"{cost_digest(config)}.json"
 
 

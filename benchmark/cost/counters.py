@@ -1,11 +1,8 @@
 """Count a network with fvcore and with torch's own counter.
 
-Both look at shapes alone: the network is built and run on tensors without storage, half a second for the networks here.
-Should tracing that way fail or lose a convolution, which depends on torch's internals and shows in the other
-counter, the network gets storage and is traced by running it, which takes seconds and gives the same numbers.
-The two counters share no code, so that a slip in one shows as a difference. Ours are fvcore's trace and rules, with
-rules of our own (`benchmark.cost.operators`) for what it lacks; torch's gets formulas (`benchmark.cost.torch_formulas`)
-for the same, which look at the operators that torch runs in the end and not at those that the network calls.
+The two share no code, so that a slip in one shows as a difference. fvcore's looks at the operators that the network
+calls, by its trace and rules and by ours for what it lacks (`benchmark.cost.operator_rules`); torch's looks at those
+that torch runs in the end, with formulas for the same (`benchmark.cost.torch_formulas`).
 """
 
 from __future__ import annotations
@@ -23,22 +20,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.config.run import RunConfig
 from benchmark.cost import torch_formulas
-from benchmark.cost.operators import (
-    CONVOLUTIONS,
-    HIDDEN_PRODUCT,
-    RULES,
-    Kind,
-    elements,
-    is_feature_map,
-    is_hidden_product,
-    kind_of,
-    positions,
-)
+from benchmark.cost.operator_kinds import HIDDEN_PRODUCT, Kind, is_hidden_product, kind_of
+from benchmark.cost.operator_rules import CONVOLUTIONS, RULES
 from benchmark.cost.record import CostRecord, ModuleParameters, OperatorCount, UncountedOperator
-from benchmark.cost.tracing import TraceConvolutionShapes, operators, trace, written_out
+from benchmark.cost.traced_values import elements, is_feature_map, positions
+from benchmark.cost.tracing import TraceConvolutionShapes, trace, traced_operators, written_out
 from benchmark.models.build import build_model
 
-_Counted = tuple[list[OperatorCount], list[UncountedOperator]]
+_ByFvcore = tuple[list[OperatorCount], list[UncountedOperator]]
 FAILURES = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError),
     *(RuntimeError, NotImplementedError),
@@ -49,14 +38,12 @@ FAILURES = (
 def count(config: RunConfig) -> CostRecord:
     """Cost of the config's network for one clip, at the config's own frame size, width and number of segments.
 
-    The weights do not matter, so none are fetched. A network of the user's own is built and run with real weights,
-    since nothing is known of what its constructor does.
-
     Raises:
         ValueError: The network could not be built.
     """
-    custom = config.model.name == "custom"
-    with torch.device("cpu" if custom else "meta"):
+    # Shapes alone are counted, on tensors without storage; the weights do not matter, so none are fetched. A network of
+    # the user's own is built and run with real weights, since nothing is known of what its constructor does.
+    with torch.device("cpu" if config.model.name == "custom" else "meta"):
         network = build_model(config.model.model_copy(update={"pretrained": None}), config.data)
     channels = 2 if config.modality == "flow" else 3
     return count_network(network, (1, config.frames, channels, config.data.size, config.data.size))
@@ -72,15 +59,15 @@ def count_network(network: nn.Module, input_shape: tuple[int, ...]) -> CostRecor
     with written_out(network) as network:
         device = next((p.device for p in network.parameters()), torch.device("cpu"))
         torch_macs = _count_with_torch(network, torch.zeros(input_shape, device=device))
-        counted = _count_shapes(network, input_shape, torch_macs) if device.type == "meta" else None
-        if counted is None:
+        by_fvcore = _count_shapes(network, input_shape, torch_macs) if device.type == "meta" else None
+        if by_fvcore is None:
             if device.type == "meta":
                 give_storage(network)
-            counted = _count_running(network, input_shape)
-        by_operator, uncounted = counted
+            by_fvcore = _count_running(network, input_shape)
+        operators, uncounted = by_fvcore
         return CostRecord(
             input_shape=input_shape,
-            operators=tuple(by_operator),
+            operators=tuple(operators),
             uncounted=tuple(uncounted),
             parameters=tuple(_parameters(network)),
             classes={path: type(module).__name__ for path, module in network.named_modules()},
@@ -97,22 +84,23 @@ def give_storage(network: nn.Module) -> None:
             tensor.zero_()
 
 
-def _count_shapes(network: nn.Module, input_shape: tuple[int, ...], torch_macs: dict[str, int]) -> _Counted | None:
+def _count_shapes(network: nn.Module, input_shape: tuple[int, ...], torch_macs: dict[str, int]) -> _ByFvcore | None:
     """What fvcore counts without storage, or None where it cannot or its convolutions are not those torch counts."""
     try:
         with TraceConvolutionShapes():
-            by_operator, uncounted = _count_with_fvcore(network, torch.zeros(input_shape, device="meta"))
+            operators, uncounted = _count_with_fvcore(network, torch.zeros(input_shape, device="meta"))
     except FAILURES:
         return None
-    convolutions = sum(entry.macs for entry in by_operator if entry.operator == "conv")
-    return (by_operator, uncounted) if convolutions == torch_macs.get("convolution", 0) else None
+    # Tracing this way depends on torch's internals: should it lose a convolution, the other counter shows it.
+    convolutions = sum(entry.macs for entry in operators if entry.operator == "conv")
+    return (operators, uncounted) if convolutions == torch_macs.get("convolution", 0) else None
 
 
-def _count_running(network: nn.Module, input_shape: tuple[int, ...]) -> _Counted:
-    """What fvcore counts of a network that it traces by running it, which has been run before."""
+def _count_running(network: nn.Module, input_shape: tuple[int, ...]) -> _ByFvcore:
+    """What fvcore counts of a network that it traces by running it: the same, in seconds instead of half of one."""
     try:
         return _count_with_fvcore(network, torch.zeros(input_shape))
-    except FAILURES as error:
+    except FAILURES as error:  # the network itself runs: torch's counter has run it before
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         whole = f"the network, which cannot be traced ({shorten(why, 120, placeholder=' ...')})"
         return [], [UncountedOperator(operator=whole, kind="unknown", calls=1, elements=0)]
@@ -128,41 +116,66 @@ def _count_with_torch(network: nn.Module, x: Tensor) -> dict[str, int]:
     return dict(by_operator)
 
 
-def _count_with_fvcore(network: nn.Module, x: Tensor) -> _Counted:
+def _count_with_fvcore(network: nn.Module, x: Tensor) -> _ByFvcore:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         graph, scripted = trace(network, x)
+    classes = {path: type(module).__name__ for path, module in network.named_modules()}
     counts: dict[tuple[str, str], Counter[str]] = {}
-    left: dict[Kind, Counter[str]] = {"arithmetic": Counter(), "movement": Counter(), "unknown": Counter(scripted)}
-    sizes: Counter[str] = Counter()
-    for path, node in operators(graph):
-        name = node.kind().removeprefix("aten::")
+    uncounted = _Uncounted(scripted)
+    for path, node in traced_operators(graph):
         counted = _counted(node)
         if isinstance(counted, Counter):
-            operator = "conv" if node.kind() in CONVOLUTIONS else name.rpartition("::")[2]
-            counts.setdefault((path, operator), Counter()).update(counted)
-            continue
-        kind = "unknown" if counted == "fails" else kind_of(node)
-        if kind is None or (kind == "arithmetic" and not is_feature_map(node.outputsAt(0))):
-            continue
-        left[kind][_shown(node) if kind == "unknown" else name] += 1
-        if kind == "arithmetic":
-            sizes[name] += max(elements(value) for value in (node.inputsAt(0), node.outputsAt(0)))
-        if is_hidden_product(node):
-            left["unknown"][HIDDEN_PRODUCT] += 1
-    classes = {path: type(module).__name__ for path, module in network.named_modules()}
+            counts.setdefault((path, _counted_name(node)), Counter()).update(counted)
+        else:
+            uncounted.add(node, rule_fails=counted == "fails")
     order = {path: i for i, path in enumerate(classes)}
-    return (
-        [
-            OperatorCount(path=path, module_class=classes[path], operator=operator, **counts[path, operator])
-            for path, operator in sorted(counts, key=lambda key: (order[key[0]], key[1]))
-        ],
-        [
-            UncountedOperator(operator=operator, kind=kind, calls=left[kind][operator], elements=sizes[operator])
-            for kind in left
-            for operator in sorted(left[kind])
-        ],
-    )
+    by_module = [
+        OperatorCount(path=path, module_class=classes[path], operator=operator, **counts[path, operator])
+        for path, operator in sorted(counts, key=lambda key: (order[key[0]], key[1]))
+    ]
+    return by_module, uncounted.entries()
+
+
+class _Uncounted:
+    """The operators of a trace that are counted as nothing, by kind and name."""
+
+    def __init__(self, scripted: Counter[str]) -> None:
+        self._calls: dict[Kind, Counter[str]] = {
+            "arithmetic": Counter(),
+            "movement": Counter(),
+            "unknown": Counter(scripted),
+        }
+        self._elements: Counter[str] = Counter()
+
+    def add(self, node: Any, rule_fails: bool) -> None:
+        """Note one call of an operator that has no rule, or one that fails at its shapes."""
+        kind = "unknown" if rule_fails else kind_of(node)
+        if kind is None or (kind == "arithmetic" and not is_feature_map(node.outputsAt(0))):
+            return
+        name = _name(node)
+        self._calls[kind][_shown(node) if kind == "unknown" else name] += 1
+        if kind == "arithmetic":
+            self._elements[name] += max(elements(value) for value in (node.inputsAt(0), node.outputsAt(0)))
+        if is_hidden_product(node):
+            self._calls["unknown"][HIDDEN_PRODUCT] += 1
+
+    def entries(self) -> list[UncountedOperator]:
+        """One for each operator, in the order of kinds and names."""
+        return [
+            UncountedOperator(operator=name, kind=kind, calls=calls[name], elements=self._elements[name])
+            for kind, calls in self._calls.items()
+            for name in sorted(calls)
+        ]
+
+
+def _name(node: Any) -> str:
+    return str(node.kind().removeprefix("aten::"))
+
+
+def _counted_name(node: Any) -> str:
+    """The operator's name in a record: convolutions of all kinds are `conv`, as fvcore calls them."""
+    return "conv" if node.kind() in CONVOLUTIONS else _name(node).rpartition("::")[2]
 
 
 def _counted(node: Any) -> Counter[str] | Literal["fails"] | None:
@@ -176,6 +189,7 @@ def _counted(node: Any) -> Counter[str] | Literal["fails"] | None:
     except FAILURES:
         return "fails"
     convolution = node.kind() in CONVOLUTIONS
+    # fvcore's own rules give a number, or a counter of one.
     (number,) = macs.values() if isinstance(macs, Counter) else (macs,)
     out = elements(outputs[0])
     biased = (convolution or node.kind() == "aten::linear") and inputs[2].isCompleteTensor()
@@ -195,10 +209,11 @@ def _shown(node: Any) -> str:
         return f"autograd function {node.pyname()}"
     if node.kind() == "prim::CallFunction":
         return f"scripted function {node.inputsAt(0).node().s('name')}"
-    return str(node.kind().removeprefix("aten::"))
+    return _name(node)
 
 
 def _parameters(network: nn.Module) -> Iterable[ModuleParameters]:
+    """What each module holds itself; a shared tensor counts once, where it comes first."""
     seen: set[int] = set()
     for path, module in network.named_modules():
         own = [p for p in module.parameters(recurse=False) if id(p) not in seen]

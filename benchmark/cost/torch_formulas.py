@@ -1,7 +1,7 @@
 """Formulas for torch's own counter, of operators that it takes for free: it then counts what our rules count.
 
 They are of the operators that torch runs in the end, two operations per MAC, and share no code with the rules in
-`benchmark.cost.operators`.
+`benchmark.cost.operator_rules`.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def _trilinear(
     spanned = []
     for shape, expand in ((a_shape, expand_a), (b_shape, expand_b), (c_shape, expand_c)):
         sizes = list(shape)
-        for place in sorted(expand):
-            sizes.insert(place, 1)
+        for dimension in sorted(expand):
+            sizes.insert(dimension, 1)
         spanned.append(sizes)
     return 2 * prod(map(max, zip(*spanned, strict=True)))
 

@@ -26,18 +26,18 @@ class TraceConvolutionShapes(TorchDispatchMode):
 
     Plain tracing fails there ("cond must be a bool"): the shape of a convolution of meta tensors is worked out in
     Python while the tracer still records, and sizes are traced values to it. Every other operator switches the tracer
-    off first. So the operator that the trace of ordinary tensors contains, `_convolution`, is called in the
-    convolution's place, where the tracer sees it, and its shape is worked out in another thread: a tracer records its
-    own thread alone.
+    off first.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        # A tracer records its own thread alone: in another one, shapes can be worked out unseen.
         self._worker = ThreadPoolExecutor(1)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operator."""
         if func is aten.convolution.default:
+            # Called where the tracer sees it: the operator that the trace of ordinary tensors contains.
             with torch.overrides.enable_reentrant_dispatch(), self:
                 return aten._convolution.default(*args, False, False, False, False)
         if func is aten._convolution.default:
@@ -66,7 +66,7 @@ def written_out(network: nn.Module) -> Iterator[nn.Module]:
         # Whatever was compiled has imported it; importing it takes a second.
         if "torch._dynamo" in sys.modules:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        network = stack.enter_context(_replaced(network, _uncompiled))
+        network = stack.enter_context(_substituted(network, _uncompiled))
         for module in network.modules():
             if vars(module).get("_compiled_call_impl") is not None:
                 stack.callback(setattr, module, "_compiled_call_impl", module._compiled_call_impl)
@@ -80,32 +80,35 @@ def _uncompiled(path: str, module: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _replaced(network: nn.Module, replace: Callable[[str, nn.Module], nn.Module]) -> Iterator[nn.Module]:
-    """The network with modules exchanged in place, each for `replace(path, module)`; undone in the end."""
-    changed: list[tuple[nn.Module, str, nn.Module]] = []
+def _substituted(network: nn.Module, substitute: Callable[[str, nn.Module], nn.Module]) -> Iterator[nn.Module]:
+    """The network with `substitute(path, module)` in the place of every module; undone in the end."""
+    originals: list[tuple[nn.Module, str, nn.Module]] = []
     seen: set[nn.Module] = set()
 
     def descend(path: str, module: nn.Module) -> nn.Module:
-        module = replace(path, module)
+        module = substitute(path, module)
+        # The children of a scripted module cannot be exchanged.
         if module not in seen and not isinstance(module, torch.jit.ScriptModule):
             seen.add(module)
             for name, child in module._modules.items():
                 if child is not None:
-                    other = descend(f"{path}.{name}".lstrip("."), child)
-                    if other is not child:
-                        changed.append((module, name, child))
-                        module._modules[name] = other
+                    stand_in = descend(f"{path}.{name}".lstrip("."), child)
+                    if stand_in is not child:
+                        originals.append((module, name, child))
+                        module._modules[name] = stand_in
         return module
 
     try:
         yield descend("", network)
     finally:
-        for parent, name, child in changed:
+        for parent, name, child in originals:
             parent._modules[name] = child
 
 
 class _Opaque(torch.autograd.Function):
-    """One node of a trace, which hides what is run; without it, all that leads there would be dropped as unused."""
+    """One node of a trace, which hides what is run."""
+
+    # Without the node, all that leads to its inputs would be dropped from the trace as unused.
 
     @staticmethod
     def forward(ctx: Any, run: Callable[..., Any], *args: Any) -> Any:
@@ -120,16 +123,16 @@ class _Opaque(torch.autograd.Function):
 
 
 class _Untraced(nn.Module):
-    """Stands for a scripted module, which cannot be called while a trace is made, and notes that it ran."""
+    """Stands for a scripted module, which cannot be called while a trace is made, and says when it runs."""
 
-    def __init__(self, module: nn.Module, note: Callable[[], None]) -> None:
+    def __init__(self, module: nn.Module, on_call: Callable[[], None]) -> None:
         super().__init__()
-        self._hidden = (module,)
-        self._note = note
+        self._hidden = (module,)  # in a tuple, so that it is no submodule and stays untraced
+        self._on_call = on_call
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """As the module."""
-        self._note()
+        self._on_call()
         return _Opaque.apply(partial(self._hidden[0], **kwargs), *args)
 
     def __getattr__(self, name: str) -> Any:
@@ -143,7 +146,8 @@ def trace(network: nn.Module, x: Tensor) -> tuple[Any, Counter[str]]:
     """What the network runs, and what of it cannot be traced.
 
     Returns:
-        A `torch._C.Graph`, whose nodes live as long as it does, for `operators`; and calls of scripted submodules.
+        A `torch._C.Graph` for `traced_operators`, whose nodes live as long as it does, and the calls of scripted
+        submodules.
 
     Raises:
         RuntimeError: as of torch, where the network cannot be traced. Other errors come from operators on tensors
@@ -157,13 +161,13 @@ def trace(network: nn.Module, x: Tensor) -> tuple[Any, Counter[str]]:
             return _Untraced(module, lambda: scripted.update([name]))
         return module
 
-    with _replaced(network, untraced) as traceable:
+    with _substituted(network, untraced) as traceable:
         paths: dict[str | nn.Module, str] = {module: path for path, module in traceable.named_modules()}
         graph = _get_scoped_trace_graph(traceable, x, paths)
     return graph, scripted
 
 
-def operators(graph: Any, inside: str | None = None) -> Iterator[tuple[str, Any]]:
+def traced_operators(graph: Any, inside: str | None = None) -> Iterator[tuple[str, Any]]:
     """Every operator of a traced graph, as `torch._C.Node`, with the path of the module that runs it, in order.
 
     The operators of a `torch.autograd.Function` are those of its forward pass.
@@ -171,6 +175,6 @@ def operators(graph: Any, inside: str | None = None) -> Iterator[tuple[str, Any]
     for node in graph.nodes():
         path = node.scopeName().rpartition("/")[2] if inside is None else inside
         if node.kind() == "prim::PythonOp" and node.hasAttribute("Subgraph"):
-            yield from operators(node.g("Subgraph"), path)
+            yield from traced_operators(node.g("Subgraph"), path)
         else:
             yield path, node

@@ -1,1 +1,1 @@
-"""Run directories and the executors that fill them: this machine's processes, or a SLURM cluster."""
+"""Making runs: the job that trains and evaluates one, and who starts it, this machine or a SLURM cluster."""

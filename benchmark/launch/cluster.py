@@ -18,6 +18,8 @@ from benchmark.config.source import Problem, SpecError, did_you_mean, read_yaml
 class ClusterProfile(Strict):
     """What one run asks of a SLURM cluster, and how the cluster is asked.
 
+    An option more is a field here and, where SLURM has to hear of it, a line of `submitit_parameters`.
+
     `name` is the file's name without its ending unless the file gives another.
     """
 
@@ -47,6 +49,21 @@ class ClusterProfile(Strict):
     @classmethod
     def _whole_gigabytes(cls, value: object) -> object:
         return float(value) if type(value) is int else value
+
+    def submitit_parameters(self) -> dict[str, object]:
+        """The fields under the names by which submitit asks SLURM for them, but for `env` and `setup`."""
+        asked = {
+            "timeout_min": self.time_minutes,
+            "cpus_per_task": self.cpus_per_task,
+            "mem_gb": self.mem_gb,
+            "gpus_per_node": self.gpus_per_node or None,
+            "slurm_partition": self.partition,
+            "slurm_account": self.account,
+            "slurm_array_parallelism": self.array_parallelism,
+            # srun no longer inherits the batch script's cores, so they are named again.
+            "slurm_srun_args": [f"--cpus-per-task={self.cpus_per_task}"],
+        }
+        return {name: value for name, value in asked.items() if value is not None}
 
     def environment(self, current: Mapping[str, str]) -> dict[str, str]:
         """`current` with the profile's `env` below it: what the caller has set already wins."""

@@ -1,4 +1,8 @@
-"""The weights of another run, from which a run starts."""
+"""The network of a run before its first step, and where its weights come from.
+
+They are drawn from the seed, unless `model.pretrained` or a representation's own weights are asked for, which
+`build_model` loads; a run with `train.start_from` then takes over those of another run.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +11,82 @@ from collections.abc import Mapping
 
 import torch
 
-from benchmark.launch.during import log
+from benchmark.config.run import RunConfig
+from benchmark.launch.log import log
+from benchmark.models.build import build_model
 from benchmark.models.weights import PretrainedWeightsError, take_over
 from benchmark.runs.directory import RunDir
+from benchmark.runs.key import start_key, start_name
+from benchmark.runs.trainings import find_training
+from benchmark.train.optim import freeze_all_but_first_bn
 
 
-def start_from(model: torch.nn.Module, run: RunDir, key: str) -> str:
-    """Load the weights that the run starts from, and return what distinguishes them.
+def initial_network(config: RunConfig, device: torch.device) -> torch.nn.Module:
+    """The network of a run on its device, with weights drawn from the seed or pretrained.
+
+    Raises:
+        PretrainedWeightsError: pretrained weights are neither in the weights folder nor reachable.
+    """
+    torch.manual_seed(config.seed)
+    model = build_model(config.model, config.data).to(device)
+    for parameter in model.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    if config.train.partial_bn:  # before the optimiser is made, which leaves out what is frozen
+        freeze_all_but_first_bn(model)
+    return model
+
+
+def take_made_weights(
+    model: torch.nn.Module, run: RunDir, config: RunConfig, data: Mapping[str, str], sibling: RunDir | None
+) -> dict[str, str]:
+    """Load what a run takes over of weights that were made here, and return what distinguishes all of them.
 
     Args:
         model: the run's network.
         run: the run.
+        config: its config.
+        data: fingerprints of its data.
+        sibling: the run that has trained what this one trains, if there is one.
+
+    Returns:
+        Fingerprints of a FlowNet's weights and of those that the run starts from, where it has them.
+
+    Raises:
+        PretrainedWeightsError: the weights of another run are asked for and not there, or do not fit.
+    """
+    made: dict[str, str] = {}
+    if config.representation == "flownet":
+        made["flownet"] = digest_of(model.get_submodule("representation").state_dict())
+    if (key := start_key(config)) is not None:
+        # A checkpoint that goes on from them needs them no more: the run that made them may be gone by now.
+        made["start"] = _begun_from(run, {**data, **made}, sibling) or start_from(model, run, config, key)
+    return made
+
+
+def _begun_from(run: RunDir, fingerprints: Mapping[str, str], sibling: RunDir | None) -> str | None:
+    """Fingerprint of what the run, or else the one whose training it takes over, has started from; None if neither."""
+    begun = run.env.get("fingerprints", {}) if (run.path / "checkpoint.pt").is_file() else {}
+    if not begun and sibling is not None:
+        theirs = sibling.env.get("fingerprints", {})
+        begun = theirs if {name: theirs.get(name) for name in fingerprints} == fingerprints else {}
+    found: str | None = begun.get("start")
+    return found
+
+
+def start_from(model: torch.nn.Module, run: RunDir, config: RunConfig, key: str) -> str:
+    """Load the weights of the run that a run starts from, and return what distinguishes them.
+
+    Args:
+        model: the run's network.
+        run: the run.
+        config: its config.
         key: the training key of what it starts from.
 
     Raises:
         PretrainedWeightsError: that training is not finished, its weights are gone, or of another network.
     """
-    name = str(run.config.train.start_from).partition("@")[0]
-    source = run.trained(key)
+    name, source = start_name(config), find_training(run, key)
     state = None if source is None else torch.load(source.path / "checkpoint.pt", map_location="cpu", weights_only=True)
     finished = source is not None and state is not None and len(state["history"]) == source.config.train.epochs
     if source is None or state is None or not finished or state.get("within") is not None:
@@ -39,7 +101,7 @@ def start_from(model: torch.nn.Module, run: RunDir, key: str) -> str:
 
 
 def digest_of(state: Mapping[str, torch.Tensor]) -> str:
-    """What distinguishes weights that a run starts from, where they come from a file made here."""
+    """What distinguishes the weights of a state dict: a sha256 of their names and bytes."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -25,7 +25,7 @@ GRACE_SECONDS = 20.0
 
 @dataclass
 class Slot:
-    """A place where one process runs at a time: a CPU core, or a GPU."""
+    """A CPU core or a GPU, on which one process runs at a time."""
 
     environment: dict[str, str]
     device: str
@@ -47,9 +47,18 @@ class Outcome:
         """How many runs this machine is through with."""
         return len(self.done) + len(self.failed) + len(self.elsewhere)
 
+    def add(self, run: RunDir, exit_status: int) -> None:
+        """Add a run whose process has ended."""
+        if run.state == "done":
+            self.done.append(run)
+        elif exit_status == EXIT_CLAIMED:
+            self.elsewhere.append(run)
+        else:
+            self.failed.append(run)
 
-def slots(jobs: int | None = None, device: str | None = None) -> list[Slot]:
-    """Places to run: one per GPU where there are GPUs, else one per core; `jobs` overrides how many."""
+
+def make_slots(jobs: int | None = None, device: str | None = None) -> list[Slot]:
+    """Where to run: one slot per GPU where there are GPUs, else one per core; `jobs` overrides how many."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = chosen.split(",") if chosen else [str(i) for i, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
     if device is None:
@@ -67,47 +76,45 @@ def slots(jobs: int | None = None, device: str | None = None) -> list[Slot]:
     return [Slot(workers | gpu, device) for gpu in dealt]
 
 
-def run_all(runs: Sequence[RunDir], places: list[Slot], on_tick: Callable[[list[RunDir], Outcome], None]) -> Outcome:
+def run_all(runs: Sequence[RunDir], slots: list[Slot], on_tick: Callable[[list[RunDir], Outcome], None]) -> Outcome:
     """Bring every run to its end; a run that fails leaves the others alone.
 
     Args:
         runs: prepared run directories, in the order to start them. A run that trains what another one is training waits
             for it, and evaluates its network; one that starts from another one's weights waits for that, and is left
             where that is somebody else's process.
-        places: from `slots`.
+        slots: from `make_slots`.
         on_tick: called several times a second with the runs in progress and the outcome so far.
     """
     configs = {run: run.config for run in runs}
     waiting = {run: training_key(config) for run, config in configs.items()}
-    starts = {run: start_key(config) for run, config in configs.items()}
-    elsewhere: set[str] = set()
+    starts_from = {run: start_key(config) for run, config in configs.items()}
+    trained_elsewhere: set[str] = set()
     outcome = Outcome()
     try:
-        while waiting or any(slot.process for slot in places):
-            for slot in places:
+        while waiting or any(slot.process for slot in slots):
+            for slot in slots:
                 if slot.process is not None and slot.process.poll() is not None:
                     assert slot.run is not None
-                    if slot.run.state == "done":
-                        outcome.done.append(slot.run)
-                    elif slot.process.returncode == EXIT_CLAIMED:
-                        outcome.elsewhere.append(slot.run)
-                        elsewhere.add(slot.training)
-                    else:
-                        outcome.failed.append(slot.run)
+                    outcome.add(slot.run, slot.process.returncode)
+                    if slot.run in outcome.elsewhere:
+                        trained_elsewhere.add(slot.training)
                     slot.process = slot.run = None
-                training = {slot.training for slot in places if slot.process is not None}
-                for left in [run for run in waiting if starts[run] in elsewhere]:
+                for left in [run for run in waiting if starts_from[run] in trained_elsewhere]:
                     outcome.elsewhere.append(left)
                     del waiting[left]
-                to_come = {*waiting.values(), *training}
-                ready = (run for run, key in waiting.items() if key not in training and starts[run] not in to_come)
+                in_training = {slot.training for slot in slots if slot.process is not None}
+                to_come = {*waiting.values(), *in_training}
+                ready = (
+                    run for run, key in waiting.items() if key not in in_training and starts_from[run] not in to_come
+                )
                 if slot.process is None and (run := next(ready, None)) is not None:
                     slot.run, slot.training = run, waiting.pop(run)
                     slot.process = _start(run, slot)
-            on_tick([slot.run for slot in places if slot.run], outcome)
+            on_tick([slot.run for slot in slots if slot.run], outcome)
             time.sleep(POLL_SECONDS)
     finally:
-        _stop([slot.process for slot in places if slot.process is not None])
+        _stop([slot.process for slot in slots if slot.process is not None])
     on_tick([], outcome)
     return outcome
 

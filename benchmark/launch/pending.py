@@ -5,8 +5,10 @@ from __future__ import annotations
 from zipfile import is_zipfile
 
 from benchmark.plan import PlannedRun
-from benchmark.runs.directory import DamagedRunError, RunDir, StaleRunError, damaged
+from benchmark.runs.directory import RunDir
+from benchmark.runs.errors import DamagedRunError, StaleRunError, damaged
 from benchmark.runs.key import training_key
+from benchmark.runs.trainings import find_training
 
 
 def is_to_do(planned: PlannedRun) -> bool:
@@ -20,10 +22,9 @@ def is_to_do(planned: PlannedRun) -> bool:
         return False
     if not planned.for_its_weights:
         return True
-    begun = all(
-        later.state == "done" or (later.path / "checkpoint.pt").is_file() for later in map(RunDir.of, planned.starts)
-    )
-    return not begun and run.trained(training_key(planned.config)) is None
+    continued = map(RunDir.of, planned.continued_by)
+    all_begun = all(later.state == "done" or (later.path / "checkpoint.pt").is_file() for later in continued)
+    return not all_begun and find_training(run, training_key(planned.config)) is None
 
 
 def check_plan(runs: dict[str, PlannedRun]) -> dict[str, str]:

@@ -21,7 +21,9 @@ from benchmark.config.folders import REPOSITORY
 from benchmark.config.source import SpecError
 from benchmark.launch.cluster import ClusterProfile, load_cluster
 from benchmark.runs.atomic import write_json
-from benchmark.runs.directory import DamagedRunError, RunDir, read_json, runs_root
+from benchmark.runs.directory import RunDir, runs_root
+from benchmark.runs.errors import DamagedRunError
+from benchmark.runs.json_files import read_json
 from benchmark.runs.key import training_key
 
 MOST_TIMEOUTS = 100
@@ -82,45 +84,61 @@ def submit(runs: Sequence[RunDir], cluster: str) -> list[str]:
     Raises:
         ClusterError: SLURM did not take the jobs; runs that it had taken stay queued.
     """
-    import submitit
-
     profile = load_cluster(cluster)
     known_as = str(Path(cluster).resolve()) if cluster.endswith((".yaml", ".yml")) else cluster
     os.environ.update(profile.environment(os.environ))
+    executor = _executor(profile)
+    by_training: dict[str, list[RunDir]] = {}
+    for run in runs:
+        by_training.setdefault(training_key(run.config), []).append(run)
+    groups, ids = list(by_training.values()), list[str]()
+    for start in range(0, len(groups), profile.max_array_size):
+        ids += _submit_array(executor, groups[start : start + profile.max_array_size], profile, known_as)
+    return ids
+
+
+def _executor(profile: ClusterProfile) -> Any:
+    import submitit
+
     folder = runs_root().resolve() / ".slurm"
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=MOST_TIMEOUTS)
     except RuntimeError as error:
         raise ClusterError(f"cluster '{profile.name}': {error}. Is SLURM installed here, and running?") from None
-    executor.update_parameters(**_parameters(profile))
+    executor.update_parameters(
+        name="benchmark", **profile.submitit_parameters(), slurm_setup=_batch_script_lines(profile)
+    )
+    return executor
+
+
+def _submit_array(
+    executor: Any, groups: Sequence[Sequence[RunDir]], profile: ClusterProfile, known_as: str
+) -> list[str]:
+    """Queue one array, a job for each group, and note in the run directories which job is theirs. Returns the ids."""
+    import submitit
+
     device = "cuda" if profile.gpus_per_node else "cpu"
     workers = max(profile.cpus_per_task - 1, 0) if profile.gpus_per_node else 0
-    alike: dict[str, list[RunDir]] = {}
-    for run in runs:
-        alike.setdefault(training_key(run.config), []).append(run)
-    groups, ids = list(alike.values()), list[str]()
-    for start in range(0, len(groups), profile.max_array_size):
-        chunk = groups[start : start + profile.max_array_size]
-        for run in chain.from_iterable(chunk):  # before the jobs exist: from then on status.json is theirs
-            (run.path / "job.json").unlink(missing_ok=True)
-            run.set_status(state="queued", queued=time.time(), error=None)
-        try:
-            jobs = executor.submit_array(
-                [ClusterJob(tuple(str(run.path.resolve()) for run in group), device, workers) for group in chunk]
-            )
-        except (subprocess.CalledProcessError, submitit.core.utils.FailedJobError) as error:
-            for run in chain.from_iterable(chunk):
-                run.set_status(state="pending")
-            raise ClusterError(f"cluster '{profile.name}' refused the jobs: {error}") from None
-        for group, job in zip(chunk, jobs, strict=True):
-            for run in group:
-                log = str(job.paths.stderr)
-                write_json(run.path / "job.json", {"id": job.job_id, "cluster": known_as, "log": log})
-            ids.append(job.job_id)
-    return ids
+    for run in chain.from_iterable(groups):  # before the jobs exist: from then on status.json is theirs
+        (run.path / "job.json").unlink(missing_ok=True)
+        run.set_status(state="queued", queued=time.time(), error=None)
+    try:
+        jobs = executor.submit_array(
+            [ClusterJob(tuple(str(run.path.resolve()) for run in group), device, workers) for group in groups]
+        )
+    except (subprocess.CalledProcessError, submitit.core.utils.FailedJobError) as error:
+        for run in chain.from_iterable(groups):
+            run.set_status(state="pending")
+        raise ClusterError(f"cluster '{profile.name}' refused the jobs: {error}") from None
+    for group, job in zip(groups, jobs, strict=True):
+        for run in group:
+            log = str(job.paths.stderr)
+            write_json(run.path / "job.json", {"id": job.job_id, "cluster": known_as, "log": log})
+    return [job.job_id for job in jobs]
 
 
-def _parameters(profile: ClusterProfile) -> dict[str, Any]:
+def _batch_script_lines(profile: ClusterProfile) -> list[str]:
+    """What the batch script does before the run: exports of variables, then the profile's own lines."""
     # Whatever the user has said by variable holds for the jobs, whether or not the site passes the environment on. What
     # names a file or folder is made absolute: jobs start elsewhere.
     said = {name: value for name, value in os.environ.items() if name.startswith("BENCHMARK_") and value}
@@ -128,24 +146,9 @@ def _parameters(profile: ClusterProfile) -> dict[str, Any]:
     of_profile = {name: os.environ.get(name, value) for name, value in profile.env.items()}
     exports.setdefault("BENCHMARK_DATA", str(Path("data").resolve()))
     exports["BENCHMARK_RUNS"] = str(runs_root().resolve())
-    setup = [f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}${{PYTHONPATH:+:$PYTHONPATH}}"]
-    setup += [f"export {name}={shlex.quote(value)}" for name, value in (of_profile | exports).items()]
-    parameters: dict[str, Any] = {
-        "name": "benchmark",
-        "timeout_min": profile.time_minutes,
-        "cpus_per_task": profile.cpus_per_task,
-        "mem_gb": profile.mem_gb,
-        "slurm_partition": profile.partition,
-        "slurm_array_parallelism": profile.array_parallelism,
-        "slurm_setup": setup + list(profile.setup),
-        # srun no longer inherits the batch script's cores, so they are named again.
-        "slurm_srun_args": [f"--cpus-per-task={profile.cpus_per_task}"],
-    }
-    if profile.gpus_per_node:
-        parameters["gpus_per_node"] = profile.gpus_per_node
-    if profile.account:
-        parameters["slurm_account"] = profile.account
-    return parameters
+    lines = [f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}${{PYTHONPATH:+:$PYTHONPATH}}"]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in (of_profile | exports).items()]
+    return [*lines, *profile.setup]
 
 
 def refresh(runs: Sequence[RunDir]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 
 from torch import nn
 
-from benchmark.config.custom import GIVEN, digest, locate
+from benchmark.config.custom import digest, locate
 from benchmark.config.models import CustomConfig
 from benchmark.config.run import DataConfig
+from benchmark.models.construct import call
 
 
 def build_custom(config: CustomConfig, data: DataConfig) -> nn.Module:
@@ -36,5 +36,4 @@ def build_custom(config: CustomConfig, data: DataConfig) -> nn.Module:
         "width": config.width,
         "dropout": config.dropout,
     }
-    named = inspect.signature(network).parameters
-    return network(**{name: given[name] for name in GIVEN if name in named}, **config.options)
+    return call(network, config.options, given)

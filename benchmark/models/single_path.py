@@ -3,9 +3,6 @@
 The representation turns the consecutive frames of a segment into an image (RGB keeps the one frame it reads). The
 backbone gives pooled features, one vector per image for two-dimensional backbones and one per clip for X3D; dropout and
 a linear classifier follow, and the mean of the logits (TSN's average consensus).
-
-Choices: the classifier starts from N(0, 0.001^2) with zero bias, as TSN, TSM and the released BQN code do. No softmax
-before the consensus.
 """
 
 from __future__ import annotations
@@ -29,7 +26,7 @@ CLASSIFIER_STD = 0.001
 
 
 def build_classifier(in_features: int, num_classes: int) -> nn.Linear:
-    """A linear classifier with weights from N(0, 0.001^2) and zero bias."""
+    """A linear classifier with weights from N(0, 0.001^2) and zero bias, as in TSN, TSM and the released BQN code."""
     fc = nn.Linear(in_features, num_classes)
     nn.init.normal_(fc.weight, std=CLASSIFIER_STD)
     nn.init.zeros_(fc.bias)
@@ -108,7 +105,7 @@ class SinglePath(nn.Module):
     """One representation, one backbone, one classifier.
 
     Args:
-        config: One of `benchmark.config.models.SINGLE_PATH`.
+        config: Of a network with a representation, see `benchmark.config.representations.RepresentationFields`.
         data: `segments` (N), `size` and `num_classes` are read.
 
     Attributes:
@@ -149,4 +146,5 @@ class SinglePath(nn.Module):
             features = self.backbone.features(images, self.images, average=self.frames_per_segment)
         else:
             features = cast(Backbone, self.backbone).features(images, self.images)
+        # No softmax before the consensus.
         return self.fc(self.dropout(features)).mean(1)

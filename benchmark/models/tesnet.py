@@ -3,18 +3,6 @@
 A TSP layer at a place of the network replaces the K images that reach it by the D images that span them best; the
 layers after it run on D images only. One layer after the input is the thesis's structure (a), several are (b).
 
-Choices that the thesis leaves silent:
-
-* The predictions of the images that are left are averaged, before any softmax, over segments too. The thesis has one
-  clip of K consecutive frames, `segments` 1; with more, every segment is squeezed on its own (its Section 3.4).
-* The layer named in Table 3.2 runs before the TSP layer ("directly after the inputs" is what the text says of the first
-  setting): the TSP layers of settings 4 and 5 follow the last of the 10 blocks of Block A, and of the 20 of Block B.
-  The footnote's "around 70 %" of the cost of setting 1 for setting 5 decides nothing: it is 90 % so, 57 % with the
-  layer before the first block. Before Block A would also put setting 4 a single layer (Mixed_5b) behind setting 3, with
-  which it does not share its accuracy (84.9 and 81.7 %). The places before the stacks are `mixed_5b` and `mixed_6a`.
-* Flow is two channels; pretrained weights of the first convolution are averaged over RGB for them.
-* A TSP layer adds no normalisation and no activation to the network: its images enter the next layer as they are.
-
 Every TSP layer keeps its own `residual`; the loss adds their sum (Eq. 3.6).
 """
 
@@ -86,13 +74,21 @@ class TesNet(nn.Module):
             raise ValueError(f"expected clips of {self.segments * self.frames} frames, got {x.shape[1]}")
         clips = x.shape[0]
         images = self._squeeze(INPUT, x.flatten(0, 1), clips)
+        # The layer named in Table 3.2 runs before the TSP layer ("directly after the inputs" is what the text says of
+        # the first setting): those of settings 4 and 5 follow the last of the 10 blocks of Block A, and of the 20 of
+        # Block B. The footnote's "around 70 %" of the cost of setting 1 for setting 5 decides nothing: it is 90 % so,
+        # 57 % with the layer before the first block. Before Block A would also put setting 4 a single layer (Mixed_5b)
+        # behind setting 3, with which it does not share its accuracy (84.9 and 81.7 %). The places there are `mixed_5b`
+        # and `mixed_6a`.
         for place, stage in self.backbone.stages():
             images = self._squeeze(place, stage(images), clips)
         features = pooled(images).unflatten(0, (clips, -1))
+        # Before any softmax, and over segments too. The thesis has one clip of K consecutive frames, `segments` 1.
         return self.fc(self.dropout(features)).mean(1)
 
     def _squeeze(self, place: str, x: Tensor, clips: int) -> Tensor:
         """The images of all clips, squeezed within each segment where there is a layer at this place."""
         if place not in self.squeezes:
             return x
+        # Its images enter the next layer as they are, without normalisation or activation.
         return self.squeezes[place](x.unflatten(0, (clips * self.segments, -1))).flatten(0, 1)

@@ -81,8 +81,9 @@ def take_over(model: nn.Module, state: Mapping[str, Tensor], origin: str) -> Non
     """
     own = {name: tensor for name, tensor in model.state_dict().items() if "fc" not in name.split(".")}
     given = {name: tensor for name, tensor in state.items() if "fc" not in name.split(".")}
-    shapes, others = ({name: tensor.shape for name, tensor in one.items()} for one in (own, given))
-    wrong = sorted(name for name in shapes.keys() | others.keys() if shapes.get(name) != others.get(name))
+    own_shapes, given_shapes = ({name: tensor.shape for name, tensor in one.items()} for one in (own, given))
+    names = own_shapes.keys() | given_shapes.keys()
+    wrong = sorted(name for name in names if own_shapes.get(name) != given_shapes.get(name))
     if wrong:
         named = ", ".join(wrong[:5]) + (", ..." if len(wrong) > 5 else "")
         raise PretrainedWeightsError(f"the weights of {origin} do not fit this network: {len(wrong)} differ ({named})")
@@ -97,7 +98,7 @@ def with_input_channels(weight: Tensor, channels: int) -> Tensor:
         channels: Wanted C_in; with the one that it has, the weight is returned as it is.
 
     Returns:
-        (C_out, channels, ...). The response to an input whose channels are all alike is C_in / channels times smaller
+        (C_out, channels, ...). The response to an input whose channels are all equal is C_in / channels times smaller
         than a scaling would keep; TSN's and TSM's code do not rescale either.
     """
     if weight.shape[1] == channels:

@@ -10,9 +10,11 @@ from benchmark.data.manifest import present_fingerprints
 from benchmark.plan import row_runs
 from benchmark.report.results import SeedResult
 from benchmark.report.splits import over_splits
-from benchmark.runs.directory import RunDir, RunDirError
+from benchmark.runs.directory import RunDir
+from benchmark.runs.errors import RunDirError
 from benchmark.runs.key import run_key, start_key
 from benchmark.runs.predictions import read_predictions
+from benchmark.runs.trainings import find_training
 from benchmark.spec.table import Table
 
 
@@ -70,7 +72,7 @@ def _notes(run: RunDir, config: RunConfig, result: Mapping[str, Any]) -> list[st
     if any(known.get(split, now[split]) != now[split] for split in now):
         notes.append(f"of other data than those that are prepared now: remove {run.path} to run it on these")
     key = start_key(config)
-    first = run.trained(key) if key else None
+    first = find_training(run, key) if key else None
     if first is not None and first.env.get("weights", known.get("start")) != known.get("start"):
         notes.append(f"started from other weights than {first.path} has now: remove {run.path} to start from these")
     return notes

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmark.cost.audit import AuditRow, audit_table
+from benchmark.cost.audit import audit_table
 from benchmark.cost.latency import row_timings
-from benchmark.report.cells import CountedCost, ReadCost, build_cells
+from benchmark.report.cells import build_cells
+from benchmark.report.costs import counted_cost
 from benchmark.spec.load import load_table, select
 
 if TYPE_CHECKING:
@@ -50,14 +51,3 @@ def cells(
         costs = {row.label: counted_cost(row) for row in audit_table(table)}
         frames.append(cells_frame(table, build_cells(table, collect(table), costs, row_timings(table))))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def counted_cost(row: AuditRow) -> CountedCost:
-    """What a table shows of an audit: the reading only where there is a print that it explains."""
-    readings = {
-        key: ReadCost(cell.verdict.count, cell.reading, cell.verdict.text())
-        for key, cell in row.cells.items()
-        if cell.verdict is not None
-    }
-    counts = {key: cell.count for key, cell in row.cells.items()}
-    return CountedCost(counts, readings, row.doubt, at_least=bool(row.unclassified))

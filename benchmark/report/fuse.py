@@ -1,8 +1,4 @@
-"""Rows that average the predictions of other rows: their runs with the same seed are one fused result.
-
-What is averaged are softmax probabilities, so that no network counts for more because its logits are larger. The papers
-say "prediction scores"; the released ensemble code averages logits.
-"""
+"""Rows that average the predictions of other rows: their runs with the same seed are one fused result."""
 
 from __future__ import annotations
 
@@ -30,6 +26,8 @@ def average_predictions(members: Sequence[Predictions]) -> Predictions:
             raise ValueError("predictions to average are of different clips or labels")
         if first.logits.shape != other.logits.shape:
             raise ValueError(f"predictions to average have shapes {first.logits.shape} and {other.logits.shape}")
+    # Not logits, as the released ensemble code averages: a network would count for more because its own are larger. The
+    # papers say "prediction scores".
     mean = np.mean([_softmax(member.logits) for member in members], axis=0)
     return Predictions(first.ids, first.labels, np.log(np.maximum(mean, np.finfo(np.float64).tiny)))
 

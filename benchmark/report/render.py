@@ -8,20 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.cost.latency import RowTimings
-from benchmark.report.cells import NO_TIMINGS, Cell, CountedCost, build_cells
+from benchmark.report.cell import Cell
+from benchmark.report.cells import NO_TIMINGS, build_cells
+from benchmark.report.claims.judge import VERSION, judge_claims
+from benchmark.report.columns.kinds import KINDS
+from benchmark.report.costs import CountedCost
 from benchmark.report.fuse import with_fused
 from benchmark.report.plots.accuracy_cost import accuracy_against_cost
 from benchmark.report.plots.curves import curves
 from benchmark.report.results import RowRuns
-from benchmark.report.statistics.claims import VERSION, judge_claims
 from benchmark.report.statistics.compare import Comparison, Contrast
 from benchmark.report.statistics.noise import NoiseTable, read_noise
-from benchmark.report.statistics.verdicts import claims_frame
 from benchmark.report.text.audit import link_to_costs
 from benchmark.report.text.csv_files import cells_csv, cells_frame, provenance_json, table_csv
 from benchmark.report.text.latex import latex
-from benchmark.report.text.layout import has_meaning, lay_out
+from benchmark.report.text.layout import lay_out
 from benchmark.report.text.markdown import markdown
+from benchmark.report.text.verdicts import claims_frame
 from benchmark.report.writing import lost_cells, replace_together
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table
@@ -133,7 +136,6 @@ def of_statistics(noise: NoiseTable) -> dict[str, Any]:
 
 
 def baseline_contrasts(table: Table, comparison: Comparison) -> list[Contrast]:
-    """Every other row against the baseline row, on every measured column, where both have finished a run."""
+    """Every other row against the baseline row, on every column whose differences have an error."""
     columns = [COLUMNS[key] for key in table.columns]
-    measured = [c for c in columns if c.source == "measured" and not c.dataset and has_meaning(table, c)]
-    return [contrast for column in measured for contrast in comparison.with_baseline(column.key)]
+    return [contrast for c in columns for contrast in KINDS[c.kind].contrasts(c, comparison)]

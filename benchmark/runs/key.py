@@ -1,8 +1,10 @@
-"""The three keys: of a run, of the training that several runs share, and of the training that a run starts from.
+"""The three keys of a run, 16 hex digits each.
 
-A key is a hash of the settings that differ from their defaults (and of the data set's version). A default that changes
-in the code therefore leaves the key as it was, and the run directory that holds the old value is noticed and refused
-(`benchmark.runs.directory`), instead of the old result being taken for the new experiment's or silently trained again.
+| key | of | computed by | equal for |
+|---|---|---|---|
+| run key | a training and its evaluation | `run_key` | equal experiments, whatever table asks for them |
+| training key | the training alone | `training_key` | runs that differ in their views alone |
+| start key | the training whose weights a run starts from | `with_start_key`, read by `start_key` | - |
 """
 
 from __future__ import annotations
@@ -17,28 +19,47 @@ from benchmark.config.datasets import DATASETS
 from benchmark.config.run import RunConfig
 
 ALWAYS_KEYED = ("name", "dataset", "seed")
+"""Fields that stand in the science config even with their default values."""
+SEPARATOR = "@"
+"""Between name and key in `train.start_from` of a planned run."""
 
 
 def run_key(config: RunConfig) -> str:
-    """16 hex digits that name the run: equal for equal experiments, whatever table asks for them."""
+    """What names the run and its directory: a hash of the settings that `science` keeps."""
     text = json.dumps(science(config), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def training_key(config: RunConfig) -> str:
-    """Equal for runs that train alike and differ in their views alone: one of them trains, all are evaluated."""
+    """Equal for runs that train alike and differ in their views alone: one of them trains, all are evaluated.
+
+    It is the run key of the run with the plainest views.
+    """
     plain = {"clips": 1, "crops": 1, "placing": "fixed", "average": "logits", "unreadable": "wrong"}
     one_view = config.eval.model_copy(update=plain)
     return run_key(config.model_copy(update={"eval": one_view}))
 
 
+def with_start_key(config: RunConfig, start: RunConfig) -> RunConfig:
+    """The config of a run that starts from the weights of the run `start`: named by file, and now by key as well."""
+    named = f"{config.train.start_from}{SEPARATOR}{training_key(start)}"
+    return config.model_copy(update={"train": config.train.model_copy(update={"start_from": named})})
+
+
 def start_key(config: RunConfig) -> str | None:
-    """The training key of the run whose weights a planned run starts from: `plan` writes it behind the base's name."""
-    return (config.train.start_from or "").partition("@")[2] or None
+    """The training key of the run whose weights this one starts from; None where it starts from none."""
+    return (config.train.start_from or "").partition(SEPARATOR)[2] or None
+
+
+def start_name(config: RunConfig) -> str:
+    """The file of tables/bases/ of the run whose weights this one starts from."""
+    return (config.train.start_from or "").partition(SEPARATOR)[0]
 
 
 def science(config: RunConfig) -> dict[str, Any]:
     """What the run key is a hash of: every setting that differs from its default, as nested plain data."""
+    # A default that changes in the code leaves the key as it was. The run directory that holds the old value is then
+    # noticed and refused (`RunDir.check`), instead of the old result being taken for the new experiment's.
 
     def differing(part: pydantic.BaseModel) -> dict[str, Any]:
         kept: dict[str, Any] = {}
@@ -52,7 +73,7 @@ def science(config: RunConfig) -> dict[str, Any]:
         return kept
 
     kept = {**differing(config), "data_version": DATASETS[config.data.dataset].version}
-    if key := start_key(config):  # whatever the file is called that says what it was
+    if key := start_key(config):  # without the name: the file may be called otherwise by now
         kept["train"]["start_from"] = key
     return kept
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.runs.directory import RESIDUAL, RunDir, RunDirError, damaged
+from benchmark.runs.directory import RESIDUAL, RunDir
+from benchmark.runs.errors import RunDirError, damaged
 from benchmark.runs.metrics import all_metrics
 
 

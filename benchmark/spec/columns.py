@@ -13,34 +13,37 @@ MULTIPLES = {"K": 1e3, "M": 1e6, "G": 1e9}
 
 @dataclass(frozen=True)
 class Column:
-    """A quantity. `source` says where our value comes from; `better` which way an improvement points.
-
-    measured: from runs, by the name `metric` in their results. counted: from the cost counters at paper scale. config:
-    read off the resolved config at the dotted `path`. timed: from forward passes of `batch` clips at paper scale, on
-    whatever device they ran; a printed value is of another device, and the two are never compared.
+    """A quantity. What is done with it, from our value's cell to the verdict on a claim, is said by its kind.
 
     Attributes:
+        key, title: Its name in a table's file, and in a rendered table.
         unit: Of the value; counted ones are in 1e9 (G) or 1e6 (M), which a printed cell may override ("7.13K").
+        kind: A name in report/columns/kinds.py. The fields from `path` on are each of one kind, and say what our value
+            is; they are empty in columns of other kinds.
+        better: Which way an improvement points.
+        decimals: Shown of a value.
+        path: Of a config column: the dotted key whose value it shows.
+        metric: Of a measured one: its name in the results of a run.
         dataset: The data set that a measured value is of; "" for the table's own.
-        quantity: What is counted.
+        quantity: Of a counted one: what is counted, of the network at paper scale.
         scope: The whole network, its representation alone (what it adds to the backbone), or the modules inserted.
         per: One view, or all views of a video.
-        batch: Clips of a timed forward pass.
+        batch: Of a timed one: clips of a forward pass.
     """
 
     key: str
     title: str
     unit: str
-    source: Literal["measured", "counted", "config", "timed"]
+    kind: str
     better: Literal["higher", "lower", "neither"]
     decimals: int = 1
     path: str = ""
     metric: str = ""
     dataset: str = ""
-    quantity: Literal["macs", "params"] = "macs"
+    quantity: Literal["macs", "params", ""] = ""
     scope: Literal["network", "representation", "inserts"] = "network"
     per: Literal["view", "video"] = "view"
-    batch: int = 1
+    batch: int = 0
 
     @property
     def base(self) -> str:
@@ -56,17 +59,17 @@ MEASURED = (
     Column("mae", "MAE", "", "measured", "lower", decimals=4, metric="residual"),
 )
 OTHERS = (
-    Column("gmacs", "GMACs", "G", "counted", "lower", decimals=2),
+    Column("gmacs", "GMACs", "G", "counted", "lower", decimals=2, quantity="macs"),
     Column("mparams", "Params", "M", "counted", "lower", decimals=2, quantity="params"),
-    Column("gmacs_video", "GMACs, all views", "G", "counted", "lower", decimals=0, per="video"),
-    Column("extra_gmacs", "Added GMACs", "G", "counted", "lower", decimals=2, scope="representation"),
+    Column("gmacs_video", "GMACs, all views", "G", "counted", "lower", decimals=0, quantity="macs", per="video"),
+    Column("extra_gmacs", "Added GMACs", "G", "counted", "lower", decimals=2, quantity="macs", scope="representation"),
     Column(
         "extra_mparams", "Added params", "M", "counted", "lower", decimals=2, quantity="params", scope="representation"
     ),
-    Column("latency_ms", "Latency", "ms", "timed", "lower"),
+    Column("latency_ms", "Latency", "ms", "timed", "lower", batch=1),
     Column("throughput", "Throughput", "videos/s", "timed", "higher", batch=8),
-    Column("speed", "Speed", "videos/s", "timed", "higher"),
-    Column("insert_gmacs", "Module's GMACs", "G", "counted", "lower", decimals=2, scope="inserts"),
+    Column("speed", "Speed", "videos/s", "timed", "higher", batch=1),
+    Column("insert_gmacs", "Module's GMACs", "G", "counted", "lower", decimals=2, quantity="macs", scope="inserts"),
     Column(
         "insert_mparams", "Module's params", "M", "counted", "lower", decimals=2, quantity="params", scope="inserts"
     ),
@@ -91,7 +94,7 @@ def _of_dataset(column: Column, dataset: str) -> Column:
         f"{column.key}@{dataset}",
         f"{info.short or info.title} {column.title}",
         column.unit,
-        column.source,
+        column.kind,
         column.better,
         column.decimals,
         metric=column.metric,

@@ -226,7 +226,7 @@ def _readings(entry: Entry, resolver: _RowResolver | None) -> Iterator[tuple[str
     """How each printed cost of a row comes about: said for the column, for the row, or for the table."""
     at = ("rows", entry.index)
     for key in entry.texts:
-        if COLUMNS[key].source != "counted":
+        if not COLUMNS[key].quantity:
             continue
         choices = (
             (entry.row.reading_of.get(key), (*at, "reading_of", key, "set")),

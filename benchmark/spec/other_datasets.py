@@ -67,7 +67,7 @@ def seen_from(table: Table, dataset: str) -> Table:
 
     def key_there(key: str) -> str:
         column = COLUMNS[key]
-        if column.source != "measured":
+        if not column.metric:
             return key
         return column.base if column.dataset == dataset else f"{key}@{table.dataset}" if not column.dataset else key
 

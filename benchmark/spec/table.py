@@ -85,7 +85,7 @@ class RowSpec(Strict):
     @classmethod
     def _columns_counted(cls, readings: dict[str, CostReading]) -> dict[str, CostReading]:
         for key in readings:
-            if COLUMNS[known_column(key)].source != "counted":
+            if not COLUMNS[known_column(key)].quantity:
                 raise ValueError(f"'{key}' is not counted, so it has no reading")
         return readings
 

@@ -1,1 +1,1 @@
-"""One training and evaluation: optimiser groups, schedules, the loop, evaluation by views, checkpoints."""
+"""One training: optimiser groups, schedules, the loop of an epoch, joint gradients, checkpoints."""

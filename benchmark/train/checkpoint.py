@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmark.train.loop import EpochState, EpochSummary
+from benchmark.train.progress import EpochState, EpochSummary
 
 
 def save(

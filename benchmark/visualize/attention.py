@@ -28,12 +28,13 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
 
+from benchmark.models.gates.channel_gate import over_maps
+from benchmark.models.modules.attention import Position
 from benchmark.models.modules.cbam import Cbam
 from benchmark.models.modules.global_context import GlobalContext
-from benchmark.models.modules.nonlocal_block import NonLocal, Position
+from benchmark.models.modules.nonlocal_block import NonLocal
 from benchmark.models.modules.pyramid_attention import PyramidAttention
 from benchmark.models.modules.regional_nonlocal import RegionalNonLocal
-from benchmark.models.modules.squeeze_excitation import over_maps
 from benchmark.visualize.colours import Rgb, number
 from benchmark.visualize.errors import VisualizeError
 from benchmark.visualize.figure import STYLE, write
@@ -68,7 +69,7 @@ def weights_of(seen: Seen, queries: Sequence[Position]) -> NDArray[np.float32]:
         weights = module.attention_map(x, frames, queries)[0]
         weights = weights * weights[0].numel()
     elif isinstance(module, Cbam):
-        gate = module.position_gate(x * over_maps(module.channel_gate(x, frames), x, frames), frames)
+        gate = module.position_gate(x * over_maps(module.gate(x, frames), x, frames), frames)
         weights = gate.transpose(0, 1)
     else:
         weights = module.attention(x, frames)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from benchmark.config.run import RunConfig
-from benchmark.runs.directory import DamagedRunError, RunDir, runs_root
+from benchmark.runs.directory import RunDir, runs_root
+from benchmark.runs.errors import DamagedRunError
 from benchmark.visualize.errors import VisualizeError
 
 SHORT = 8

@@ -13,37 +13,37 @@ import pytest
 
 from benchmark.cli import claims
 from benchmark.cli.main import main
-from benchmark.report.statistics import trial
-from benchmark.report.statistics.claims import STATES
+from benchmark.report.claims import all_claims
+from benchmark.report.statistics.judgement import STATES
 from benchmark.spec.load import load_table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def entries() -> list[trial.Entry]:
-    return trial.gather_claims([load_table(name) for name in claims.paper_tables()], REPOSITORY / "results")
+def entries() -> list[all_claims.Entry]:
+    return all_claims.gather_claims([load_table(name) for name in claims.paper_tables()], REPOSITORY / "results")
 
 
-def test_the_committed_pages_are_those_of_today(entries: list[trial.Entry]) -> None:
+def test_the_committed_pages_are_those_of_today(entries: list[all_claims.Entry]) -> None:
     for name, content in claims.claims_files(entries).items():
         assert (REPOSITORY / "results" / name).read_text() == content, "run `make claims`"
 
 
-def test_totals_count_a_claim_once(entries: list[trial.Entry]) -> None:
-    counts = trial.totals(entries)
+def test_totals_count_a_claim_once(entries: list[all_claims.Entry]) -> None:
+    counts = all_claims.totals(entries)
     repeats = [entry for entry in entries if entry.claim.repeats]
     assert counts["claims"] == len(entries) - len(repeats)
     assert sum(counts[state] for state in STATES) == counts["claims"]
     strict = counts["strict accuracy claims"]
     shares = [counts[f"within the error at {rho:g}"] for rho in (0, 0.4, 0.8)]
     assert strict > shares[0] > shares[1] > shares[2] > 0
-    one = trial.totals([entry for entry in entries if entry.table.paper == "thesis"])
+    one = all_claims.totals([entry for entry in entries if entry.table.paper == "thesis"])
     assert one["claims"] > 0
 
 
-def test_the_readme_s_sentence_on_prints_has_the_counts(entries: list[trial.Entry]) -> None:
-    counts = trial.totals(entries)
+def test_the_readme_s_sentence_on_prints_has_the_counts(entries: list[all_claims.Entry]) -> None:
+    counts = all_claims.totals(entries)
     readme = " ".join((REPOSITORY / "README.md").read_text().split())
     within, strict = counts["within the error at 0"], counts["strict accuracy claims"]
     assert f"{within} of {strict}" in readme

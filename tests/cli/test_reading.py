@@ -139,7 +139,6 @@ def test_help_names_every_command() -> None:
         "status",
         "render",
         "data",
-        "costs",
     ):
         assert f"  {command} " in done.stdout
 

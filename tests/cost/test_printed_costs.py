@@ -51,14 +51,14 @@ def test_every_printed_cost_is_reproduced_or_known_not_to_be(name: str) -> None:
     printed, failed = set(), set()
     for row in table.rows:
         for key in row.printed:
-            if COLUMNS[key].source == "counted" and not row.quoted:
+            if COLUMNS[key].kind == "counted" and not row.quoted:
                 printed.add((name, row.label, key))
                 verdict = audited[row.label].cells[key].verdict
                 assert verdict is not None
                 if not verdict.reproduced:
                     failed.add((name, row.label, key))
     assert failed == {cell for cell in NOT_REPRODUCED if cell[0] == name}
-    assert printed or not any(COLUMNS[key].source == "counted" for key in table.columns)
+    assert printed or not any(COLUMNS[key].kind == "counted" for key in table.columns)
 
 
 def test_the_bottleneck_mlp_of_pwtp_costs_what_is_printed() -> None:

@@ -94,7 +94,7 @@ def test_rows_of_one_seed_see_the_same_crop(small: Setting) -> None:
     """One RGB frame per segment against triples: the first frames may differ by a frame or two, the cut may not."""
     order = epoch_order(16, 5, 1)
     assert order.tolist() == epoch_order(16, 5, 1).tolist()
-    assert order.tolist() != epoch_order(16, 5, 2).tolist()
+    assert order.tolist() not in (epoch_order(16, 5, 2).tolist(), epoch_order(16, 6, 1).tolist())
     one, three = clips(small, frames=1)[0].frames, clips(small, frames=3)[0].frames
     assert one.shape == (8, 3, 56, 56)
     assert three.shape == (24, 3, 56, 56)

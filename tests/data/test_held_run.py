@@ -12,9 +12,11 @@ import torch
 from benchmark.config.run import EvalConfig
 from benchmark.data.datasets import prepare
 from benchmark.data.indexing.check import check_dataset
-from benchmark.launch.job import UnreadableError, execute
+from benchmark.launch.job import execute
+from benchmark.launch.unreadable import UnreadableError
 from benchmark.plan import make_plan
-from benchmark.runs.directory import RunDir, StaleRunError
+from benchmark.runs.directory import RunDir
+from benchmark.runs.errors import StaleRunError
 from benchmark.runs.key import run_key, training_key
 from benchmark.spec.load import load_table
 from tests.data.trees import ucf_tree, write_video

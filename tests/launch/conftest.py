@@ -10,7 +10,7 @@ import pytest
 
 from benchmark.config.run import RunConfig
 from benchmark.launch import local
-from benchmark.launch.local import run_all, slots
+from benchmark.launch.local import Outcome, make_slots, run_all
 from benchmark.runs.directory import RunDir
 
 SideBySide = Callable[[Mapping[str, RunConfig]], set[frozenset[str]]]
@@ -18,7 +18,7 @@ SideBySide = Callable[[Mapping[str, RunConfig]], set[frozenset[str]]]
 
 @pytest.fixture
 def side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SideBySide:
-    """Brings runs of these names to their ends in three places, and returns which were seen together."""
+    """Brings runs of these names to their ends in three slots, and returns which were seen together."""
 
     def bring(configs: Mapping[str, RunConfig]) -> set[frozenset[str]]:
         runs = [RunDir(tmp_path / name) for name in configs]
@@ -29,7 +29,11 @@ def side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SideBySide:
         )
         monkeypatch.setattr(local, "JOB", [sys.executable, "-c", script])
         together: set[frozenset[str]] = set()
-        outcome = run_all(runs, slots(3, "cpu"), lambda active, _: together.add(frozenset(r.path.name for r in active)))
+
+        def tick(active: list[RunDir], _: Outcome) -> None:
+            together.add(frozenset(run.path.name for run in active))
+
+        outcome = run_all(runs, make_slots(3, "cpu"), tick)
         assert len(outcome.done) == len(runs)
         return together
 

@@ -1,7 +1,5 @@
 """Cluster profiles: the committed ones load, and a wrong one says where and why."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from benchmark.config.folders import REPOSITORY
 from benchmark.config.source import SpecError
 from benchmark.launch.cluster import ClusterProfile, cluster_names, load_cluster
-from benchmark.launch.slurm import _parameters
+from benchmark.launch.slurm import _batch_script_lines
 
 VALID = {
     "partition": "gpu",
@@ -90,11 +88,6 @@ def test_profile_is_frozen() -> None:
     assert isinstance(profile, ClusterProfile)
 
 
-def test_profiles_load_without_torch() -> None:
-    code = "import sys, benchmark.launch.cluster as c; c.load_cluster('dev'); assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
-
-
 def test_what_the_user_has_said_by_variable_holds_for_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ucf 101").mkdir()
@@ -102,10 +95,27 @@ def test_what_the_user_has_said_by_variable_holds_for_the_jobs(tmp_path: Path, m
         monkeypatch.setenv(f"BENCHMARK_{name}", value)
     monkeypatch.delenv("BENCHMARK_DATA", raising=False)
     monkeypatch.setenv("SLURM_CONF", f"{tmp_path}/slurm.conf")
-    lines = _parameters(load_cluster("dev"))["slurm_setup"]
+    lines = _batch_script_lines(load_cluster("dev"))
     assert f"export BENCHMARK_UCF101='{tmp_path}/ucf 101'" in lines
     assert "export BENCHMARK_TRANSFORMS=device" in lines
     assert f"export SLURM_CONF={tmp_path}/slurm.conf" in lines  # and wins over the profile's
     assert "export BENCHMARK_DECODE_SECONDS=5" in lines
     assert f"export BENCHMARK_DATA={tmp_path}/data" in lines
     assert not any("WEIGHTS" in line for line in lines)
+
+
+def test_a_profile_asks_for_what_it_says_and_for_nothing_else() -> None:
+    dev = load_cluster("dev")
+    assert dev.submitit_parameters() == {
+        "timeout_min": 60,
+        "cpus_per_task": 1,
+        "mem_gb": 2,
+        "slurm_partition": "dev",
+        "slurm_array_parallelism": 2,
+        "slurm_srun_args": ["--cpus-per-task=1"],
+    }
+    more = dev.model_copy(update={"gpus_per_node": 1, "account": "mine"}).submitit_parameters()
+    assert {name: more[name] for name in more.keys() - dev.submitit_parameters()} == {
+        "gpus_per_node": 1,
+        "slurm_account": "mine",
+    }

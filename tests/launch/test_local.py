@@ -7,21 +7,21 @@ import pytest
 
 from benchmark.config.run import EvalConfig, RunConfig
 from benchmark.launch import local
-from benchmark.launch.local import Outcome, run_all, slots
+from benchmark.launch.local import Outcome, make_slots, run_all
 from benchmark.runs.directory import EXIT_CLAIMED, RunDir
 from tests.launch.conftest import SideBySide
 
 
-def test_one_place_per_core_with_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    places = slots(3, "cpu")
-    assert len(places) == 3
-    assert all(place.environment["OMP_NUM_THREADS"] == "1" for place in places)
+def test_one_slot_per_core_with_one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots = make_slots(3, "cpu")
+    assert len(slots) == 3
+    assert all(slot.environment["OMP_NUM_THREADS"] == "1" for slot in slots)
 
 
 def test_the_users_choice_of_gpus_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    assert [place.environment["CUDA_VISIBLE_DEVICES"] for place in slots()] == ["5", "7"]
-    assert ["CUDA_VISIBLE_DEVICES" in place.environment for place in slots(device="cuda:1")] == [False]
+    assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in make_slots()] == ["5", "7"]
+    assert ["CUDA_VISIBLE_DEVICES" in slot.environment for slot in make_slots(device="cuda:1")] == [False]
 
 
 def test_a_gpus_loader_has_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,12 +29,12 @@ def test_a_gpus_loader_has_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("BENCHMARK_WORKERS", raising=False)
     for found, workers in ((16, "7"), (2, "1")):
         monkeypatch.setattr(local, "usable_cores", lambda found=found: found)
-        assert [place.environment["BENCHMARK_WORKERS"] for place in slots()] == [workers] * 2
-        [alone] = slots(device="cuda:1")
+        assert [slot.environment["BENCHMARK_WORKERS"] for slot in make_slots()] == [workers] * 2
+        [alone] = make_slots(device="cuda:1")
         assert alone.environment["BENCHMARK_WORKERS"] == str(found - 1)
     monkeypatch.setenv("BENCHMARK_WORKERS", "3")  # the user's own choice reaches the runs as it is
-    assert all("BENCHMARK_WORKERS" not in place.environment for place in slots())
-    assert all("BENCHMARK_WORKERS" not in place.environment for place in slots(2, "cpu"))
+    assert all("BENCHMARK_WORKERS" not in slot.environment for slot in make_slots())
+    assert all("BENCHMARK_WORKERS" not in slot.environment for slot in make_slots(2, "cpu"))
 
 
 def test_every_ending_is_told_apart_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,7 @@ def test_every_ending_is_told_apart_and_the_others_go_on(tmp_path: Path, monkeyp
         assert len(active) <= 2
         seen.append(outcome.ended)
 
-    outcome = run_all(runs, slots(2, "cpu"), tick)
+    outcome = run_all(runs, make_slots(2, "cpu"), tick)
     assert {run.path.name for run in outcome.done} == {"done", "last"}
     assert [run.path.name for run in outcome.failed] == ["fails"]
     assert [run.path.name for run in outcome.elsewhere] == ["elsewhere"]

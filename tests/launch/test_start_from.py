@@ -24,16 +24,18 @@ from benchmark.config.source import SpecError
 from benchmark.data.datasets import prepare
 from benchmark.launch import local
 from benchmark.launch.job import execute
-from benchmark.launch.local import Outcome, run_all, slots
+from benchmark.launch.local import Outcome, make_slots, run_all
 from benchmark.launch.pending import is_to_do
 from benchmark.models.build import build_model
 from benchmark.models.weights import PretrainedWeightsError, take_over
 from benchmark.plan import Plan, make_plan
 from benchmark.report.collect import collect
 from benchmark.runs.atomic import write_json
-from benchmark.runs.directory import RunDir, StaleRunError
+from benchmark.runs.directory import RunDir
+from benchmark.runs.errors import StaleRunError
 from benchmark.runs.key import run_key, start_key, training_key
 from benchmark.runs.metrics import all_metrics
+from benchmark.runs.trainings import find_training
 from benchmark.spec.load import load_table
 from tests.data.trees import ucf_tree
 from tests.launch.conftest import SideBySide
@@ -175,7 +177,7 @@ def test_the_weights_are_those_of_the_run_that_came_first(spec: Path, capfd: pyt
 
     # A folder that is copied here under its key is found, whether or not it was noted here.
     shutil.rmtree(first.path.parent / ".trained")
-    assert tuned.trained(training_key(plan.runs[first.key].config)) == RunDir(first.path.with_name("away"))
+    assert find_training(tuned, training_key(plan.runs[first.key].config)) == RunDir(first.path.with_name("away"))
     first.path.with_name("away").rename(first.path)
 
     # Trained anew it is another network; a run that began with the old one does not go on with the new.
@@ -207,7 +209,7 @@ def test_where_the_first_run_does_not_end_here_the_others_say_so(
     for run, config in zip(runs, (first, RunConfig(train=TrainConfig(start_from=f"first@{key}"))), strict=True):
         run.prepare(config)
     monkeypatch.setattr(local, "JOB", [sys.executable, "-c", f"import sys; {ending}"])
-    outcome = run_all(runs, slots(2, "cpu"), lambda active, _: None)
+    outcome = run_all(runs, make_slots(2, "cpu"), lambda active, _: None)
     assert getattr(outcome, left) == runs
     assert outcome.ended == 2
 
@@ -236,7 +238,7 @@ def test_data_of_a_run_that_is_done_need_not_be_here(spec: Path, monkeypatch: py
 def test_the_first_run_is_not_repeated_for_runs_that_have_begun(spec: Path) -> None:
     plan = make_plan([load_table(str(spec), "paper", (0,))])
     first, tuned, _ = plan.runs.values()
-    assert first.starts == [tuned.key]
+    assert first.continued_by == [tuned.key]
     assert is_to_do(first)
     directory = RunDir.of(tuned.key)
     directory.prepare(tuned.config)

@@ -9,6 +9,7 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
 
+from benchmark.config.fields import registered
 from benchmark.config.models import (
     BqnConfig,
     BqnX3dConfig,
@@ -22,15 +23,15 @@ from benchmark.config.models import (
     VitConfig,
     X3dConfig,
 )
-from benchmark.config.representations import RepresentationFields
+from benchmark.config.representations import RepresentationConfig, RepresentationFields
 from benchmark.config.run import DataConfig
 from benchmark.models.bqn import Bqn, subsampled_segments
 from benchmark.models.build import MODELS, build_model
+from benchmark.models.forward import residual_of
 from benchmark.models.modules.lateral import LateralConnection
 from benchmark.models.modules.mbpm import Mbpm
-from benchmark.models.representations.build import REPRESENTATIONS
+from benchmark.models.modules.regional_nonlocal import RegionalNonLocal
 from benchmark.models.single_path import SinglePath
-from benchmark.train.loop import residual_of
 
 SMALL = DataConfig(dataset="motionpairs", segments=4, size=56)
 PAPER = DataConfig(dataset="something-v1", segments=8, size=224)
@@ -146,7 +147,7 @@ def test_every_network_is_tried() -> None:
 
 def test_every_representation_is_tried_but_flownet_which_needs_weights() -> None:
     tried = {config.representation for config in NETWORKS.values() if isinstance(config, RepresentationFields)}
-    assert tried == set(REPRESENTATIONS) - {"flownet"}
+    assert tried == {"rgb", *registered(RepresentationFields, RepresentationConfig)} - {"flownet"}
 
 
 def test_averaging_after_the_stem_is_the_same_function() -> None:
@@ -237,6 +238,13 @@ class TestSinglePath:
             model = SinglePath(TsmResNetConfig(width=0.125, depth=18, temporal_shift=shift), SMALL).eval()
             nn.init.normal_(model.fc.weight)
             assert torch.allclose(model(x), model(x.flip(1)), rtol=1e-3, atol=1e-4) is not shift
+
+    def test_regions_are_smaller_from_res4_on(self) -> None:
+        config = TsmResNetConfig(width=0.125, insert=("rnl",), insert_after=("res3", "res4", "res5"))
+        with torch.device("meta"):
+            blocks = SinglePath(config, SMALL).modules()
+        kernels = [block.kernel_size for block in blocks if isinstance(block, RegionalNonLocal)]
+        assert kernels == [(3, 7, 7), (3, 3, 3), (3, 3, 3)]
 
     def test_mbpm_is_blind_to_a_still_clip(self) -> None:
         model = SinglePath(TsmResNetConfig(width=0.125, depth=18, representation="mbpm"), SMALL).eval()

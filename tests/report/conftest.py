@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmark.report.cells import CountedCost, ReadCost
+from benchmark.report.costs import CountedCost, InterpretedCost
 from benchmark.report.results import SeedResult
 from benchmark.runs.metrics import all_metrics
 from benchmark.runs.predictions import Predictions
@@ -55,7 +55,7 @@ def synthetic_costs(table: Table) -> dict[str, CountedCost]:
     return {
         row.label: CountedCost(
             {"gmacs": row.printed.get("gmacs", 65.7) + 0.13, "mparams": 48.03},
-            {"gmacs": ReadCost(row.printed.get("gmacs", 65.7), "thop 2020-05", "reproduced")},
+            {"gmacs": InterpretedCost(row.printed.get("gmacs", 65.7), "thop 2020-05", "reproduced")},
         )
         for row in table.rows
     }
@@ -73,7 +73,7 @@ def fabricated(table: Table) -> tuple[dict[str, list[SeedResult]], dict[str, Cou
         paper = row.paper_config.model_dump_json() if row.paper_config else row.label
         rng = np.random.default_rng(zlib.crc32(config.encode()))
         usual = {"gmacs": 32.9, "mparams": 24.0}
-        columns = [key for key in (*table.columns, *usual) if COLUMNS[key].source == "counted"]
+        columns = [key for key in (*table.columns, *usual) if COLUMNS[key].kind == "counted"]
         factor = np.random.default_rng(zlib.crc32(paper.encode())).choice([0.98, 1.0, 1.04])
         costs[row.label] = CountedCost({key: factor * row.printed.get(key, usual.get(key, 0.0)) for key in columns})
         if row.quoted:

@@ -2,7 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmark.report.cells import Cell, CountedCost, build_cells, find_cell
+from benchmark.report.cell import Cell, find_cell
+from benchmark.report.cells import build_cells, display
+from benchmark.report.costs import CountedCost
 from benchmark.report.text.csv_files import table_csv
 from benchmark.report.text.layout import lay_out
 from benchmark.spec.table import Row, Table
@@ -28,7 +30,7 @@ def _cell(**values: object) -> Cell:
     ],
 )
 def test_text_of_a_cell(cell: Cell, text: str) -> None:
-    assert cell.display() == text
+    assert display(cell) == text
 
 
 def test_measured_cell_holds_mean_sd_and_the_runs_it_came_from(make: SimpleNamespace, table_3b: Table) -> None:
@@ -49,7 +51,7 @@ def test_costs_are_shown_where_the_paper_prints_none(make: SimpleNamespace) -> N
         printed, ours = (find_cell(cells, table.rows[0].label, column, ours=o) for o in (False, True))
         assert printed is not None
         assert ours is not None
-        assert (printed.display(), ours.kind) == ("–", "counted")
+        assert (display(printed), ours.kind) == ("–", "counted")
 
 
 def test_a_quoted_row_has_printed_values_and_nothing_of_ours(make: SimpleNamespace, table_3b: Table) -> None:
@@ -82,8 +84,8 @@ def test_a_count_in_doubt_says_so_and_is_no_number_to_compute_with(table_3b: Tab
         params = find_cell(cells, label, "mparams", ours=True)
         assert macs is not None
         assert params is not None
-        assert (macs.display(), macs.note) == (shown, f"GMACs: {cost.doubt}")
-        assert (params.display(), params.note) == ("2.00", "")
+        assert (display(macs), macs.note) == (shown, f"GMACs: {cost.doubt}")
+        assert (display(params), params.note) == ("2.00", "")
         layout = lay_out(table_3b, cells, {label: cost})
         assert f"GMACs: {cost.doubt}." in layout.notes
         (first, *_) = table_csv(table_3b, cells, {label: cost}, []).splitlines()[1:]

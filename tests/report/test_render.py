@@ -2,8 +2,6 @@ import csv
 import itertools
 import json
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -152,9 +150,3 @@ def test_rendering_takes_less_than_a_second_once_loaded(make: SimpleNamespace, t
     runs, start = make.runs(table_3b), time.process_time()
     render(table_3b, runs, make.costs(table_3b), tmp_path)
     assert time.process_time() - start < 1.0
-
-
-def test_importing_the_report_loads_neither_torch_nor_matplotlib_nor_scipy() -> None:
-    code = "import sys, benchmark.report.render; print(*{'torch', 'matplotlib', 'scipy', 'pandas'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""

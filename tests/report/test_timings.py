@@ -7,10 +7,12 @@ import pytest
 
 from benchmark.cost.audit import cost_columns
 from benchmark.cost.latency import Device, RowTimings, Sample, Timed
-from benchmark.report.cells import build_cells, find_cell
+from benchmark.report.cell import find_cell
+from benchmark.report.cells import build_cells, display
+from benchmark.report.claims.judge import judge_claims
 from benchmark.report.render import render
-from benchmark.report.statistics.claims import Judgement, judge_claims
 from benchmark.report.statistics.compare import Comparison
+from benchmark.report.statistics.judgement import Judgement
 from benchmark.report.text.layout import lay_out
 from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS
@@ -80,12 +82,12 @@ def test_a_timed_cell_is_the_median_and_its_slow_end(table: Table) -> None:
     latency, throughput = (find_cell(cells, "heavy", key, ours=True) for key in ("latency_ms", "throughput"))
     assert latency is not None
     assert throughput is not None
-    assert (latency.kind, latency.n, latency.display()) == ("timed", 41, "50.0 (p90 52.5)")
+    assert (latency.kind, latency.n, display(latency)) == ("timed", 41, "50.0 (p90 52.5)")
     assert throughput.value == pytest.approx(8 / (0.050 * 8**0.5))
-    assert throughput.display() == "56.6 (p10 53.9)"
+    assert display(throughput) == "56.6 (p10 53.9)"
     printed = find_cell(cells, "heavy", "latency_ms", ours=False)
     assert printed is not None
-    assert printed.display() == "63.8"
+    assert display(printed) == "63.8"
     assert find_cell(cells, "theirs", "latency_ms", ours=True) is None
 
 

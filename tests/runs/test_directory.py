@@ -13,8 +13,10 @@ from benchmark.config.run import EvalConfig, RunConfig, TrainConfig
 from benchmark.launch.pending import check_plan
 from benchmark.plan import PlannedRun
 from benchmark.runs.atomic import write_atomic, write_json
-from benchmark.runs.directory import ClaimedError, DamagedRunError, RunDir, StaleRunError
+from benchmark.runs.directory import RunDir
+from benchmark.runs.errors import ClaimedError, DamagedRunError, StaleRunError
 from benchmark.runs.key import run_key
+from benchmark.runs.trainings import record_training, trained_by
 
 
 @pytest.fixture
@@ -120,7 +122,7 @@ def trained(folder: Path, config: RunConfig, epochs: int) -> RunDir:
     run.prepare(config)
     (run.path / "checkpoint.pt").write_bytes(b"weights")
     (run.path / "metrics.jsonl").write_text("{}\n" * epochs)
-    run.record_training(config)
+    record_training(run, config)
     return run
 
 
@@ -128,9 +130,9 @@ def test_a_training_serves_runs_of_other_views_alone(tmp_path: Path) -> None:
     config = RunConfig(train=TrainConfig(epochs=10))
     run = trained(tmp_path, config, 10)
     views = config.model_copy(update={"eval": EvalConfig(clips=2, crops=3)})
-    assert RunDir(tmp_path / run_key(views)).trained_by(views) == run
+    assert trained_by(RunDir(tmp_path / run_key(views)), views) == run
     for other in (RunConfig(train=TrainConfig(epochs=11)), config.model_copy(update={"seed": 1})):
-        assert RunDir(tmp_path / run_key(other)).trained_by(other) is None
+        assert trained_by(RunDir(tmp_path / run_key(other)), other) is None
 
 
 @pytest.mark.parametrize("fault", ["gone", "begun again", "of another default", "damaged"])
@@ -146,7 +148,7 @@ def test_a_training_that_is_no_longer_that_is_not_taken_over(tmp_path: Path, fau
     if fault == "damaged":
         (run.path / "config.json").write_text("{")
     views = config.model_copy(update={"eval": EvalConfig(clips=2, crops=3)})
-    assert RunDir(tmp_path / run_key(views)).trained_by(views) is None
+    assert trained_by(RunDir(tmp_path / run_key(views)), views) is None
 
 
 def test_a_run_whose_result_is_gone_is_not_done(tmp_path: Path) -> None:

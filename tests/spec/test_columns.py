@@ -20,5 +20,5 @@ def test_a_multiple_is_turned_into_the_unit_of_its_column() -> None:
 
 
 def test_a_timed_column_says_how_many_clips_a_pass_has_and_which_way_is_better() -> None:
-    timed = {key: (column.batch, column.better) for key, column in COLUMNS.items() if column.source == "timed"}
+    timed = {key: (column.batch, column.better) for key, column in COLUMNS.items() if column.kind == "timed"}
     assert timed == {"latency_ms": (1, "lower"), "throughput": (8, "higher"), "speed": (1, "higher")}

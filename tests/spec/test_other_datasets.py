@@ -45,7 +45,7 @@ def test_every_data_set_that_a_table_prints_is_measured(name: str, dataset: str)
         assert sorted(row.printed.values()) == sorted(before.printed.values())
         for key, value in before.printed.items():
             column = COLUMNS[key]
-            if column.source == "measured":
+            if column.kind == "measured":
                 moved = column.base if column.dataset == dataset else key if column.dataset else f"{key}@{own.dataset}"
                 assert row.printed[moved] == value
         if row.config is not None and before.config is not None:

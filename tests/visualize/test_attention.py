@@ -10,7 +10,7 @@ from PIL import Image
 from benchmark.data.datasets import open_split
 from benchmark.data.errors import DataError
 from benchmark.data.loader import ClipDataset
-from benchmark.models.modules.squeeze_excitation import over_maps
+from benchmark.models.gates.channel_gate import over_maps
 from benchmark.visualize.attention import ATTENTIONS, overlay, reference_points, weights_of
 from benchmark.visualize.errors import VisualizeError
 from benchmark.visualize.rows import Row
@@ -79,7 +79,7 @@ def test_the_gate_of_cbam_is_the_one_of_its_output() -> None:
     (seen,) = view("cc33").seen
     (gate,) = weights_of(seen, [])
     with torch.no_grad():
-        channels = over_maps(seen.module.channel_gate(seen.maps, seen.frames), seen.maps, seen.frames)
+        channels = over_maps(seen.module.gate(seen.maps, seen.frames), seen.maps, seen.frames)
         expected = seen.module(seen.maps, seen.frames)
     assert torch.allclose(seen.maps * channels * torch.from_numpy(gate)[:, None], expected, rtol=1e-5, atol=1e-7)
 

@@ -8,19 +8,6 @@ trained from scratch, so nothing is loaded here. Module names follow the release
 Maps over time, at 8 frames of 224 x 224: 8 x 56 x 56 (conv2c), 8 x 28 x 28 (mixed_3b, 3c), 4 x 14 x 14 (mixed_4b to
 4f), 2 x 7 x 7 (mixed_5b, 5c).
 
-Choices, where MotionSqueeze is silent:
-
-* The stem's stride is 1 in time: a kernel that sees one frame at stride 2 would throw every second of 8 frames away.
-  The pools in front of mixed_4b and mixed_5b halve the frames as they do in I3D.
-* Padding is symmetric, as usual in PyTorch, where I3D's (TensorFlow's "same") has one pixel more at the far end of
-  even maps. All maps have the same sizes. Odd maps, which only small clips meet, round up in every pool, as there.
-* Normalisation has a gamma, which I3D's own code leaves out, and PyTorch's epsilon and momentum.
-* `width` multiplies the width of every branch, rounded to a multiple of 4 and at least 4. All widths of the paper are
-  multiples of 16 or 8, so that a network of a half or a quarter keeps nearly all of its proportions.
-* The mean over all positions of the last maps replaces the 2 x 7 x 7 window; at 8 frames of 224 x 224 they are one.
-* Under autocast to bfloat16 on a CPU, the 3 x 3 x 3 convolutions over 2 frames run in float32, see `ConvBn`.
-* Initialisation as in the other networks: Kaiming's normal distribution (fan out) for every convolution.
-
 Places: other mechanisms (MotionSqueeze's module, for one) stand after "conv2c" and after any Inception module, see
 `insert`. Their frames are the maps that there are at the place: 8, 4 or 2 of 8.
 """
@@ -32,7 +19,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.backbones.volumes import Conv3d, to_frames, to_volumes
+from benchmark.models.backbones.volumes import Conv3d
+from benchmark.models.clips import to_frames, to_volumes
 
 STEM, STEM_OUT = 64, 192
 
@@ -55,6 +43,7 @@ POOL_BEFORE = {"mixed_3b": "pool3", "mixed_4b": "pool4", "mixed_5b": "pool5"}
 
 def scaled_to_four(channels: int, width: float) -> int:
     """`channels * width`, rounded to the nearest multiple of 4 and at least 4."""
+    # All widths of the paper are multiples of 16 or 8: a network of a half or a quarter keeps nearly all proportions.
     return max(4, round(channels * width / 4) * 4)
 
 
@@ -63,6 +52,7 @@ class ConvBn(nn.Sequential):
 
     def __init__(self, in_channels: int, channels: int, kernel_size: int) -> None:
         conv = Conv3d(in_channels, channels, kernel_size, padding=kernel_size // 2, bias=False)
+        # A gamma, which I3D's own code leaves out, and PyTorch's epsilon and momentum.
         super().__init__(conv, nn.BatchNorm3d(channels), nn.ReLU(inplace=True))
         self.kernel_size = kernel_size
 
@@ -129,6 +119,9 @@ class I3d(nn.Module):
     ) -> None:
         super().__init__()
         stem, channels = scaled_to_four(STEM, width), scaled_to_four(STEM_OUT, width)
+        # Stride 1 in time (MotionSqueeze is silent): a kernel that sees one frame at stride 2 would throw every second
+        # of 8 frames away. Padding is symmetric, where I3D's (TensorFlow's "same") has one pixel more at the far end of
+        # even maps; all maps have the same sizes.
         self.conv1 = Conv3d(in_channels, stem, (1, 7, 7), (1, 2, 2), padding=(0, 3, 3), bias=False)
         self.bn1 = nn.BatchNorm3d(stem)
         self.relu = nn.ReLU(inplace=True)
@@ -136,6 +129,7 @@ class I3d(nn.Module):
         self.conv2b = ConvBn(stem, stem, 1)
         self.conv2c = ConvBn(stem, channels, 3)
         self.pool3 = nn.MaxPool3d((1, 3, 3), (1, 2, 2), padding=(0, 1, 1))
+        # These halve the frames as they do in I3D. Odd maps, which only small clips meet, round up, as there.
         self.pool4 = nn.MaxPool3d(3, 2, padding=1)
         self.pool5 = nn.MaxPool3d(2, 2, ceil_mode=True)
         self.place_channels = {"conv2c": channels}
@@ -192,4 +186,5 @@ class I3d(nn.Module):
 
     def features(self, x: Tensor, frames: int) -> Tensor:
         """(B * frames, C_in, H, W) to one feature per clip, (B, 1, out_channels); see `forward`."""
+        # In place of a 2 x 7 x 7 window; at 8 frames of 224 x 224 they are one.
         return nn.functional.adaptive_avg_pool3d(self(x, frames), 1).flatten(1).unsqueeze(1)

@@ -4,20 +4,7 @@ The layers are timm's, with timm's names for the keys of the state dict and TF-s
 (`stages`), since those are the names that the thesis uses for where its layers stand: 10 blocks of Block A (35 x 35 in
 TF-slim's name), 20 of Block B (17 x 17) and 10 of Block C (8 x 8), the last of them without ReLU.
 
-Choices:
-
-* `width` multiplies the output channels of every convolution, rounded to a multiple of 8 and at least 8, as in the
-  other backbones. A concatenation is as wide as its branches together, and the convolution that closes a residual block
-  as wide as the block's input, so that a narrow network need not have exactly `width` times the channels there: at 1/8
-  the blocks have 48, 144 and 264 channels (40, 136 and 260 would be an eighth), and the pooled feature 192.
-* Convolutions and poolings that halve maps have no padding (TF's "valid"): the smallest frame is 75 x 75, which ends at
-  one position. Below, a map that is smaller than the 3 x 3 window of Mixed_6a or Mixed_7a is padded with zeros to 3 x 3
-  (what TF's "same" would do there), so that 27 x 27 and more give a result; 56 x 56 reaches 1 x 1 at Block B already.
-  From 75 x 75 on nothing is padded.
-* Without pretrained weights: PyTorch's default initialisation of convolutions, normalisations at gamma 1 (momentum 0.1
-  and epsilon 0.001 as timm has them).
-* Pretrained weights are the ones of TF-slim that timm converted. They were trained on RGB in [-1, 1]; nothing here
-  compensates for frames that are normalised by ImageNet's mean and deviation.
+Without pretrained weights, convolutions start as PyTorch's do.
 """
 
 from __future__ import annotations
@@ -114,6 +101,9 @@ class InceptionResNetV2(nn.Module):
 
 def _narrow(module: nn.Module, channels: int, width: float) -> int:
     """Give a part of the network its width in place, for an input of `channels`; returns its output channels."""
+    # A concatenation is as wide as its branches together, and the convolution that closes a residual block as wide as
+    # the block's input, so a narrow network need not have exactly `width` times the channels there: at 1/8 the blocks
+    # have 48, 144 and 264 channels (40, 136 and 260 would be an eighth), and the pooled feature 192.
     if isinstance(module, ConvNormAct):
         out_channels = scaled_channels(module.conv.out_channels, width)
         _resize_convolution(module.conv, channels, out_channels)
@@ -153,6 +143,9 @@ def _resize_norm(norm: nn.BatchNorm2d, channels: int) -> None:
 
 def _fill_window(module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
     """Pad maps that are smaller than the window of a reduction with zeros up to it, the odd one after them."""
+    # Convolutions and poolings that halve maps have no padding (TF's "valid"): the smallest frame is 75 x 75, which
+    # ends at one position. Below, this is what TF's "same" would do, so that 27 x 27 and more give a result; 56 x 56
+    # reaches 1 x 1 at Block B already.
     short_h, short_w = (max(0, WINDOW - side) for side in inputs[0].shape[-2:])
     if not short_h and not short_w:
         return inputs
@@ -163,7 +156,9 @@ def _fill_window(module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
 def load_imagenet(backbone: InceptionResNetV2) -> None:
     """Load timm's inception_resnet_v2 (`tf_in1k`), without its classifier, into a backbone of width 1.
 
-    The file is looked for in the folder that BENCHMARK_WEIGHTS names (default `weights`); nothing is fetched.
+    The weights are TF-slim's, trained on RGB in [-1, 1]; nothing here compensates for frames that are normalised by
+    ImageNet's mean and deviation. The file is looked for in the folder that BENCHMARK_WEIGHTS names (default
+    `weights`); nothing is fetched.
 
     Raises:
         PretrainedWeightsError: The file is not there; the message says what to put where.

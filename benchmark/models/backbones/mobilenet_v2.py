@@ -8,15 +8,6 @@ Torchvision keeps everything in one sequence called `features`, which is the nam
 and the stem convolution's name is the one that optimisers look for. So its ImageNet weights are renamed as they are
 read (`from_torchvision`); inside a block the names are torchvision's.
 
-Choices: `width` multiplies every channel count by `scaled_channels`, also the feature's 1280, which the paper leaves as
-it is in narrower networks. The expansion stays 6 (1 in the first block), and a block has a shortcut at any width if it
-has one at width 1. Pretrained weights are torchvision's IMAGENET1K_V1. Without them, convolutions start from Kaiming's
-normal distribution (fan out).
-
-MotionSqueeze (ECCV 2020, Table 10 of its supplement) prints a 7 x 7 kernel in the stem, for which nobody publishes
-ImageNet weights, though it starts from some. `stem_kernel` 7 is that stem; pretrained, it has the 3 x 3 weights in its
-middle and zeros around them, which is the same function.
-
 Places: other mechanisms stand after a stage, "stage1" to "stage7", which are the rows of `LAYOUT`, see `insert`.
 MotionSqueeze's "right after stage_3" of its own Table 10 is "stage3" here too, the three blocks of 32 channels.
 """
@@ -94,11 +85,11 @@ class MobileNetV2(nn.Module):
     """MobileNetV2 without a classifier.
 
     Args:
-        width: Multiplier of every channel count.
-        temporal_shift: Shift in every block with a shortcut.
-        pretrained: "imagenet" loads torchvision's weights (width 1 only), see `load_imagenet`.
-        in_channels: Channels of the input; pretrained weights of the first convolution are averaged over theirs.
-        stem_kernel: Side of the first convolution's kernel, 3 or 7.
+        width: Multiplier of every channel count. temporal_shift: Shift in every block with a shortcut. pretrained:
+        "imagenet" loads torchvision's weights (width 1 only), see `load_imagenet`. in_channels: Channels of the input;
+        pretrained weights of the first convolution are averaged over theirs. stem_kernel: Side of the first
+        convolution's kernel, 3, or 7 as MotionSqueeze prints it (ECCV 2020, Table 10 of its
+            supplement).
         insert: Called with every place, "stage1" to "stage7", and its channels. The module that it returns runs right
             after the place, as module(x, frames) on (B * frames, C, H, W), and keeps the shape; None leaves the place
             empty. It keeps its own initialisation, and the backbone starts as it would without it.
@@ -135,12 +126,14 @@ class MobileNetV2(nn.Module):
         for number, (expansion, paper_channels, blocks, first_stride) in enumerate(LAYOUT, start=1):
             channels = scaled_channels(paper_channels, width)
             for index in range(blocks):
+                # A block has a shortcut at any width if it has one at width 1.
                 stride, shortcut = (first_stride, False) if index == 0 else (1, True)
                 shift = temporal_shift and shortcut
                 self.layers.append(InvertedResidual(channels_before, channels, stride, expansion, shortcut, shift))
                 channels_before = channels
             self.place_channels[f"stage{number}"] = channels_before
             self._place_after[len(self.layers) - 1] = f"stage{number}"
+        # Scaled, too (ours): the paper leaves the feature's 1280 as it is in narrower networks.
         self.out_channels = scaled_channels(FEATURES, width)
         self.conv_last = nn.Conv2d(channels_before, self.out_channels, 1, bias=False)
         self.bn_last = nn.BatchNorm2d(self.out_channels)
@@ -196,6 +189,8 @@ def load_imagenet(backbone: MobileNetV2) -> None:
     weights = torchvision.models.get_model_weights("mobilenet_v2")["IMAGENET1K_V1"]
     state = from_torchvision(torchvision_state(weights, "ImageNet weights of MobileNetV2"))
     stem = with_input_channels(state["conv1.weight"], backbone.conv1.in_channels)
+    # Nobody publishes weights of a 7 x 7 stem, though MotionSqueeze starts from some. Zeros around the 3 x 3 weights
+    # are the same function.
     margin = (backbone.conv1.kernel_size[0] - stem.shape[-1]) // 2
     state["conv1.weight"] = nn.functional.pad(stem, (margin, margin, margin, margin))
     backbone.load_state_dict(state)

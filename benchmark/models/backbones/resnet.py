@@ -4,12 +4,6 @@ The backbone of TSM-ResNet and of both pathways of BQN.
 
 Module names are torchvision's, so that its ImageNet weights load by key. A block takes the number of frames with its
 maps, and `stem` and `blocks` are public, so that two networks can be run side by side with connections in between.
-
-Choices: ResNet-50 and 101 have their stride in the 3 x 3 convolution, as torchvision does and the released BQN code
-too. `width` multiplies every channel count, rounded to a multiple of 8 and at least 8, so that one eighth of the
-channels can be shifted in any block. Pretrained weights are torchvision's IMAGENET1K_V1, the only ones that existed
-when the papers were written. Without them, convolutions start from Kaiming's normal distribution (fan out) and every
-normalisation at gamma 1.
 """
 
 from __future__ import annotations
@@ -26,6 +20,7 @@ from benchmark.models.weights import torchvision_state, with_input_channels
 
 def scaled_channels(channels: int, width: float) -> int:
     """`channels * width`, rounded to the nearest multiple of 8 and at least 8."""
+    # So that one eighth of the channels can be shifted in any block.
     return max(8, round(channels * width / 8) * 8)
 
 
@@ -90,6 +85,7 @@ class Bottleneck(Block):
     def _build_branch(self, in_channels: int, channels: int, stride: int) -> None:
         self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
+        # The stride is here, as torchvision has it and the released BQN code too.
         self.conv2 = nn.Conv2d(channels, channels, 3, stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.conv3 = nn.Conv2d(channels, channels * self.expansion, 1, bias=False)
@@ -202,6 +198,7 @@ def load_imagenet(backbone: ResNet) -> None:
     Raises:
         PretrainedWeightsError: The file is not there and could not be fetched.
     """
+    # The only weights that existed when the papers were written.
     weights = torchvision.models.get_model_weights(f"resnet{backbone.depth}")["IMAGENET1K_V1"]
     state = torchvision_state(weights, f"ImageNet weights of ResNet-{backbone.depth}")
     state["conv1.weight"] = with_input_channels(state["conv1.weight"], backbone.conv1.in_channels)

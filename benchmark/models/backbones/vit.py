@@ -5,25 +5,6 @@ of an image is the mean of the last layer's whole sequence of embeddings, in pla
 
 Blocks, names and keys are timm's `vit_base_patch16_224`.
 
-Choices that the paper leaves silent:
-
-* "We duplicate the positional embedding for each segment": one parameter that is added to the tokens of every segment,
-  identical copies. Copies of their own for 8 segments would add 1.06 million parameters; the paper prints 86.3M, and
-  one embedding gives 85.93M with 174 classes (86.39M without a classifier but with the 768 x 768 `pre_logits` layer of
-  the published ImageNet-21k checkpoint, which is not part of the network here: [inferred] what was printed).
-  One embedding also loads by key and leaves the number of segments free at evaluation. On the other hand, identical
-  copies tell nothing about time, which the sentence gives as their purpose: `shared_position=False` has a trainable
-  copy for each segment, all alike at initialisation.
-* The sequence that is averaged has the class token in it ("the entire sequence"), after the final LayerNorm. The class
-  token is also what makes the cost fit: 197 tokens.
-* Frames of another size than `image_size` get the position embedding of the patches resized to their grid (bicubic,
-  antialiased, as timm does); the class token keeps its own. What is left of a side beyond whole patches is cut off.
-* Width w has max(3, 12 w) heads and a head of 64 channels where that fits, so that w = 1/2 is ViT-S and 1/4 ViT-Ti; at
-  1/8 there are 3 heads of 32 (96 channels).
-* No dropout and no stochastic depth: the paper trains ViT without.
-* Pretrained weights are the original ImageNet-21k ones in timm's conversion. They were trained on RGB in [-1, 1];
-  nothing here compensates for frames that are normalised by ImageNet's mean and deviation.
-
 Cost of 8 images of 224 x 224: 134.78 GMACs of convolutions and linear layers with 174 classes, and 5.72 of attention's
 two products, which counters do not see where attention is one fused operator. The paper's 269 GFLOPs are two per
 multiply-accumulate without those products.
@@ -46,6 +27,7 @@ IN21K_FILE = "jx_vit_base_patch16_224_in21k-e5005f0a.pth"
 
 def embedding_size(width: float) -> tuple[int, int]:
     """(channels of a token, attention heads) at a width: (768, 12) at 1, (96, 3) at 1/8."""
+    # A head of 64 channels where that fits, so that 1/2 is ViT-S and 1/4 ViT-Ti.
     heads = max(MIN_HEADS, round(HEADS * width))
     head_dim = max(8, round(DIM * width / heads / 8) * 8)
     return heads * head_dim, heads
@@ -94,6 +76,7 @@ class Vit(nn.Module):
             raise ValueError(f"images of {image_size} pixels are smaller than a patch of {patch_size}")
         self.grid = image_size // patch_size
         dim, heads = embedding_size(width)
+        # No dropout and no stochastic depth: the paper trains ViT without.
         built = VisionTransformer(
             img_size=image_size,
             patch_size=patch_size,
@@ -108,6 +91,12 @@ class Vit(nn.Module):
         self.out_channels = dim
         self.patch_embed, self.blocks, self.norm = built.patch_embed, built.blocks, built.norm
         self.cls_token = built.cls_token
+        # "We duplicate the positional embedding for each segment": one parameter for all segments. Copies of their own
+        # for 8 segments would add 1.06 million parameters; the paper prints 86.3M, and one embedding gives 85.93M with
+        # 174 classes (86.39M without a classifier but with the 768 x 768 `pre_logits` layer of the published
+        # ImageNet-21k checkpoint, which is not part of the network here: [inferred] what was printed). One embedding
+        # also loads by key and leaves the number of segments free at evaluation. On the other hand, identical copies
+        # tell nothing about time, which the sentence gives as their purpose: trainable ones are all equal at first.
         copies = 1 if shared_position else segments
         self.pos_embed = nn.Parameter(built.pos_embed.detach().repeat(copies, 1, 1))
         if pretrained == "imagenet21k":
@@ -131,6 +120,8 @@ class Vit(nn.Module):
         Raises:
             ValueError: With a position embedding for each segment: `frames` is not a multiple of the segments.
         """
+        # "The entire sequence" has the class token in it, after the final LayerNorm. It also makes the cost fit: 197
+        # tokens.
         return self(x, frames).mean(1).unflatten(0, (-1, frames))
 
 
@@ -148,7 +139,7 @@ def resized_position(position: Tensor, grid: int, wanted: tuple[int, int]) -> Te
     if wanted == (grid, grid):
         return position
     class_token, patches = position[:, :1], position[:, 1:]
-    # Bicubic resampling has no bfloat16 kernel on every device.
+    # As timm does. Bicubic resampling has no bfloat16 kernel on every device.
     maps = patches.float().transpose(1, 2).unflatten(2, (grid, grid))
     maps = F.interpolate(maps, size=wanted, mode="bicubic", antialias=True)
     return torch.cat([class_token, maps.flatten(2).transpose(1, 2).to(position.dtype)], 1)
@@ -157,8 +148,9 @@ def resized_position(position: Tensor, grid: int, wanted: tuple[int, int]) -> Te
 def load_imagenet21k(backbone: Vit) -> None:
     """Load timm's conversion of the original ImageNet-21k weights, without their classifier, into a ViT-B/16.
 
-    The file is looked for in the folder that BENCHMARK_WEIGHTS names (default `weights`); nothing is fetched. The
-    position embedding is resized to the backbone's grid.
+    The weights were trained on RGB in [-1, 1]; nothing here compensates for frames that are normalised by ImageNet's
+    mean and deviation. The file is looked for in the folder that BENCHMARK_WEIGHTS names (default `weights`); nothing
+    is fetched. The position embedding is resized to the backbone's grid.
 
     Raises:
         PretrainedWeightsError: The file is not there; the message says what to put where.

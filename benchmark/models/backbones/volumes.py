@@ -1,19 +1,11 @@
-"""Clips as volumes, (B, C, T, H, W), and as frames, (B * T, C, H, W), and convolutions that are of both."""
+"""Three-dimensional convolutions that are run in two dimensions where that is the faster way."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-def to_volumes(x: Tensor, frames: int) -> Tensor:
-    """Frames to clips: (B * frames, C, H, W) to (B, C, frames, H, W), a view."""
-    return x.unflatten(0, (-1, frames)).transpose(1, 2)
-
-
-def to_frames(x: Tensor) -> Tensor:
-    """Clips to frames: (B, C, T, H, W) to (B * T, C, H, W); a view of channels-last maps."""
-    return x.transpose(1, 2).flatten(0, 1)
+from benchmark.models.clips import to_frames, to_volumes
 
 
 class Conv3d(nn.Conv3d):

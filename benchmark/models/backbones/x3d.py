@@ -6,21 +6,9 @@ one network; they differ in their clips (4 frames of 160 x 160 pixels, 16 of 224
 Module names are our own, so that the stem convolution has the name that optimisers look for; PyTorchVideo's
 checkpoints, X3D_XS.pyth and X3D_M.pyth, are renamed as they are read (`from_pytorchvideo`).
 
-Choices, where the paper is silent or PyTorchVideo (whose weights load here) and SlowFast differ:
-
-* The shortcut of res2, 24 to 24 channels at stride 2, is a convolution without normalisation, as in PyTorchVideo;
-  SlowFast has one (48 parameters more). A narrower network keeps this structure, whatever its channels round to.
-* Squeeze-and-excitation stands in every second block of a stage from the first on, between normalisation and Swish.
-  Its width is a sixteenth of the block's, rounded up to a multiple of 8.
-* `width` multiplies the outputs of stem and stages (24, 24, 48, 96, 192) and the feature (2048); the inner width of a
-  block stays 2.25 times its output.
-* The head averages over all positions of a map of any size, where PyTorchVideo's window has the size of the training
-  map. Where the two agree the outputs do.
-* Initialisation as in both codebases: Kaiming's normal distribution (fan out) for every convolution, zero biases, and
-  gamma 0 in the last normalisation of every block, so that a block starts as its shortcut.
-
-Speed: on a CPU the channelwise convolution is four times faster, forward and backward, on channels-last maps, so there
-the input is laid out that way; elsewhere it keeps the layout that it came with.
+Where the paper is silent, or PyTorchVideo (whose weights load here) and SlowFast differ, this is PyTorchVideo's
+network. `width` multiplies the outputs of stem and stages (24, 24, 48, 96, 192) and the feature (2048); the inner width
+of a block stays 2.25 times its output.
 """
 
 from __future__ import annotations
@@ -34,7 +22,8 @@ from torch import Tensor, nn
 
 from benchmark.config.models import STAGES, Stage
 from benchmark.models.backbones.resnet import scaled_channels
-from benchmark.models.backbones.volumes import Conv3d, to_volumes
+from benchmark.models.backbones.volumes import Conv3d
+from benchmark.models.clips import to_volumes
 from benchmark.models.weights import load_state, missing, weights_path, with_input_channels
 
 STAGE_CHANNELS: dict[Stage, int] = {"res2": 24, "res3": 48, "res4": 96, "res5": 192}
@@ -74,6 +63,7 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        # A sixteenth of the block's width, rounded up to a multiple of 8.
         narrow = 8 * math.ceil(channels / (8 * SQUEEZE))
         self.reduce = Conv3d(channels, narrow, 1)
         self.expand = Conv3d(narrow, channels, 1)
@@ -160,6 +150,8 @@ class X3d(nn.Module):
         for number, (stage, channels) in enumerate(self.stage_channels.items(), start=1):
             blocks = nn.ModuleList()
             for index in range(STAGE_BLOCKS[stage]):
+                # The shortcut of res2 has no normalisation, as in PyTorchVideo; SlowFast has one (48 parameters more).
+                # A narrower network keeps this, whatever its channels round to.
                 normalise, squeeze = stage != "res2", index % 2 == 0
                 blocks.append(X3dBlock(channels_before, channels, index == 0, normalise, squeeze))
                 channels_before = channels
@@ -169,13 +161,14 @@ class X3d(nn.Module):
         self.conv5 = Conv3d(channels_before, inner, 1, bias=False)
         self.bn5 = nn.BatchNorm3d(inner)
         self.projection = Conv3d(inner, self.out_channels, 1, bias=False)
+        # As in both codebases.
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
             elif isinstance(module, X3dBlock):
-                nn.init.zeros_(module.bn_c.weight)
+                nn.init.zeros_(module.bn_c.weight)  # so that a block starts as its shortcut
         if pretrained == "kinetics400":
             load_kinetics(self)
 
@@ -192,6 +185,7 @@ class X3d(nn.Module):
             (B, C, T, H / 2, W / 2).
         """
         x = to_volumes(x, frames * average)
+        # The channelwise convolution is then four times faster, forward and backward.
         if x.device.type == "cpu":
             x = x.contiguous(memory_format=torch.channels_last_3d)
         x = self.conv1(x)
@@ -208,6 +202,7 @@ class X3d(nn.Module):
 
     def head(self, x: Tensor) -> Tensor:
         """The last maps, (B, C, T, H, W), to the feature of each clip, (B, out_channels)."""
+        # Over maps of any size; PyTorchVideo's window has the size of the training map.
         x = nn.functional.adaptive_avg_pool3d(self.relu(self.bn5(self.conv5(x))), 1)
         return self.relu(self.projection(x)).flatten(1)
 

@@ -4,17 +4,10 @@
     y  = x' * sigmoid(BN(f(mean of x', maximum of x')))                 mean and maximum over channels
 
 f is a convolution of two maps to one. The row "+5 CBAM" of thesis Table 4.6, which says no more than that it is
-reimplemented. Choices:
-
-* Both descriptors are of the clip and f is three-dimensional, 7 x 7 x 7, the cube of the 7 x 7 of the paper. The
-  printed 32.90 G ask for that: with 1 x 7 x 7 it would be 32.89 G.
-* The two layers of the mlp have biases and f has none but batch normalisation with momentum 0.01, as in the code that
-  the paper's authors released; r = 16.
-* Five blocks (two of 512 channels, three of 1,024) then make 32.902 G and 24.7942 M, which is not the printed 24.80 M.
-  No kernel makes both with this mlp: the parameters need one of more than 850 weights, the cost allows 830. So the
-  thesis' own form is unknown. `kernel_size`, `norm` and `bias` are free.
-* Nothing makes it the identity at first: as published, each gate starts near 1/2 and the block near 1/4.
-* Means, the mlp and f work in at least float32 under autocast: all of them are small beside the map.
+reimplemented. Five blocks (two of 512 channels, three of 1,024) make 32.902 G and 24.7942 M here, which is not the
+printed 24.80 M. No kernel makes both with this mlp: the parameters need one of more than 850 weights, the cost allows
+830. So the thesis' own form is unknown, and `kernel_size`, `norm` and `bias` are free. Nothing makes it the identity at
+first: as published, each gate starts near 1/2 and the block near 1/4.
 """
 
 from __future__ import annotations
@@ -22,12 +15,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.modules.projection import at_least_float32, without_autocast
+from benchmark.models.gates.channel_gate import NORM_MOMENTUM, ChannelGate, ChannelMlp, clip_mean
 from benchmark.models.modules.pyramid_attention import Kernel, same_padding
-from benchmark.models.modules.squeeze_excitation import NORM_MOMENTUM, ChannelMlp, check_clips, clip_mean, over_maps
+from benchmark.models.precision import at_least_float32, without_autocast
 
 
-class Cbam(nn.Module):
+class Cbam(ChannelGate):
     """Channel attention, then attention over space and time.
 
     Args:
@@ -55,11 +48,14 @@ class Cbam(nn.Module):
         super().__init__()
         kernel = (kernel_size, kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
         padding = same_padding(kernel)
+        # As in the code that the paper's authors released: r = 16, biases in the mlp, and none in f but a
+        # normalisation.
         self.mlp = ChannelMlp(channels, reduction, "none", bias, zero=False)
+        # The cube of the paper's 7 x 7. The printed 32.90 G ask for that: with 1 x 7 x 7 it would be 32.89 G.
         self.conv = nn.Conv3d(2, 1, kernel, padding=padding, bias=False)
         self.bn = nn.BatchNorm3d(1, momentum=NORM_MOMENTUM) if norm else nn.Identity()
 
-    def channel_gate(self, x: Tensor, frames: int) -> Tensor:
+    def gate(self, x: Tensor, frames: int) -> Tensor:
         """One weight between 0 and 1 per clip and channel: (B * frames, C, H, W) to (B, C), at least float32."""
         largest = at_least_float32(x.amax((2, 3)).unflatten(0, (-1, frames)).amax(1))
         from_mean, from_largest = self.mlp(torch.cat([clip_mean(x, frames), largest])).chunk(2)
@@ -86,6 +82,5 @@ class Cbam(nn.Module):
         Raises:
             ValueError: The number of maps is no multiple of `frames`.
         """
-        check_clips(x, frames)
-        x = x * over_maps(self.channel_gate(x, frames), x, frames)
+        x = super().forward(x, frames)
         return x * self.position_gate(x, frames).to(x.dtype)

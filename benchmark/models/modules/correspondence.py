@@ -19,16 +19,6 @@ Choices:
 * CPNet adds inside the block, before its final ReLU. This module stands after a block: it reads maps that have passed
   that ReLU and has one of its own. As these are not negative, it is the identity at first.
 * k = 8, as CPNet has in its smaller networks; 5.62 G becomes 5.82 G with k = 11, which fits the print best.
-* The positions of the query's own frame are compared as well and then ruled out, so that a search costs (THW)^2 C as
-  the original's. |f_i|^2 does not change the order of a query's candidates and is left out.
-* Convolutions start from He's normal distribution (fan in), biases from zero, as in the released code.
-* The search is in at least float32, also under autocast.
-
-Speed and memory: the distances, (THW)^2 of them (39 million per clip), are computed for some queries at a time and
-never kept. In training mode the first layer, which is linear, is applied to every position once as i and once as j,
-and its outputs are gathered rather than the features: forward and backward without the search take 0.41 s in place of
-1.2 s (one clip of 8 x 28 x 28 with C 128, one core; the search takes 0.9 s, of which 0.7 s are its matrix product).
-Evaluation applies the layer to every pair as the original does: that is what is counted.
 """
 
 from __future__ import annotations
@@ -37,10 +27,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark.models.clips import check_clips
 from benchmark.models.modules.lateral import zero_batch_norm
-from benchmark.models.modules.projection import at_least_float32, without_autocast
-from benchmark.models.modules.squeeze_excitation import check_clips
+from benchmark.models.precision import at_least_float32, without_autocast
 
+# There are (THW)^2 of them, 39 million per clip.
 DISTANCES_AT_ONCE = 2**23
 """Distances that are held at a time, over all clips of a batch."""
 
@@ -72,6 +63,8 @@ def nearest_elsewhere(points: Tensor, frames: int, k: int) -> Tensor:
         for start in range(0, total, per_frame):
             for first in range(start, start + per_frame, rows):
                 queries = points[:, first : min(first + rows, start + per_frame)]
+                # |f_i|^2 does not change the order of a query's candidates and is left out. Its own frame is compared
+                # and then ruled out, so that a search costs (THW)^2 C as the original's.
                 scores = torch.bmm(queries, doubled).sub_(squares)
                 scores[:, :, start : start + per_frame].fill_(-torch.inf)
                 found.append(scores.topk(k, dim=2, sorted=False).indices)
@@ -116,6 +109,7 @@ class CorrespondenceModule(nn.Module):
         self.second_bn = nn.BatchNorm2d(wide)
         self.last = nn.Conv2d(wide, channels, 1)
         self.last_bn = zero_batch_norm(channels)
+        # As in the released code.
         for conv in (self.first, self.second, self.last):
             nn.init.kaiming_normal_(conv.weight, mode="fan_in", nonlinearity="relu")
             assert conv.bias is not None
@@ -141,27 +135,30 @@ class CorrespondenceModule(nn.Module):
         # Rows of the batch's points rather than of the clip's.
         starts = torch.arange(points.shape[0], device=x.device).view(-1, 1, 1) * points.shape[1]
         rows = (neighbours + starts).flatten()
-        places = coordinates(frames, height, width, at_least_float32(x))
-        pairs = self._first_gathered(points, places, rows) if self.training else self._first(points, places, rows)
+        positions = coordinates(frames, height, width, at_least_float32(x))
+        # Evaluation applies the first layer to every pair as the original does: that is what is counted.
+        pairs = self._first_gathered(points, positions, rows) if self.training else self._first(points, positions, rows)
         pairs = F.relu(self.second_bn(self.second(F.relu(self.first_bn(pairs)))))
         strongest = pairs.amax(3).unflatten(2, (frames, height, width)).transpose(1, 2).flatten(0, 1)
         return F.relu(x + self.last_bn(self.last(strongest)))
 
-    def _first(self, points: Tensor, places: Tensor, rows: Tensor) -> Tensor:
-        """The first layer of every pair: points (B, N, C), places (N, 3), rows (B * N * k) to (B, C / 4, N, k)."""
+    def _first(self, points: Tensor, positions: Tensor, rows: Tensor) -> Tensor:
+        """The first layer of every pair: points (B, N, C), positions (N, 3), rows (B * N * k) to (B, C / 4, N, k)."""
         clips, total, _ = points.shape
-        described = torch.cat([places.to(points.dtype).expand(clips, -1, -1), points], dim=2)
+        described = torch.cat([positions.to(points.dtype).expand(clips, -1, -1), points], dim=2)
         there = described.flatten(0, 1).index_select(0, rows).view(clips, total, self.k, -1)
         here = described.unsqueeze(2).expand(-1, -1, self.k, -1)
         offset, own, other = there[..., :3] - here[..., :3], here[..., 3:], there[..., 3:]
         return self.first(torch.cat([offset, own, other], dim=3).permute(0, 3, 1, 2))
 
-    def _first_gathered(self, points: Tensor, places: Tensor, rows: Tensor) -> Tensor:
+    def _first_gathered(self, points: Tensor, positions: Tensor, rows: Tensor) -> Tensor:
         """The same, from what the layer makes of f_i and of f_j alone: it is linear."""
+        # Forward and backward without the search take 0.41 s in place of 1.2 s (one clip of 8 x 28 x 28 with C 128, one
+        # core; the search takes 0.9 s, of which 0.7 s are its matrix product).
         clips, total, channels = points.shape
-        of_place, of_own, of_other = self.first.weight.flatten(1).split([3, channels, channels], dim=1)
+        of_position, of_own, of_other = self.first.weight.flatten(1).split([3, channels, channels], dim=1)
         with without_autocast(points):
-            moved = at_least_float32(places) @ of_place.t().to(places.dtype)
+            moved = at_least_float32(positions) @ of_position.t().to(positions.dtype)
         own = F.linear(points, of_own, self.first.bias) - moved
         other = (F.linear(points, of_other) + moved).flatten(0, 1)
         pairs = own.unsqueeze(2) + other.index_select(0, rows).view(clips, total, self.k, -1)

@@ -9,17 +9,8 @@ The row "+5 GC" of thesis Table 4.6 and, by the authors' released code, the gate
 the text has a plain mean in that gate (Eq. 4.12, `SqueezeExcitation(channels, form="additive")`), but the printed
 41.16 G and 35.95 M of "+5 [SE+RNL]" are 41.161 G and 35.951 M of the form here, at r = 16.
 
-Choices that the texts leave silent:
-
-* Batch normalisation with momentum 0.01 as in the released code. GCNet has `norm="layer"`, at the same parameters.
-  Five blocks count 24.795 M and 32.901 G with either; the printed 24.79 M is that cut off, or `norm="none"`, 24.7948 M,
-  rounded.
-* W_2 and its bias start at zero (GCNet and the released code), so that the block is the identity; the other layers
-  start as PyTorch's do.
-* The bias b is blind, for a softmax does not change with it, and so is that of W_1 in front of batch normalisation.
-  They stay since the printed numbers fit them.
-* The softmax is taken, and frames are summed, in at least float32; the sum over the positions of a frame is a matrix
-  product in the precision of x, which reads the map where it lies in either memory format.
+Five blocks count 24.795 M and 32.901 G with batch normalisation (released code) or with GCNet's `norm="layer"`; the
+printed 24.79 M is that cut off, or `norm="none"`, 24.7948 M, rounded.
 """
 
 from __future__ import annotations
@@ -27,11 +18,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.modules.projection import at_least_float32
-from benchmark.models.modules.squeeze_excitation import ChannelMlp, Norm, check_clips, over_maps
+from benchmark.models.clips import check_clips
+from benchmark.models.gates.channel_gate import ChannelGate, ChannelMlp, Norm
+from benchmark.models.precision import at_least_float32
 
 
-class GlobalContext(nn.Module):
+class GlobalContext(ChannelGate):
     """Add to every position of a clip what its attended mean says.
 
     Args:
@@ -47,9 +39,14 @@ class GlobalContext(nn.Module):
         ValueError: Sizes that are not positive, or an unknown normalisation.
     """
 
+    additive = True
+
     def __init__(self, channels: int, reduction: int = 16, norm: Norm = "batch", bias: bool = True) -> None:
         super().__init__()
+        # W_2 starts at zero (GCNet and the released code), so that the block is the identity.
         self.mlp = ChannelMlp(channels, reduction, norm, bias, zero=True)
+        # Its bias is blind, for a softmax does not change with it, and so is that of W_1 in front of batch
+        # normalisation. They stay since the printed numbers fit them.
         self.mask = nn.Conv2d(channels, 1, 1)
 
     def attention(self, x: Tensor, frames: int) -> Tensor:
@@ -64,20 +61,10 @@ class GlobalContext(nn.Module):
     def context(self, x: Tensor, frames: int) -> Tensor:
         """The attended mean of every clip, at least float32: (B * frames, C, H, W) to (B, C)."""
         weights = self.attention(x, frames).flatten(0, 1).flatten(1).unsqueeze(2)
+        # In the precision of x, and read where it lies in either memory format; frames are summed in at least float32.
         per_frame = torch.bmm(x.flatten(2), weights.to(x.dtype))
         return at_least_float32(per_frame).view(-1, frames, x.shape[1]).sum(1)
 
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Add the context.
-
-        Args:
-            x: (B * frames, C, H, W), the frames of a clip consecutive.
-            frames: Frames of a clip.
-
-        Returns:
-            The shape and precision of x.
-
-        Raises:
-            ValueError: The number of maps is no multiple of `frames`.
-        """
-        return x + over_maps(self.mlp(self.context(x, frames)), x, frames)
+    def gate(self, x: Tensor, frames: int) -> Tensor:
+        """What the context adds to every channel, at least float32: (B * frames, C, H, W) to (B, C)."""
+        return self.mlp(self.context(x, frames))

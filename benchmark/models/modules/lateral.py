@@ -3,23 +3,8 @@
     Quiet to Busy:  y_f = x_f + BN(resize(MBPM(x_c)))          MBPM with temporal stride 1, at Quiet's resolution
     Busy to Quiet:  y_c = x_c + BN(phi(resize(x_f)))
 
-x_f and x_c are the outputs of the same residual block in Busy and Quiet. gamma and beta of BN start at zero, so that
-a connection adds exactly nothing until it has been trained; until gamma moves, the filters in front of it receive no
-gradient.
-
-Choices that the paper leaves silent or open:
-
-* phi is the identity by default: that is what the released code runs, and a 1 x 1 convolution would cost 13 GMACs
-  that the printed GFLOPs exclude. `conv1x1` is C to C without bias; `bottleneck` is C to C / 4 to C without bias and
-  with nothing in between, since the paper calls phi linear.
-* phi stands after the down-sampling, where it is cheaper. (The two orders compute the same function, for both maps
-  are linear and a 1 x 1 convolution does not mix positions.)
-* LC-V has no MBPM: what flows from Quiet to Busy passes phi instead, at Quiet's resolution.
-* Bilinear resize with align_corners False and no anti-aliasing, left out where the sizes agree. Nothing follows the
-  addition.
-* Bidirectional: both directions read the maps as they were before the exchange.
-* Where Quiet has fewer frames than Busy (Table 3d), maps are also interpolated linearly in time, frames standing for
-  the centres of equal parts of the clip. The paper has no word on it and the released code no support.
+x_f and x_c are the outputs of the same residual block in Busy and Quiet. LC-V has no MBPM: what flows from Quiet to
+Busy passes phi instead. The comments say what was chosen where the paper is silent or open.
 """
 
 from __future__ import annotations
@@ -34,14 +19,18 @@ BOTTLENECK_RATIO = 4
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize of (N, C, H, W) to `size`, the identity where the sizes agree."""
+    """Bilinear resize of (N, C, H, W) to `size`, without anti-aliasing; the identity where the sizes agree."""
     if (x.shape[-2], x.shape[-1]) == size:
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def resample_time(x: Tensor, frames: int, target: int) -> Tensor:
-    """Linear interpolation in time: (B * frames, C, H, W) to (B * target, C, H, W); identity where the two agree."""
+    """Linear interpolation in time: (B * frames, C, H, W) to (B * target, C, H, W); identity where the two agree.
+
+    For a Quiet of fewer frames (Table 3d). Frames stand for the centres of equal parts of the clip.
+    """
+    # The paper has no word on it and the released code no support.
     if frames == target:
         return x
     # Frames by everything else is one image per clip, whose width the bilinear kernel leaves alone.
@@ -53,6 +42,8 @@ def resample_time(x: Tensor, frames: int, target: int) -> Tensor:
 def zero_batch_norm(channels: int) -> nn.BatchNorm2d:
     """Batch normalisation with gamma and beta at zero."""
     bn = nn.BatchNorm2d(channels)
+    # What follows it is then added as exactly nothing until it has been trained. Until gamma moves, the filters in
+    # front of it receive no gradient.
     nn.init.zeros_(bn.weight)
     nn.init.zeros_(bn.bias)
     return bn
@@ -64,11 +55,13 @@ def build_phi(kind: str, channels: int) -> nn.Module:
     Raises:
         ValueError: Another kind.
     """
+    # The released code's, and the default: a 1 x 1 convolution would cost 13 GMACs that the printed GFLOPs exclude.
     if kind == "identity":
         return nn.Identity()
     if kind == "conv1x1":
         convs = [nn.Conv2d(channels, channels, 1, bias=False)]
     elif kind == "bottleneck":
+        # With nothing in between, since the paper calls phi linear.
         narrow = max(1, channels // BOTTLENECK_RATIO)
         convs = [nn.Conv2d(channels, narrow, 1, bias=False), nn.Conv2d(narrow, channels, 1, bias=False)]
     else:
@@ -107,6 +100,8 @@ class BusyToQuiet(nn.Module):
 
     def forward(self, busy: Tensor, frames: int, target_frames: int, size: tuple[int, int]) -> Tensor:
         """(B * frames, C, H, W) to (B * target_frames, C, *size)."""
+        # phi after the down-sampling is the same function as before it, for both are linear and a 1 x 1 convolution
+        # does not mix positions; it is cheaper.
         return self.bn(self.phi(resize(resample_time(busy, frames, target_frames), size)))
 
 
@@ -139,6 +134,7 @@ class LateralConnection(nn.Module):
 
     def forward(self, busy: Tensor, quiet: Tensor, busy_frames: int, quiet_frames: int) -> tuple[Tensor, Tensor]:
         """Maps of both pathways after the exchange, each of the shape that it came in."""
+        # Both directions read the maps as they were before the exchange.
         new_busy, new_quiet = busy, quiet
         if self.to_busy is not None:
             new_busy = busy + self.to_busy(quiet, quiet_frames, busy_frames, (busy.shape[-2], busy.shape[-1]))

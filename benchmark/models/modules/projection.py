@@ -4,22 +4,17 @@ A vector x of T values has, in the column space of A (T, D), the coefficients y 
 A y, the residual p = x - A y. Temporal Squeeze Pooling has one A per clip and keeps y; Pixel-Wise Temporal Projection
 has one A per pixel and keeps p.
 
-Choices that both texts leave silent (they print the inverse, and say that the columns are independent):
+Both texts print the inverse, and say that the columns are independent. Here the inverse is never formed: columns are
+made orthogonal one after the other (modified Gram-Schmidt), then x is projected on each. In float32 the error then
+grows with the condition number of A and not with its square.
 
-* The inverse is never formed: columns are made orthogonal one after the other (modified Gram-Schmidt, written out
-  elementwise: batched solvers of LAPACK take microseconds per matrix, and there is one matrix per pixel), then x is
-  projected on each. In float32 the error grows with the condition number of A and not with its square.
-* What is left of a column counts as zero by a relative ridge: b / (|v|^2 + `ridge` |a|^2) in place of b / |v|^2, where
-  v is the column a less its projection on those before. A column that depends on the others, or is zero, then adds
-  nothing and has finite gradients. The ridge is a tenth of the machine's epsilon (1e-8 in float32), so a
-  column at right angles to the others feels it below rounding error, and one at an angle of 1 degree by 4e-5. The ridge
-  is a constant to the gradient.
-* At least float32, also under autocast.
+What is left of a column counts as zero by a relative ridge: b / (|v|^2 + `ridge` |a|^2) in place of b / |v|^2, where v
+is the column a less its projection on those before. A column that depends on the others, or is zero, then adds nothing
+and has finite gradients.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,24 +22,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from benchmark.models.precision import at_least_float32, without_autocast
+
 SMALLEST = 1e-20
 """Squared norm, of a column, below which the column counts as zero."""
 
 
-def at_least_float32(x: Tensor) -> Tensor:
-    """The tensor itself, or in float32 where it has half precision."""
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-
-
-def without_autocast(x: Tensor) -> contextlib.AbstractContextManager[None]:
-    """Matrix products inside keep the precision of their inputs."""
-    if x.device.type == "meta":
-        return contextlib.nullcontext()
-    return torch.autocast(x.device.type, enabled=False)
-
-
 def ridge_of(dtype: torch.dtype) -> float:
     """The relative ridge of a floating-point type."""
+    # 1e-8 in float32: a column at right angles to the others feels it below rounding error, and one at an angle of 1
+    # degree by 4e-5.
     return torch.finfo(dtype).eps / 10
 
 
@@ -59,12 +46,14 @@ def orthogonalise(columns: Sequence[Tensor], dim: int) -> tuple[list[Tensor], li
         v, D tensors like the columns, orthogonal along `dim`; the constants to be added to |v|^2, D tensors of length 1
         along `dim`; and u with u[d][j] for j < d, of length 1 along `dim`: columns[d] = v[d] + sum_j u[d][j] v[j].
     """
+    # Elementwise: batched solvers of LAPACK take microseconds per matrix, and there is one matrix per pixel.
     ridge = ridge_of(columns[0].dtype)
     v: list[Tensor] = []
     floors: list[Tensor] = []
     u: list[list[Tensor]] = []
     sizes: list[Tensor] = []
     for column in columns:
+        # The ridge is a constant to the gradient.
         with torch.no_grad():
             floors.append((column * column).sum(dim, keepdim=True) * ridge + SMALLEST)
         left, factors = column, []

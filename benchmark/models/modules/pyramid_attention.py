@@ -14,14 +14,6 @@ Two facts about the equations:
   of those that overlap. Under plain SGD from zero it is that convolution with gradients counted 4 times at the centre,
   3 times in the 3 x 3 x 3 around it, and so on. What Table 4.5 sees between 73.92 (3 x 9 x 9 alone) and 74.27 (all
   four) is not a larger class of functions.
-
-Choices that the thesis leaves silent:
-
-* Kernels start at zero: with `rescale` the block is then exactly the identity, and can be put into a pretrained
-  network. Gradients reach the kernels at once, for the softmax of equal logits is not at a stationary point.
-* No bias: a softmax does not change with it. No residual sum: Eq. 4.10 has none. No normalisation of m.
-* Zero padding ("same"), as in the other convolutions of the network.
-* Mean, convolutions and softmax in at least float32 under autocast: they work on one channel.
 """
 
 from __future__ import annotations
@@ -31,8 +23,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.modules.projection import without_autocast
-from benchmark.models.modules.squeeze_excitation import check_clips
+from benchmark.models.clips import check_clips
+from benchmark.models.precision import without_autocast
 
 Kernel = tuple[int, int, int]
 
@@ -70,9 +62,12 @@ class PyramidAttention(nn.Module):
         if not kernels:
             raise ValueError("the pyramid needs a kernel")
         self.rescale = rescale
+        # No bias: a softmax does not change with it. Zero padding, as in the other convolutions of the network.
         self.convs = nn.ModuleList(
             nn.Conv3d(1, 1, kernel, padding=same_padding(kernel), bias=False) for kernel in kernels
         )
+        # With `rescale` the block is then exactly the identity, and can be put into a pretrained network. Gradients
+        # reach the kernels at once, for the softmax of equal logits is not at a stationary point.
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
@@ -107,6 +102,7 @@ class PyramidAttention(nn.Module):
         Raises:
             ValueError: The number of maps is no multiple of `frames`.
         """
+        # No residual sum: Eq. 4.10 has none.
         return x * self.attention(x, frames).view(-1, 1, *x.shape[2:]).to(x.dtype)
 
     def extra_repr(self) -> str:

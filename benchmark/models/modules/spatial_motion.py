@@ -14,14 +14,6 @@ channel (`channelwise`, the default; 11,520 parameters in all). A convolution th
 reads (`dense`), makes 39.66 G: 6.577 GMACs and 5.57 M parameters of convolution on the four outputs of 256 to 2,048
 channels. In front of batch normalisation one weight per channel adds nothing to what gamma can do: `channelwise`
 is the function BN(x * (1 - s)).
-
-Choices that the paper leaves silent:
-
-* It stands after the block's last ReLU and nothing follows the sum, as Eq. 8 is written; v may be negative.
-* gamma of the normalisation starts at zero, so that a pretrained network is unchanged at first. The convolution has
-  no bias, which the normalisation would remove; its weights start at 1 (`channelwise`) or as PyTorch's do (`dense`).
-* Lengths below 1e-6 count as 1e-6: a position without features is like no other, and gets a finite gradient.
-* Products are taken in the precision of x and summed in at least float32.
 """
 
 from __future__ import annotations
@@ -31,11 +23,12 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from benchmark.models.clips import check_clips
 from benchmark.models.modules.lateral import zero_batch_norm
-from benchmark.models.modules.squeeze_excitation import check_clips
 
 Form = Literal["channelwise", "dense"]
 
+# A position without features is then like no other, and gets a finite gradient.
 SHORTEST = 1e-6
 """The length that features of a position have at least, when divided by."""
 
@@ -83,9 +76,11 @@ class SpatialMotion(nn.Module):
             raise ValueError(f"channels must be positive, got {channels}")
         if form not in get_args(Form):
             raise ValueError(f"unknown form '{form}', choose from {', '.join(get_args(Form))}")
+        # No bias, which the normalisation would remove.
         self.conv = nn.Conv2d(channels, channels, 1, groups=channels if form == "channelwise" else 1, bias=False)
         if form == "channelwise":
             nn.init.ones_(self.conv.weight)
+        # So that a pretrained network is unchanged at first.
         self.bn = zero_batch_norm(channels)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
@@ -101,4 +96,5 @@ class SpatialMotion(nn.Module):
         Raises:
             ValueError: The number of maps is no multiple of `frames`, or a clip has a single frame.
         """
+        # Nothing follows the sum, as Eq. 8 is written: the result may be negative, unlike the block's own.
         return x + self.bn(self.conv(x * change(x, frames).to(x.dtype)))

@@ -5,19 +5,7 @@ set per clip, from a squeeze (the mean of every map) and an excitation (two laye
 
     z_k = mean of map k,    A = delta_2(W_2 delta_1(W_1 z)) reshaped to K x D,    y = (A^T A)^-1 A^T x for every value.
 
-Choices that the thesis leaves silent:
-
-* Biases in both layers (K (K + 1) + K D (K + 1) parameters; Eq. 3.2 prints none). Without them A depends on z alone,
-  and frames of zero mean give columns that are all zero or all alike under every activation but a sigmoid first.
-* "Properly initialised" so that columns are independent: W_2 starts from N(0, 0.01^2) and its bias from
-  delta_2^-1(0.05 + 0.9 hat_d(k)), where the D hats are linear interpolation from D key maps to K, flat at both ends.
-  They are independent, and inside the range of every activation. They sum to a constant, so at initialisation a static
-  clip is described almost exactly, and y are key maps on the scale of the input, which pretrained layers expect.
-* LeakyReLU has PyTorch's slope, 0.01.
-* The projection loss trains the excitation alone: its gradient does not reach the maps. Where it does, the layers in
-  front of a squeeze inside a network learn maps without content, which are projected without error (on motionpairs the
-  loss falls to 1e-9 and the accuracy to chance).
-* The projection works at least in float32, with the ridge of `projection`; Phi of Eq. 3.3 is the identity as in 3.3.1.
+Phi of Eq. 3.3 is the identity as in 3.3.1. The comments say what was chosen where the thesis is silent.
 """
 
 from __future__ import annotations
@@ -31,10 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.config.representations import Activation
-from benchmark.models.modules.projection import at_least_float32, project, without_autocast
+from benchmark.models.modules.projection import project
+from benchmark.models.precision import at_least_float32, without_autocast
 
 SLOPE = 0.01
-"""Of LeakyReLU."""
+"""Of LeakyReLU; PyTorch's."""
 
 W2_STD = 0.01
 """Standard deviation of W_2 at initialisation."""
@@ -57,6 +46,9 @@ INVERSES: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 def hats(frames: int, images: int) -> Tensor:
     """The columns at initialisation: (frames, images), between 0.05 and 0.95, every row of the same sum."""
+    # Linear interpolation from D key maps to K, flat at both ends. The columns are independent, and inside the range of
+    # every activation. They sum to a constant, so that at first a static clip is described almost exactly, and y are
+    # key maps on the scale of the input, which pretrained layers expect.
     weights = F.interpolate(torch.eye(images)[None], size=frames, mode="linear", align_corners=False)[0]
     return 0.05 + 0.9 * weights.t()
 
@@ -89,9 +81,13 @@ class TemporalSqueeze(nn.Module):
             if name not in ACTIVATIONS:
                 raise ValueError(f"activation {name!r} is none of {', '.join(get_args(Activation))}")
         self.frames, self.images, self.activations = frames, images, activations
+        # With biases, K (K + 1) + K D (K + 1) parameters, though Eq. 3.2 prints none. Without them A depends on z
+        # alone, and frames of zero mean give columns that are all zero or all equal, unless the first activation is a
+        # sigmoid.
         self.w1 = nn.Linear(frames, frames)
         self.w2 = nn.Linear(frames, frames * images)
         self.residual: Tensor | None = None
+        # "Properly initialised" so that columns are independent: A is `hats` at first, whatever the activation.
         nn.init.normal_(self.w2.weight, std=W2_STD)
         with torch.no_grad():
             self.w2.bias.copy_(INVERSES[activations[1]](hats(frames, images)).flatten())
@@ -118,6 +114,9 @@ class TemporalSqueeze(nn.Module):
         if x.shape[1] != self.frames:
             raise ValueError(f"expected clips of {self.frames} maps, got {x.shape[1]}")
         y, p = project(x.flatten(2), self.matrix(x))
+        # The loss trains the excitation alone. Where its gradient reaches the maps, the layers in front of a squeeze
+        # inside a network learn maps without content, which are projected without error (on motionpairs the loss falls
+        # to 1e-9 and the accuracy to chance).
         if x.requires_grad:
             fixed = x.detach()
             _, p = project(fixed.flatten(2), self.matrix(fixed))

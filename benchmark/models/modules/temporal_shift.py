@@ -3,8 +3,8 @@
 One eighth of the channels is read from the next frame and one eighth from the previous one, at no multiplication. The
 shift stands at the input of a block's residual branch only ("blockres"), so the shortcut still carries the present.
 
-Choices: clip ends read zeros, as in TSM. Every residual block shifts, at every depth; TSM's own code shifts every
-second block once res4 has 23 blocks (ResNet-101), BQN's code every block, and the tables here are BQN's.
+Every residual block shifts, at every depth: TSM's own code shifts every second block once res4 has 23 blocks
+(ResNet-101), BQN's code every block, and the tables here are BQN's.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def temporal_shift(x: Tensor, frames: int, fold_div: int = FOLD_DIV) -> Tensor:
         return x
     # Rolled over the whole batch and masked at the clip ends: of the equivalent forms the fastest, forward and
     # backward, and the one that keeps channels-last maps channels-last.
+    # Clip ends read zeros, as in TSM.
     t = torch.arange(x.shape[0], device=x.device).view(-1, 1, 1, 1) % frames
     from_next = x[:, :fold].roll(-1, 0) * (t < frames - 1).to(x.dtype)
     from_previous = x[:, fold : 2 * fold].roll(1, 0) * (t > 0).to(x.dtype)

@@ -1,1 +1,1 @@
-"""What turns the frames of a segment into a backbone's input, one file each; `build.py` lists them."""
+"""What turns the frames of a segment into a backbone's input, one a file."""

@@ -8,33 +8,18 @@ A fact about Eq. 6: the mean of the residual is zero for every clip, moving or n
 the span of A, and of a static pixel it is zero only there. So dynamic appearance rests on A depending on the input:
 near a constant where nothing moves and away from it elsewhere.
 
-Choices that the paper leaves silent:
-
-* The local convolution has a bias, and batch normalisation after it unless `conv_norm` is False: the printed costs fit
-  that best (Table 8, settings 2 to 7, exactly), the text names neither. No activation.
-* A block of the MLP is normalisation, FC, GELU, FC, GELU, then the sum; FCs have biases and are 1 x 1 convolutions;
-  beta times the width is rounded down (T = 6: 30 / 4 = 7).
-* Bilinear upsampling to exactly H x W with `align_corners=False`; the TD outputs are T-major, as "reshape to T x D".
-* Initialisation ("avoid all zero"): the bias of the last layer makes column d the cosine cos(pi d (t + 1/2) / T), the
-  first column constant, so columns are orthogonal; its weights are N(0, 0.05^2). A static clip then leaves 2 to 7 per
-  cent of its energy, and the image's standard deviation is 1 to 10 per cent of the frames', moving or not (measured on
-  random textures, batch statistics). Zero weights would leave nothing of a static clip, and no image of any clip (see
-  above); larger ones leak more of what is static. Other layers start as PyTorch's do.
-* The image is not rescaled. Training in `separate` or joint ways is in `benchmark.train.joint`.
+The image is not rescaled. Training in `separate` or joint ways is in `benchmark.train.joint`.
 
 Speed: on a CPU the convolution runs near its peak, while the rest is bound by memory, so the passes over full
 resolution are what counts: see `mean_residual`, and two functions here with gradients of their own. Forward and
 backward take 3.5 to 6 times the local convolution's at 4 x 8 x 160 x 160 and 2.6 times at 64 x 8 x 56 x 56 (measured,
 one thread of a busy machine). Working segment by segment to stay in cache gains nothing.
-`python -m benchmark.models.representations.dynamic_appearance` measures it.
+`tools/dynamic_appearance_speed.py` measures it.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -42,8 +27,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from benchmark.models.modules.projection import at_least_float32, mean_residual, residual_frames
+from benchmark.models.modules.projection import mean_residual, residual_frames
+from benchmark.models.precision import at_least_float32
 
+# A static clip leaves 2 to 7 per cent of its energy, and the image's standard deviation is 1 to 10 per cent of the
+# frames', moving or not (measured on random textures, batch statistics). Zero weights would leave nothing of a static
+# clip, and no image of any clip (see Eq. 6 above); larger ones leak more of what is static.
 LAST_STD = 0.05
 """Standard deviation of the weights of the last layer at initialisation."""
 
@@ -184,13 +173,18 @@ class DynamicAppearance(nn.Module):
         self.frames, self.dims, self.average_after_stem = frames, dims, average_after_stem
         pairs = frames * (frames - 1) // 2
         width = expansion * pairs
+        # The text names neither the bias nor the normalisation; the printed costs fit both best (Table 8, settings 2 to
+        # 7, exactly). No activation.
         self.local = nn.Conv2d(3, features, kernel_size, stride, kernel_size // 2)
         self.local_norm = nn.BatchNorm2d(features) if conv_norm else nn.Identity()
         self.first = nn.Conv2d(pairs, width, 1)
+        # beta times the width is rounded down (T = 6: 30 / 4 = 7).
         self.blocks = nn.Sequential(*(Bottleneck(width, max(1, int(width * bottleneck))) for _ in range(blocks)))
         self.last = nn.Conv2d(width, frames * dims, 1)
         self.residual: Tensor | None = None
         nn.init.normal_(self.last.weight, std=LAST_STD)
+        # "Avoid all zero": column d is the cosine cos(pi d (t + 1/2) / T) at first, so columns are orthogonal. The T D
+        # outputs are T-major, as "reshape to T x D".
         middle, order = torch.arange(frames).view(-1, 1) + 0.5, torch.arange(dims)
         self.last.bias = nn.Parameter(torch.cos(math.pi / frames * order * middle).flatten())
 
@@ -222,46 +216,3 @@ class DynamicAppearance(nn.Module):
             return p.flatten(0, 1)
         image, self.residual = mean_residual(x, a)
         return image
-
-
-def compare_with_convolution(size: int = 160, segments: int = 4, repeats: int = 10) -> dict[str, float]:
-    """Milliseconds, medians, of a forward and backward pass of PWTP and of its local convolution alone, one thread.
-
-    The convolution is given whichever memory layout is the faster for it, its input in that layout at no charge.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    module = DynamicAppearance()
-    x = torch.randn(segments, module.frames, 3, size, size)
-    g_image, g_residual = torch.randn(segments, 3, size, size), torch.ones(())
-
-    def whole() -> None:
-        image = module(x)
-        torch.autograd.backward([image, module.residual], [g_image, g_residual])
-
-    def convolution(layout: torch.memory_format) -> Callable[[], None]:
-        conv = nn.Conv2d(3, 24, 9, 8, 4).to(memory_format=layout)
-        frames = x.flatten(0, 1).contiguous(memory_format=layout)
-        g = torch.randn_like(conv(frames))
-        return lambda: conv(frames).backward(g)
-
-    layouts = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-    calls = {"pwtp": whole, **{f"convolution_{name}": convolution(layout) for name, layout in layouts.items()}}
-    milliseconds = {name: _median_ms(call, repeats) for name, call in calls.items()}
-    torch.set_num_threads(threads)
-    best = min(value for name, value in milliseconds.items() if name.startswith("convolution"))
-    return {**milliseconds, "ratio": milliseconds["pwtp"] / best}
-
-
-def _median_ms(call: Callable[[], None], repeats: int) -> float:
-    taken = []
-    for _ in range(3 + repeats):
-        start = time.perf_counter()
-        call()
-        taken.append(1000 * (time.perf_counter() - start))
-    return statistics.median(taken[3:])
-
-
-if __name__ == "__main__":
-    for _name, _value in compare_with_convolution().items():
-        print(f"{_name:28s} {_value:8.2f}" + ("" if _name == "ratio" else " ms"))

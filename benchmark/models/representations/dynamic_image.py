@@ -8,14 +8,9 @@ gives it in closed form, as a weighted sum of the frames (approximate rank pooli
 with the harmonic numbers H, which is what ranking the running means of the frames leads to. The weights sum to zero: a
 clip without motion is a grey image.
 
-Choices:
-
-* The pooled image is multiplied by `scale` (0.1), as the released layer does, without rescaling to the range of pixels.
-  That layer has mean-subtracted frames of 0 to 255; the frames here are divided by their standard deviation as well.
-* The subtraction of the mean needs no code: the weights sum to zero, so that any image subtracted from all frames
-  changes nothing.
-* The simpler weights 2 i - N - 1 of the later journal article (ranking frames rather than running means) are not used.
-* The sum is taken in float32, whatever the frames are: in bfloat16 the weights would no longer sum to zero.
+The simpler weights 2 i - N - 1 of the later journal article (ranking frames rather than running means) are not used.
+The subtraction of the mean needs no code: as the weights sum to zero, an image subtracted from all frames changes
+nothing.
 """
 
 from __future__ import annotations
@@ -48,6 +43,8 @@ class DynamicImage(nn.Module):
         if frames < 2:
             raise ValueError(f"rank pooling needs two frames, got {frames}")
         self.frames, self.scale = frames, scale
+        # Multiplied as in the released layer, without rescaling to the range of pixels. That layer has mean-subtracted
+        # frames of 0 to 255; the frames here are divided by their standard deviation as well.
         self.weights = [scale * weight for weight in rank_pooling_weights(frames)]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,6 +61,7 @@ class DynamicImage(nn.Module):
         """
         if x.shape[1] != self.frames:
             raise ValueError(f"expected {self.frames} frames, got {x.shape[1]}")
+        # In bfloat16 the weights would no longer sum to zero.
         precise = x.to(torch.promote_types(x.dtype, torch.float32))
         image = precise[:, 0] * self.weights[0]
         for t in range(1, self.frames):

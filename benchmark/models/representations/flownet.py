@@ -7,18 +7,9 @@ beside the correlation.
 
 As a representation: the flow between all neighbouring frames of a segment, resized to the input, as channels.
 
-Choices, from the PyTorch release of FlowNet unless said (its variant without batch normalisation, with its names of
-weights, so that its files load):
-
-* Deconvolutions, the predictions and the flow's own upsampling have no bias; LeakyReLU of slope 0.1, also after the
-  correlation. Kaiming initialisation for that slope, zero biases.
-* A side that 64 does not divide: a deconvolution then gives one row or column more than the map that it joins, which
-  is cropped.
-* The networks take RGB in 0..1 less the mean colour of FlyingChairs, not divided by a deviation. The normalisation of
-  the input is undone for that.
-* The layers predict flow in units of 20 pixels of the input. `estimate` and the representation give pixels.
-* The bilinear resize from 1/4 does not align corners.
-* A width other than 1 (ours): every channel count times the width, at least 4; the correlation keeps its 441 channels.
+What the paper leaves silent is that of the PyTorch release of FlowNet (its variant without batch normalisation, with
+its names of weights, so that its files load). A width other than 1 is ours: every channel count times the width, at
+least 4; the correlation keeps its 441 channels.
 
 Cost at width 1, 40 pairs of 256 x 256: 210.5 G MACs (S) and 298.4 G (C). The correlation, 4.6 G, is written as
 multiplications and means of shifted maps, which no counter of convolutions and matrix products sees; the printed
@@ -39,6 +30,7 @@ from benchmark.models.weights import load_state, missing, weights_path
 
 SLOPE = 0.1
 PIXELS_PER_UNIT = 20.0
+"""What the layers predict is in units of so many pixels of the input."""
 MEAN_COLOUR = (0.45, 0.432, 0.411)
 """Of FlyingChairs, RGB in 0..1."""
 
@@ -118,8 +110,8 @@ class FlowNet(nn.Module):
         frames: T, at least 2.
         width: Multiplier of every channel count.
         weights: W, for the file `flownet<variant>_<W>.pth` of the weights folder, or a file name that ends in .pth;
-            those that are trained here are put in by build.py. None, or building on the
-            meta device, leaves the initialisation.
+            `build_flownet` puts in those that are trained here. None, or
+            building on the meta device, leaves the initialisation.
         trainable: False fixes the weights, runs without a graph and stays in evaluation mode.
 
     Parameters at width 1: 38.676 M (S), 39.174 M (C).
@@ -166,6 +158,8 @@ class FlowNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, SLOPE)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        # The networks take RGB in 0..1 less the mean colour of FlyingChairs, not divided by a deviation: the
+        # normalisation of the input is undone.
         self.scale: Tensor
         self.offset: Tensor
         std, mean, colour = torch.tensor(STD), torch.tensor(MEAN), torch.tensor(MEAN_COLOUR)
@@ -234,6 +228,7 @@ class FlowNet(nn.Module):
         for level, skip in zip((5, 4, 3, 2), reversed(skips[:-1]), strict=True):
             upsampled = self.get_submodule(f"upsampled_flow{level + 1}_to_{level}")(flow)
             decoded = self.get_submodule(f"deconv{level}")(joined)
+            # A side that 64 does not divide: a deconvolution gives one row or column more than the map that it joins.
             height, width = skip.shape[-2:]
             joined = torch.cat([skip, decoded[..., :height, :width], upsampled[..., :height, :width]], dim=1)
             flow = self.get_submodule(f"predict_flow{level}")(joined)
@@ -248,8 +243,8 @@ class FlowNet(nn.Module):
         else:
             quarter = self.conv2(self.conv1(first))
             features = self.conv3(quarter)
-            others = self.conv3(self.conv2(self.conv1(second)))
-            scores = F.leaky_relu(correlation(features, others), SLOPE)
+            of_second = self.conv3(self.conv2(self.conv1(second)))
+            scores = F.leaky_relu(correlation(features, of_second), SLOPE)
             eighth = self.conv3_1(torch.cat([self.conv_redir(features), scores], dim=1))
         maps = [quarter, eighth]
         for conv, conv_1 in ((self.conv4, self.conv4_1), (self.conv5, self.conv5_1), (self.conv6, self.conv6_1)):

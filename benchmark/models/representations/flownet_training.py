@@ -35,6 +35,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmark.config.datasets import DATASETS
+from benchmark.config.run import DataConfig
 from benchmark.data.datasets import open_split
 from benchmark.data.embedded.exact_flow import ground_truth
 from benchmark.data.embedded.motionpairs import SETTINGS, SplitName
@@ -68,6 +70,19 @@ class Recipe:
 
 
 RECIPES = {"s": Recipe(2400, 2e-3), "c": Recipe(1400, 1e-3)}
+
+
+def build_flownet(
+    variant: str, frames: int, weights: str | None, trainable: bool, width: float, data: DataConfig
+) -> FlowNet:
+    """FlowNet as a config asks for it: `weights` from a file, or `generated`, trained here; see `FlowNetConfig`."""
+    weights = weights or ("generated" if DATASETS[data.dataset].generated else "flying_chairs")
+    generated = weights == "generated"
+    network = FlowNet(variant, frames, width, None if generated else weights, trainable)
+    # On the meta device, where costs are counted, there is nothing to load.
+    if generated and not any(parameter.is_meta for parameter in network.parameters()):
+        network.load_state_dict(generated_weights(variant, width))
+    return network
 
 
 def generated_weights(variant: str, width: float) -> dict[str, Tensor]:
@@ -184,10 +199,10 @@ def _pairs(
     frames, flows = [], []
     for turn, clip in enumerate(clips):
         apart = intervals[turn % len(intervals)]
-        places = np.sort(rng.choice(split.clips[clip].frames - apart, PAIRS_PER_CLIP, replace=False))
-        wanted = np.stack([places, places + apart], axis=1).ravel()
+        first_frames = np.sort(rng.choice(split.clips[clip].frames - apart, PAIRS_PER_CLIP, replace=False))
+        wanted = np.stack([first_frames, first_frames + apart], axis=1).ravel()
         frames.append(cut(to_tensor(split.read(clip, wanted)), _box()))
-        flows.append(exact(clip)[apart][torch.from_numpy(places)])
+        flows.append(exact(clip)[apart][torch.from_numpy(first_frames)])
     images = normalise(torch.cat(frames)).unflatten(0, (-1, 2))
     return images[:, 0], images[:, 1], torch.cat(flows).float()
 

@@ -3,17 +3,9 @@
 One convolution looks at every frame; the distance between its responses to neighbouring frames, position by position,
 is one map per pair. Boundaries that move give large distances, and uniform regions give none.
 
-Choices, from the released code unless said:
-
-* The convolution keeps the frame's size, has a bias (which cancels in the distance) and starts from N(0, 0.001^2) with
-  zero bias; nothing follows it.
-* The distance is Euclidean over the channels of the convolution, after 1e-6 has been added to every difference, so
-  that the gradient of the square root exists where two frames agree. That code calls `nn.PairwiseDistance` on a tensor
-  of three dimensions: of old versions of torch that reduces the channels, as the paper says, and of new ones the
-  positions. Here the dimension is named.
-* The paper puts the maps of four frames into the three channels of an ordinary first convolution; here their number
-  is T - 1 and the backbone's first convolution adapts.
-* The distance is taken in float32 under autocast (ours): it is the difference of nearly equal numbers.
+What the paper leaves silent is the released code's unless it is said otherwise. The paper puts the maps of four frames
+into the three channels of an ordinary first convolution; here their number is T - 1 and the backbone's first
+convolution adapts.
 """
 
 from __future__ import annotations
@@ -23,6 +15,7 @@ from torch import Tensor, nn
 
 INITIAL_STD = 0.001
 EPSILON = 1e-6
+"""Added to every difference, so that the gradient of the square root exists where two frames agree."""
 
 
 class PersistentAppearance(nn.Module):
@@ -47,6 +40,7 @@ class PersistentAppearance(nn.Module):
         if kernel_size % 2 == 0:
             raise ValueError(f"the kernel needs an odd side to keep the frame's size, got {kernel_size}")
         self.frames = frames
+        # Its bias cancels in the distance. Nothing follows it.
         self.conv = nn.Conv2d(3, features, kernel_size, padding=kernel_size // 2)
         nn.init.normal_(self.conv.weight, std=INITIAL_STD)
         assert self.conv.bias is not None
@@ -67,8 +61,11 @@ class PersistentAppearance(nn.Module):
         if x.shape[1] != self.frames:
             raise ValueError(f"expected {self.frames} frames, got {x.shape[1]}")
         maps = self.conv(x.flatten(0, 1)).unflatten(0, (-1, self.frames))
+        # In float32 under autocast (ours): this is the difference of nearly equal numbers.
         if maps.dtype != torch.float64:
             maps = maps.float()
+        # Over channels, as the paper says. The released code calls `nn.PairwiseDistance` on three dimensions, which
+        # reduces the channels in old versions of torch and the positions in new ones.
         return torch.linalg.vector_norm(maps[:, 1:] - maps[:, :-1] + EPSILON, dim=2)
 
     def extra_repr(self) -> str:

@@ -11,26 +11,9 @@ b, with the gradient (Ix, Iy) of b warped by the starting flow (u0, v0), and rho
 
 and the same for v and p_v. The clamp is the three cases of the thresholding step of TV-L1 in one expression.
 
-Used as in the comparisons of BQN and DA: one scale, one warp. Choices, from the released code unless said:
-
-* Grey is the luma .299 R + .587 G + .114 B, not rounded. The pair is then rescaled together to 0..255, for which lam
-  was tuned. That removes the mean, and the standard deviation of each channel is multiplied back, so the normalisation
-  of the input makes no difference (ours).
-* Both frames are smoothed by a Gaussian of sigma 0.8 on 5 x 5, integrated over each pixel, and not trained.
-* p starts at zero. The forward differences are zero in the last row and column; p is zero outside the frame, so that
-  the divergence is their negative adjoint.
-* Frame b and its centred differences are warped by bilinear interpolation; positions outside repeat the border. The
-  Gaussian and the centred differences repeat the border as well (ours; that code pads the former with zeros).
-* The starting flow is trained. There it is a map of the size of the image, 2 H W numbers, which ties the weights to one
-  image size. Here (ours) it is a motion of the camera of 4 numbers, zero at first: a shift (2), a zoom and a rotation,
-  in pixels at the edge of the frame. With the 16 derivative weights of an iteration and the 6 of the centred
-  differences that makes 16 n + 10 parameters; in the PyTorch port that BQN's authors ship, the same total is made of
-  16 n, 6 and 4 weights of a loss.
-* The dual step of the last iteration is left out, since nothing reads it, so the last gradient kernels get no
-  gradient, and neither do the first divergence kernels, which see p = 0. They keep the count of parameters.
-* The network works in float32 under autocast: bfloat16 resolves the 256 grey levels no better than to one.
-* The flow is in pixels. The loss of the paper (warping error and smoothness of the flow) is not used: the kernels learn
-  from the classification alone, as in the comparisons.
+Used as in the comparisons of BQN and DA: one scale, one warp, and the kernels learn from the classification alone; the
+loss of the paper (warping error and smoothness of the flow) is not used. Where the paper is silent the released code
+decides, unless a comment says "ours".
 
 Cost: 2 x 25 (Gaussian) + 6 + 16 n - 8 = 16 n + 48 MACs per pixel and pair of frames, all convolutions; counters of
 operators see 12 more for the three warped maps. The papers print 3.30 G and 0.20 K: 40 pairs of 224 x 224 cost 0.417 G
@@ -53,6 +36,7 @@ from torch.nn import functional as F
 from benchmark.data.transforms import STD
 
 LUMA = (0.299, 0.587, 0.114)
+"""Grey of R, G and B, not rounded."""
 GREY_LEVELS = 255.0
 GAUSSIAN_SIGMA = 0.8
 GAUSSIAN_SIZE = 5
@@ -108,6 +92,10 @@ class Tvnet(nn.Module):
         self.gradient = nn.Parameter(difference.repeat(iterations, 2, 2, 1), requires_grad=trainable)
         self.divergence = nn.Parameter(difference.repeat(iterations, 2, 2, 1), requires_grad=trainable)
         self.centred = nn.Parameter(centred.repeat(2, 1), requires_grad=trainable)
+        # Ours: a motion of the camera, zero at first. In the released code the starting flow is a map of the size of
+        # the image, 2 H W numbers, which ties the weights to one image size. With the 16 derivative weights of an
+        # iteration and the 6 of the centred differences this makes 16 n + 10 parameters; in the PyTorch port that BQN's
+        # authors ship the same total is made of 16 n, 6 and 4 weights of a loss.
         self.start = nn.Parameter(torch.zeros(4), requires_grad=trainable)
         self.gaussian: Tensor
         self.luma: Tensor
@@ -130,6 +118,7 @@ class Tvnet(nn.Module):
         if x.shape[1] != self.frames:
             raise ValueError(f"expected {self.frames} frames, got {x.shape[1]}")
         device = "cpu" if x.device.type == "meta" else x.device.type
+        # bfloat16 resolves the 256 grey levels no better than to one.
         with torch.autocast(device, enabled=False):
             first, second = self._smooth(self._grey_pairs(x.to(self.start.dtype)))
             if self.training and x.device.type == "cpu":
@@ -141,6 +130,8 @@ class Tvnet(nn.Module):
 
     def _grey_pairs(self, x: Tensor) -> Tensor:
         """(N, T, 3, H, W) to (P, 2, H, W): pairs of grey frames, each pair filling 0..255."""
+        # The standard deviation of each channel is multiplied back, and the rescaling to 0..255, for which lam was
+        # tuned, removes the mean: the normalisation of the input makes no difference (ours).
         grey = (x * self.luma.view(3, 1, 1)).sum(2)
         pairs = torch.stack([grey[:, :-1], grey[:, 1:]], dim=2).flatten(0, 1)
         low, high = pairs.amin((1, 2, 3), keepdim=True), pairs.amax((1, 2, 3), keepdim=True)
@@ -151,6 +142,7 @@ class Tvnet(nn.Module):
         """(P, 2, H, W) to two frames of (P, 1, H, W)."""
         reach = GAUSSIAN_SIZE // 2
         kernel = self.gaussian.to(pairs.dtype)
+        # The border is repeated (ours; the released code pads with zeros).
         padded = F.pad(pairs, (reach,) * 4, mode="replicate")
         if self.training:
             height, width = pairs.shape[-2:]
@@ -176,10 +168,10 @@ class Tvnet(nn.Module):
 
     def _solve(self, first: Tensor, second: Tensor) -> Tensor:
         """TV-L1 between frames of (P, 1, H, W): (P, 2, H, W)."""
-        flow, places = self._starting_flow(*first.shape[-2:])
+        flow, grid = self._starting_flow(*first.shape[-2:])
         maps = torch.cat([second, self._centred(second, 0), self._centred(second, 1)], dim=1)
-        places = places.expand(maps.shape[0], -1, -1, -1)
-        warped = F.grid_sample(maps, places, mode="bilinear", padding_mode="border", align_corners=True)
+        grid = grid.expand(maps.shape[0], -1, -1, -1)
+        warped = F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=True)
         slope = warped[:, 1:]
         steepness = slope.square().sum(1, keepdim=True) + TINY
         constant = warped[:, :1] - first - (slope * flow).sum(1, keepdim=True)
@@ -191,6 +183,8 @@ class Tvnet(nn.Module):
             rho = constant + (slope * flow).sum(1, keepdim=True)
             flow = torch.addcmul(flow, (rho / steepness).clamp(-limit, limit), slope, value=-1)
             flow = torch.add(flow, self._divergence(across, i, 0) + self._divergence(down, i, 1), alpha=self.theta)
+            # Nothing reads the dual step of the last iteration. So the last gradient kernels get no gradient, and
+            # neither do the first divergence kernels, which see p = 0. They keep the count of parameters.
             if i < self.iterations - 1:
                 right, below = self._gradient(flow, i, 0), self._gradient(flow, i, 1)
                 shrink = 1 + ratio * torch.addcmul(right.square() + TINY, below, below).sqrt()
@@ -216,6 +210,7 @@ class Tvnet(nn.Module):
 
     def _divergence(self, p: Tensor, iteration: int, axis: int) -> Tensor:
         """One term of the divergence: the backward difference of (P, 2, H, W), whose last column or row is zero."""
+        # p is zero outside the frame, so that the divergence is the negative adjoint of the forward differences.
         before = (1, 0, 0, 0) if axis == 0 else (0, 0, 1, 0)
         return self._filter(F.pad(p, before), self.divergence[iteration, axis], axis)
 

@@ -11,12 +11,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmark.report.cells import Cell
+from benchmark.report.cell import Cell
+from benchmark.report.labels import flat
 from benchmark.report.plots.axes import set_cost_axis, set_value_axis
 from benchmark.report.plots.names import can_be_named, key_height, key_of, names_of, write_key, write_names
 from benchmark.report.plots.points import Panel, Plane, Point, Series, cost_title, find_plane, pareto_front, value_title
 from benchmark.report.plots.style import BLUE, DPI, GREY, STYLE, VERMILLION, finish, saved
-from benchmark.report.text.layout import flat
 from benchmark.spec.table import Table
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from benchmark.report.cells import Cell, find_cell
+from benchmark.report.cell import Cell, find_cell
+from benchmark.report.labels import pretty
 from benchmark.report.plots.points import measured_name, sampling_error, value_title, where_measured
 from benchmark.report.plots.style import DPI, PALETTE, STYLE, finish, saved
-from benchmark.report.text.layout import pretty
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table
 
@@ -109,8 +109,8 @@ def _draw(figure: Figure, table: Table, several: Sequence[Curve], above: float) 
     ax = figure.add_axes((0.135, 0.36 / height, 0.85, 1 - (0.36 + above) / height))
     shown = [(number, curve) for number, curve in enumerate(several, 1) if curve.points]
     points = [point for _, curve in shown for point in curve.points]
-    places = sorted({point.x for point in points})
-    span = places[-1] - places[0] or 1.0
+    ticks = sorted({point.x for point in points})
+    span = ticks[-1] - ticks[0] or 1.0
     styles, colours = (list(dict.fromkeys(_part(curve, i) for curve in several)) for i in (0, 1))
     handles = []
     for number, curve in shown:
@@ -118,9 +118,9 @@ def _draw(figure: Figure, table: Table, several: Sequence[Curve], above: float) 
         cap = CAPS[1] - (CAPS[1] - CAPS[0]) * (number - 1) / max(1, len(several) - 1)
         style, colour = styles.index(_part(curve, 0)), colours.index(_part(curve, 1))
         handles.append(_draw_curve(ax, curve, number, style, colour, cap))
-    ax.set_xlim(places[0] - 0.06 * span, places[-1] + 0.06 * span)
-    if len(places) <= 12:
-        ax.set_xticks(places, [f"{x:g}" for x in places])
+    ax.set_xlim(ticks[0] - 0.06 * span, ticks[-1] + 0.06 * span)
+    if len(ticks) <= 12:
+        ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
     ax.set_xlabel(pretty(table.curves.x))
     ax.set_ylabel(value_title(COLUMNS[table.curves.metric]))
     name = measured_name([point.seeds for point in points if point.error is not None])
@@ -142,7 +142,7 @@ def _draw(figure: Figure, table: Table, several: Sequence[Curve], above: float) 
 
 def _draw_curve(ax: Axes, curve: Curve, number: int, style: int, colour: int, cap: float) -> Any:
     shade = PALETTE[colour % len(PALETTE)]
-    for place, point in enumerate(curve.points, 1):
+    for nth, point in enumerate(curve.points, 1):
         if point.error is None:
             continue
         look: Any = {"linewidth": 0.45, "alpha": 0.75}
@@ -150,7 +150,7 @@ def _draw_curve(ax: Axes, curve: Curve, number: int, style: int, colour: int, ca
             look = {"linewidth": 0.8, "marker": "_", "markersize": cap, "markeredgewidth": 0.8}
         bar = [point.value - point.error, point.value + point.error]
         (line,) = ax.plot([point.x] * 2, bar, color=shade, zorder=2, **look)
-        line.set_gid(f"bar-{number}-{place}")
+        line.set_gid(f"bar-{number}-{nth}")
     (line,) = ax.plot(
         [point.x for point in curve.points],
         [point.value for point in curve.points],
@@ -167,8 +167,8 @@ def _draw_curve(ax: Axes, curve: Curve, number: int, style: int, colour: int, ca
     return line
 
 
-def _part(curve: Curve, place: int) -> str:
-    return curve.parts[place] if len(curve.parts) > place else ""
+def _part(curve: Curve, index: int) -> str:
+    return curve.parts[index] if len(curve.parts) > index else ""
 
 
 def _legend_columns(several: Sequence[Curve]) -> int:

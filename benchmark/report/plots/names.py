@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmark.report.labels import flat
 from benchmark.report.plots.placement import Box, Spot, find_places
 from benchmark.report.plots.points import Panel, Plane
 from benchmark.report.plots.style import GREY, drawable, families
-from benchmark.report.text.layout import flat
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -130,8 +130,8 @@ def write_key(figure: Figure, heading: str, key: dict[int, str], left: float, to
     column = digits.get_window_extent(canvas.get_renderer()).width / figure.dpi
     digits.remove()
     lines = [("", heading), *((str(number), name) for number, name in key.items())]
-    for place, (number, name) in enumerate(lines):
-        y = 1 - (top + PITCH * (place + 0.7)) / height
+    for line, (number, name) in enumerate(lines):
+        y = 1 - (top + PITCH * (line + 0.7)) / height
         style: Any = {"va": "baseline", "fontsize": SIZE}
         if number:
             figure.text((left + column) / width, y, number, ha="right", **style)

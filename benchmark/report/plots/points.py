@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmark.report.cells import Cell, find_cell
+from benchmark.report.cell import Cell, find_cell
+from benchmark.report.cells import ALWAYS_COUNTED
+from benchmark.report.columns.kinds import KINDS
+from benchmark.report.datasets import dataset_title, measured_dataset
 from benchmark.report.statistics.stats import binomial_se
-from benchmark.report.text.layout import dataset_title, measured_dataset
 from benchmark.spec.columns import COLUMNS, Column
 from benchmark.spec.table import Table
 
@@ -136,18 +138,18 @@ def where_measured(table: Table) -> str:
 
 
 def _values(table: Table) -> list[Column]:
-    measured = [COLUMNS[key] for key in table.columns if COLUMNS[key].source == "measured"]
+    values = [COLUMNS[key] for key in table.columns if KINDS[COLUMNS[key].kind].axis == "value"]
 
     def rank(column: Column) -> tuple[bool, bool, bool]:
         # Top-5 says less than top-1, whatever the order of the columns.
         return column.base not in ACCURACIES, bool(column.dataset), column.base == "top5"
 
-    return sorted(measured, key=rank)
+    return sorted(values, key=rank)
 
 
 def _costs(table: Table) -> list[Column]:
-    counted = [COLUMNS[key] for key in (*table.columns, "gmacs", "mparams") if COLUMNS[key].source == "counted"]
-    return sorted(dict.fromkeys(counted), key=lambda column: column.quantity == "params")
+    costs = [COLUMNS[key] for key in (*table.columns, *ALWAYS_COUNTED) if KINDS[COLUMNS[key].kind].axis == "cost"]
+    return sorted(dict.fromkeys(costs), key=lambda column: column.quantity == "params")
 
 
 def _panels(table: Table, cells: Sequence[Cell], value: Column, cost: Column) -> Iterator[Panel]:
@@ -177,28 +179,28 @@ def _printed_name(points: Sequence[Point]) -> str:
 
 def _printed(table: Table, cells: Sequence[Cell], value: Column, cost: Column) -> Iterator[Point]:
     """Rows with a printed value, at their printed cost or else at the one counted here; those that coincide as one."""
-    places: dict[tuple[float, float, bool], list[int]] = {}
+    rows_at: dict[tuple[float, float, bool], list[int]] = {}
     for number, row in enumerate(table.rows, 1):
         found = _number(find_cell(cells, row.label, value.key, ours=False))
         costs = [_number(find_cell(cells, row.label, cost.key, ours=ours)) for ours in (False, True)]
         at = next((known for known in costs if known is not None), None)
         if found is not None and at is not None:
-            places.setdefault((at, found, costs[0] is None), []).append(number)
-    for (at, found, counted), rows in places.items():
+            rows_at.setdefault((at, found, costs[0] is None), []).append(number)
+    for (at, found, counted), rows in rows_at.items():
         yield Point(tuple(rows), _labels(table, rows), at, found, counted=counted)
 
 
 def _measured(table: Table, cells: Sequence[Cell], value: Column, cost: Column) -> Iterator[Point]:
     """Rows with a measured value and a counted cost; those of the same runs as one."""
-    places: dict[tuple[object, ...], list[int]] = {}
+    rows_at: dict[tuple[object, ...], list[int]] = {}
     found: dict[int, tuple[float, Cell]] = {}
     for number, row in enumerate(table.rows, 1):
         cell = find_cell(cells, row.label, value.key, ours=True)
         at = _number(find_cell(cells, row.label, cost.key, ours=True))
         if cell and at is not None and _number(cell) is not None:
             found[number] = at, cell
-            places.setdefault((at, cell.value, *(cell.runs or [number])), []).append(number)
-    for rows in places.values():
+            rows_at.setdefault((at, cell.value, *(cell.runs or [number])), []).append(number)
+    for rows in rows_at.values():
         at, cell = found[rows[0]]
         assert cell.value is not None
         error = cell.sd if cell.sd is not None else sampling_error(cell) if cell.n == 1 else None

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from benchmark.report.labels import flat
 from benchmark.report.results import SeedResult
 from benchmark.report.statistics import stats
 from benchmark.report.statistics.noise import NOTHING_KNOWN, NoiseTable
 from benchmark.report.statistics.stats import Estimate, RowSample, Spread
-from benchmark.report.text.layout import flat
 from benchmark.runs.metrics import TOP_K, hits_at_k
 from benchmark.runs.predictions import Predictions
 from benchmark.spec.columns import COLUMNS

@@ -11,30 +11,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise, product
 
 from benchmark.config.datasets import DATASETS, official_splits
-from benchmark.report.cells import printed_dataset
+from benchmark.report.datasets import printed_dataset
+from benchmark.report.statistics.relations import SizeCheck, check_sizes, directed_pairs, margin_of, without_dust
 from benchmark.report.statistics.stats import binomial_se, t_quantile, trend_weights
-from benchmark.spec.claim import Claim, Size
+from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS, Column
 from benchmark.spec.table import Table
 
 CORRELATIONS = (0.0, 0.4, 0.8)
 """Between two rows' hits on the same clips; 0.4 is what rows that are measured here have."""
-MARGIN_POINTS = 0.5
-MARGIN_SHARE = 0.05
 _DUST = 1e-9
 """One decimal less one decimal leaves binary dust, which would turn a tie into a difference."""
-
-
-@dataclass(frozen=True)
-class SizeCheck:
-    """A claimed size against numbers: what they give, in the size's own terms, and whether that bears it out."""
-
-    size: Size
-    found: float
-    agrees: bool
 
 
 @dataclass(frozen=True)
@@ -72,7 +61,7 @@ def try_printed(claim: Claim, table: Table) -> Trial | None:
     if claim.relation == "monotone":
         return _try_trend(claim, column, printed, clips, margin)
     pairs = directed_pairs(claim)
-    differences = [_clean(printed[larger] - printed[smaller]) for larger, smaller in pairs]
+    differences = [without_dust(printed[larger] - printed[smaller]) for larger, smaller in pairs]
     reach = [-abs(d) for d in differences] if claim.relation == "~" else differences
     weakest = reach.index(min(reach))
     larger, smaller = pairs[weakest]
@@ -90,54 +79,8 @@ def try_printed(claim: Claim, table: Table) -> Trial | None:
     )
 
 
-def directed_pairs(claim: Claim) -> list[tuple[str, str]]:
-    """The pairs (larger, smaller) that the claim asserts; `best` and `monotone` follow the column's better direction.
-
-    A claim of sameness has no direction: its pairs are as written.
-    """
-    better_is_lower = COLUMNS[claim.metric].better == "lower"
-    if claim.relation == "monotone":
-        steps = list(pairwise(claim.labels))
-        return steps if better_is_lower else [(later, earlier) for earlier, later in steps]
-    pairs = list(product(claim.lhs, claim.rhs))
-    up = claim.relation in (">", ">=", "~") or (claim.relation == "best" and not better_is_lower)
-    return pairs if up else [(rhs, lhs) for lhs, rhs in pairs]
-
-
-def margin_of(claim: Claim, values: list[float]) -> float:
-    """What counts as the same, or as no loss: the claim's margin, else 0.5 points, or 5 % of the largest value."""
-    if claim.margin is not None:
-        return claim.margin
-    if COLUMNS[claim.metric].unit == "%":
-        return MARGIN_POINTS
-    return MARGIN_SHARE * max(map(abs, values), default=0.0)
-
-
-def check_sizes(claim: Claim, values: Mapping[str, float]) -> tuple[SizeCheck, ...]:
-    """The claimed sizes against the rows' values, each for the pair that bears it out least.
-
-    For `best` that is the nearest pair alone: a margin over the best of the others.
-    """
-    pairs = directed_pairs(claim)
-    if claim.relation == "best":
-        pairs = [min(pairs, key=lambda pair: values[pair[0]] - values[pair[1]])]
-    checks = []
-    for size in claim.sizes:
-        found = []
-        for larger, smaller in pairs:
-            high, low = values[larger], values[smaller]
-            if size.form == "difference":
-                found.append(_clean(high - low))
-            elif high > 0 and low > 0:
-                found.append(high / low)
-        if found:
-            worst = next((value for value in found if not size.agrees(value)), found[0])
-            checks.append(SizeCheck(size, size.stated(worst), size.agrees(worst)))
-    return tuple(checks)
-
-
 def _try_trend(claim: Claim, column: Column, printed: Mapping[str, float], clips: int, margin: float) -> Trial:
-    steps = [_clean(printed[larger] - printed[smaller]) for larger, smaller in directed_pairs(claim)]
+    steps = [without_dust(printed[larger] - printed[smaller]) for larger, smaller in directed_pairs(claim)]
     sign = -1.0 if column.better == "lower" else 1.0
     values, weights = [printed[label] for label in claim.labels], trend_weights(len(claim.labels))
     rise = (len(values) - 1) * sign * sum(w * v for w, v in zip(weights, values, strict=True))
@@ -150,7 +93,7 @@ def _try_trend(claim: Claim, column: Column, printed: Mapping[str, float], clips
     holds = rise > 0 and min(steps) >= -margin
     return Trial(
         (last, first) if sign > 0 else (first, last),
-        _clean(sum(steps)),
+        without_dust(sum(steps)),
         holds,
         errors,
         {rho: holds and rise > error for rho, error in errors.items()},
@@ -182,7 +125,3 @@ def _clips(table: Table, claim: Claim, column: Column) -> int:
         return 0
     names = official_splits(dataset, table.splits) if DATASETS[dataset].official_split else (dataset,)
     return sum(DATASETS[name].val_clips for name in names)
-
-
-def _clean(difference: float) -> float:
-    return round(difference, 9)

@@ -49,7 +49,7 @@ def audit_markdown(table: Table, rows: Sequence[AuditRow], costs_page: str = "")
         "\n".join(bullet(escape(f"{name_of(row)}: {left_out(row)}")) for row in rows) or "- none",
     ]
     cells = [cell for row in rows for cell in row.cells.values()]
-    reasons = dict.fromkeys((cell.convention, cell.reading, cell.why) for cell in cells if cell.why)
+    reasons = dict.fromkeys((cell.convention, cell.interpretation, cell.why) for cell in cells if cell.why)
     if reasons:
         lines = [bullet(f"{_linked(name, reading, costs_page)}: {escape(why)}") for name, reading, why in reasons]
         blocks += ["Readings:", "\n".join(lines)]
@@ -121,7 +121,7 @@ def _column(column: Column, rows: Sequence[AuditRow], costs_page: str) -> str:
         if with_torch:
             entries.append(f"{row.torch_gmacs:.3f} ({-row.torch_difference:+.2%})")
         if verdict:
-            entries.append(_linked(cell.convention, cell.reading, costs_page))
+            entries.append(_linked(cell.convention, cell.interpretation, costs_page))
             entries += [digits(verdict.count, column, verdict.printed), escape(verdict.text())]
         else:
             entries += ["", "", ""]

@@ -6,7 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmark.report.cells import Cell, CountedCost, find_cell, shown_columns
+from benchmark.report.cell import Cell, find_cell
+from benchmark.report.cells import shown_columns
+from benchmark.report.columns.kinds import KINDS
+from benchmark.report.costs import CountedCost
 from benchmark.report.results import SeedResult
 from benchmark.report.statistics.compare import Contrast
 from benchmark.spec.columns import COLUMNS
@@ -19,8 +22,6 @@ CELL_FIELDS = (
     *("table", "row", "label", "column", "kind", "value", "sd"),
     *("n", "wanted", "unit", "runs", "values", "note"),
 )
-TIMING_FIELDS = ("device", "threads", "precision", "batch", "p10", "p90", "load", "date", "torch")
-"""Further fields of cells.csv, of tables with timed columns."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a cell begins with that a spreadsheet evaluates."""
 
@@ -28,9 +29,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 def cells_frame(table: Table, cells: Sequence[Cell]) -> DataFrame:
     """A row per cell: its place, value and origin, raw.
 
-    Columns: `row` counts from 1; `kind` is printed, quoted, measured, counted, timed, config or missing; `value` and
-    `sd` are in `unit`, `n` of `wanted` seeds are in a measured one; `runs` is a tuple of run keys, `values` a dict from
-    seed to value. The value of a timed cell is the median of `n` passes, its percentiles are in the same unit.
+    Columns: `row` counts from 1; `kind` is printed, quoted, missing or that of the column (`report.columns`); `value`
+    and `sd` are in `unit`, `n` of `wanted` seeds are in a measured one; `runs` is a tuple of run keys, `values` a dict
+    from seed to value. The value of a timed cell is the median of `n` passes, its percentiles are in the same unit.
     """
     import pandas as pd
 
@@ -44,21 +45,20 @@ def cells_frame(table: Table, cells: Sequence[Cell]) -> DataFrame:
             "kind": cell.kind,
             "value": cell.value,
             "sd": cell.sd,
-            "n": cell.n if cell.wanted or cell.timed else None,
+            "n": cell.n if cell.wanted or cell.n else None,
             "wanted": cell.wanted or None,
             "unit": cell.unit,
             "runs": cell.runs,
             "values": dict(cell.values),
             "note": "; ".join(part for part in (_state(cell), cell.note) if part),
-            **_timing(cell),
+            **KINDS[COLUMNS[cell.column].kind].in_cells_csv(cell),
         }
         for cell in cells
     ]
-    with_timings = any(COLUMNS[key].source == "timed" for key in table.columns)
-    frame = pd.DataFrame(lines, columns=list(CELL_FIELDS + (TIMING_FIELDS if with_timings else ())))
-    numbers = {name: "float64" for name in ("value", "sd", "p10", "p90", "load") if name in frame}
-    counts = {name: "Int64" for name in ("n", "wanted", "threads", "batch") if name in frame}
-    return frame.astype(numbers | counts)
+    further = {name: dtype for key in table.columns for name, dtype in KINDS[COLUMNS[key].kind].cell_fields.items()}
+    frame = pd.DataFrame(lines, columns=[*CELL_FIELDS, *further])
+    numbers = {name: dtype for name, dtype in further.items() if dtype}
+    return frame.astype({"value": "float64", "sd": "float64", "n": "Int64", "wanted": "Int64", **numbers})
 
 
 def cells_csv(frame: DataFrame) -> str:
@@ -72,15 +72,6 @@ def cells_csv(frame: DataFrame) -> str:
 
 def _state(cell: Cell) -> str:
     return str(cell.state) if cell.kind == "missing" and cell.state else ""
-
-
-def _timing(cell: Cell) -> dict[str, Any]:
-    if cell.timed is None:
-        return {}
-    timed, sample = cell.timed, cell.timed.sample
-    device = {"device": timed.device.name, "threads": timed.device.threads, "precision": timed.device.precision}
-    of_sample = {"batch": sample.batch, "load": sample.load, "date": sample.date, "torch": sample.torch}
-    return {**device, **of_sample, "p10": timed.p10, "p90": timed.p90}
 
 
 def table_csv(
@@ -104,25 +95,10 @@ def table_csv(
             line[f"printed_{key}"] = printed.value if printed else None
             if column.dataset:
                 continue
-            line[f"{column.source}_{key}"] = ours.value if ours and not ours.at_least else None
-            if column.source == "measured":
-                contrast = by_pair.get((row.label, key))
-                line[f"sd_{key}"] = ours.sd if ours else None
-                line[f"n_{key}"] = ours.n if ours else None
-                for name, of in (
-                    ("difference", "difference"),
-                    ("difference_low", "low"),
-                    ("difference_high", "high"),
-                    ("p_dunnett", "p_dunnett"),
-                ):
-                    line[f"{name}_{key}"] = getattr(contrast, of) if contrast else None
-        cost = costs.get(row.label)
+            line[f"{column.kind}_{key}"] = ours.value if ours and not ours.at_least else None
+            line |= KINDS[column.kind].in_table_csv(column, ours, by_pair.get((row.label, key)))
         for column in shown_columns(table):
-            if column.source == "counted":
-                read = cost.readings.get(column.key) if cost else None
-                line[f"reading_{column.key}"] = read.value if read else None
-                line[f"reading_name_{column.key}"] = read.name if read else None
-                line[f"reading_verdict_{column.key}"] = read.verdict if read else None
+            line |= KINDS[column.kind].at_end_of_table_csv(column, costs.get(row.label))
         lines.append(line)
     frame = pd.DataFrame(lines)
     counts = [name for name in frame.columns if name.startswith("n_")]

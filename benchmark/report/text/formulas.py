@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.report.text.layout import flat
+from benchmark.report.labels import flat
 from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table
@@ -15,15 +15,15 @@ def claim_formula(claim: Claim, table: Table | None = None) -> str:
 
 def comparison(claim: Claim, table: Table | None = None) -> str:
     """The claim's rows and relation, without its metric."""
-    first, others = [flat(label) for label in claim.lhs], [flat(label) for label in claim.rhs]
+    left, right = [flat(label) for label in claim.lhs], [flat(label) for label in claim.rhs]
     if claim.relation == "monotone":
         sign = " > " if COLUMNS[claim.metric].better == "lower" else " < "
-        return sign.join([*first, *others])
-    lhs = first[0] if len(first) == 1 else f"each of {'; '.join(first)}"
+        return sign.join([*left, *right])
+    lhs = left[0] if len(left) == 1 else f"each of {'; '.join(left)}"
     if claim.relation == "best":
-        return f"{lhs} best of {_whole(claim, table) or '; '.join([*first, *others])}"
+        return f"{lhs} best of {_whole(claim, table) or '; '.join([*left, *right])}"
     sign = {">=": "≥", "<=": "≤", "~": "≈"}.get(claim.relation, claim.relation)
-    joined = others[0] if len(others) == 1 else f"each of {'; '.join(others)}"
+    joined = right[0] if len(right) == 1 else f"each of {'; '.join(right)}"
     return f"{lhs} {sign} {joined}"
 
 

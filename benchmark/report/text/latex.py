@@ -25,10 +25,10 @@ _EMPHASIS = {BEST: r"\textbf{%s}", SECOND: r"\underline{%s}"}
 
 @dataclass(frozen=True)
 class _Group:
-    """Neighbouring columns under one title: its lines, and the columns' places."""
+    """Neighbouring columns under one title: its lines, and the columns' numbers."""
 
     title: tuple[str, ...]
-    places: tuple[int, ...]
+    columns: tuple[int, ...]
 
 
 def latex(table: Table, layout: Layout) -> str:
@@ -81,21 +81,21 @@ def _groups(layout: Layout) -> Iterator[_Group]:
     """The columns by title, which takes as many lines as keep it from being wider than what is below."""
     indexed = enumerate(layout.headings)
     for (title, _), several in groupby(indexed, key=lambda at: (at[1].group, -1 if at[1].part else at[0])):
-        places = tuple(i for i, _ in several)
-        below = sum(max(len(entry) for entry in _column(layout, i)) for i in places) + 2 * (len(places) - 1)
+        columns = tuple(i for i, _ in several)
+        below = sum(max(len(entry) for entry in _column(layout, i)) for i in columns) + 2 * (len(columns) - 1)
         longest = max((len(word) for word in title.split()), default=1)
-        yield _Group(tuple(wrap(title, max(below, longest), break_on_hyphens=False)) or ("",), places)
+        yield _Group(tuple(wrap(title, max(below, longest), break_on_hyphens=False)) or ("",), columns)
 
 
-def _column(layout: Layout, place: int) -> list[str]:
+def _column(layout: Layout, number: int) -> list[str]:
     """A column's texts, without its title but with what stands directly above the numbers."""
-    marks = [f"{line.entries[place]}{','.join(map(str, line.notes)) if place == 0 else ''}" for line in layout.lines]
-    return [layout.headings[place].part, *marks]
+    marks = [f"{line.entries[number]}{','.join(map(str, line.notes)) if number == 0 else ''}" for line in layout.lines]
+    return [layout.headings[number].part, *marks]
 
 
 def _columns(layout: Layout, groups: Sequence[_Group]) -> list[list[str]]:
     """Every column's texts, with its title's lines where that is its own."""
-    titles = {group.places[0]: group.title for group in groups if len(group.places) == 1}
+    titles = {group.columns[0]: group.title for group in groups if len(group.columns) == 1}
     return [[*titles.get(i, ()), *_column(layout, i)] for i in range(len(layout.headings))]
 
 
@@ -109,7 +109,7 @@ def _preamble(headings: Sequence[Heading], fitted: Fit) -> str:
 def _head(headings: Sequence[Heading], groups: Sequence[_Group], fitted: Fit) -> list[str]:
     upper, rules = [], []
     for group in groups:
-        first, count = group.places[0], len(group.places)
+        first, count = group.columns[0], len(group.columns)
         title = [escape(line) for line in group.title]
         side = "c" if count > 1 else "r" if headings[first].numeric else "l"
         stacked = r"\\".join(map(_row_start, title))

@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmark.config.datasets import DATASETS
-from benchmark.cost.latency import Device
-from benchmark.report.cells import Cell, CountedCost, ReadCost, find_cell, shown_columns
+from benchmark.report.cell import Cell, find_cell
+from benchmark.report.cells import display, shown_columns
+from benchmark.report.columns.kinds import KINDS
+from benchmark.report.costs import CountedCost, InterpretedCost
+from benchmark.report.datasets import dataset_title, measured_dataset
+from benchmark.report.labels import flat, pretty
 from benchmark.report.text.marks import Marks, best_and_second
 from benchmark.spec.columns import COLUMNS, Column
 from benchmark.spec.table import Row, Table
 
-OURS = {"measured": "measured", "counted": "counted", "config": "config", "timed": "timed"}
-FEWEST_CLASSES = 20
-"""Below them a top-k accuracy with k > 1 says little: five guesses among eight classes are nearly always right."""
 UNLIKE = "Printed and measured values are of different data sets and must not be compared as equal."
 
 
@@ -43,7 +44,7 @@ class Layout:
     Attributes:
         notes: The numbered footnotes; `remarks` stand below them without a number.
         warning: What a reader must know before comparing printed and measured values; "" where nothing.
-        readings: What the printed costs are read as.
+        interpretations: Of the printed costs.
     """
 
     title: str
@@ -53,7 +54,7 @@ class Layout:
     notes: tuple[str, ...]
     remarks: tuple[str, ...]
     warning: str = ""
-    readings: tuple[ReadCost, ...] = ()
+    interpretations: tuple[InterpretedCost, ...] = ()
 
     @property
     def marked(self) -> bool:
@@ -64,69 +65,59 @@ class Layout:
 def lay_out(table: Table, cells: Sequence[Cell], costs: Mapping[str, CountedCost]) -> Layout:
     """Printed beside ours for every column that the paper prints; a config column is one, since it holds no result."""
     columns = shown_columns(table)
-    headings = [Heading(pretty(part), numeric=False) for part in table.label_header.split(" | ")]
-    label_columns = max([len(headings), *(len(row.label.split(" | ")) for row in table.rows)])
-    headings += [Heading("", numeric=False)] * (label_columns - len(headings))
+    lines, notes = _body(table, columns, cells)
+    remarks = [r for name, kind in KINDS.items() for r in kind.remarks(table, *_of_kind(name, columns, cells))]
+    return Layout(
+        title=f"{table.id}: {pretty(table.caption)}",
+        caption=_caption(table, columns, cells),
+        headings=_headings(table, columns, cells),
+        lines=lines,
+        notes=notes,
+        remarks=(*remarks, *([pretty(table.note)] if table.note else [])),
+        warning=UNLIKE if _unlike(table, columns) else "",
+        interpretations=tuple(
+            cost for row in table.rows if row.label in costs for cost in costs[row.label].interpretations.values()
+        ),
+    )
+
+
+def _headings(table: Table, columns: Sequence[Column], cells: Sequence[Cell]) -> tuple[Heading, ...]:
+    titles = table.label_header.split(" | ")
+    titles += [""] * (_label_columns(table) - len(titles))
+    headings = [Heading(pretty(title), numeric=False) for title in titles]
     for column in columns:
-        headings += [Heading(_title(column), _shown(part, cells)) for part in _parts(table, column)]
+        ours = KINDS[column.kind].heading(column, cells)
+        headings += [Heading(_title(column), ours if part == column.kind else part) for part in _parts(table, column)]
+    return tuple(headings)
+
+
+def _label_columns(table: Table) -> int:
+    """Columns that the longest label, or the title above the labels, is split into."""
+    return max(len(label.split(" | ")) for label in (table.label_header, *(row.label for row in table.rows)))
+
+
+def _body(table: Table, columns: Sequence[Column], cells: Sequence[Cell]) -> tuple[tuple[Line, ...], tuple[str, ...]]:
+    """The rows, and the footnotes in the order in which rows first refer to them."""
     marks, same = best_and_second(table, cells), _same_runs(table, cells)
+    width = _label_columns(table)
     notes: list[str] = []
     lines = []
     for row in table.rows:
         labels = [pretty(part) for part in row.label.split(" | ")]
-        entries = [(text, "") for text in labels + [""] * (label_columns - len(labels))]
+        entries = [(text, "") for text in labels + [""] * (width - len(labels))]
         for column in columns:
             entries += _entries(table, row, column, cells, marks)
-        numbers = []
-        for note in [*_row_notes(table, row, columns, cells), *same.get(row.label, ())]:
-            if note not in notes:
-                notes.append(note)
-            numbers.append(notes.index(note) + 1)
-        texts, places = zip(*entries, strict=True)
-        lines.append(Line(texts, tuple(sorted(numbers)), places))
-    return Layout(
-        title=f"{table.id}: {pretty(table.caption)}",
-        caption=_caption(table, cells),
-        headings=tuple(headings),
-        lines=tuple(lines),
-        notes=tuple(notes),
-        remarks=(*_not_timed(table, cells), *([pretty(table.note)] if table.note else [])),
-        warning=UNLIKE if _unlike(table, columns) else "",
-        readings=tuple(read for row in table.rows if row.label in costs for read in costs[row.label].readings.values()),
-    )
-
-
-def pretty(text: str) -> str:
-    """Labels and notes are typed in ASCII: 224^2 is shown as 224²."""
-    return text.replace("^2", "²").replace("^3", "³")
-
-
-def flat(label: str) -> str:
-    """A label of several columns on one line."""
-    return pretty(label).replace(" | ", ", ")
-
-
-def measured_dataset(table: Table) -> str:
-    """The data set that this protocol measures the table on."""
-    configs = [row.config for row in table.rows if row.config is not None]
-    return configs[0].data.dataset if configs else table.dataset
-
-
-def has_meaning(table: Table, column: Column) -> bool:
-    """Whether our value in a column says anything: not so for top-5 on a data set of few classes.
-
-    Columns of other kinds always do, as do printed values.
-    """
-    guesses = column.metric.removeprefix("top")
-    if column.source != "measured" or not guesses.isdecimal() or int(guesses) == 1:
-        return True
-    name = column.dataset or measured_dataset(table)
-    return name not in DATASETS or DATASETS[name].num_classes >= FEWEST_CLASSES
+        of_row = [*_row_notes(table, row, columns, cells), *same.get(row.label, ())]
+        notes += [note for note in dict.fromkeys(of_row) if note not in notes]
+        numbers = sorted(notes.index(note) + 1 for note in of_row)
+        texts, of_entries = zip(*entries, strict=True)
+        lines.append(Line(texts, tuple(numbers), of_entries))
+    return tuple(lines), tuple(notes)
 
 
 def _unlike(table: Table, columns: Sequence[Column]) -> bool:
     """Whether any column has printed and measured values of different data sets."""
-    both = [column for column in columns if column.source == "measured" and len(_parts(table, column)) > 1]
+    both = [column for column in columns if KINDS[column.kind].is_result and len(_parts(table, column)) > 1]
     return bool(both) and measured_dataset(table) != table.dataset
 
 
@@ -137,32 +128,17 @@ def _over_splits(dataset: str, splits: int) -> str:
     return f"{DATASETS[dataset].short.partition(' split ')[0]}, mean over its {splits} official splits"
 
 
-def dataset_title(name: str) -> str:
-    """The data set's full name, or the given one where it is not known here."""
-    return DATASETS[name].title if name in DATASETS else name
-
-
 def _title(column: Column) -> str:
     return column.title if column.unit in column.title else f"{column.title} ({column.unit})"
 
 
 def _parts(table: Table, column: Column) -> list[str]:
-    """A column's parts: printed, where any row prints it, and ours, where there is any; a config column is one."""
-    if column.source == "config":
+    """A column's parts: printed, where any row prints it, and ours, by the name of its kind, where it is shown."""
+    kind = KINDS[column.kind]
+    if kind.one_entry:
         return [""]
     printed = ["printed"] if any(column.key in row.printed for row in table.rows) else []
-    return printed + ([] if column.dataset or not has_meaning(table, column) else [OURS[column.source]])
-
-
-def _shown(part: str, cells: Sequence[Cell]) -> str:
-    """A part as its heading: a timed one names the device."""
-    device = _device(cells)
-    return f"timed, {device.short}" if part == OURS["timed"] and device else part
-
-
-def _device(cells: Sequence[Cell]) -> Device | None:
-    """The one device that all timed cells are of; None where nothing is timed."""
-    return next((cell.timed.device for cell in cells if cell.timed), None)
+    return printed + ([column.kind] if kind.is_shown(table, column) else [])
 
 
 def _entries(table: Table, row: Row, column: Column, cells: Sequence[Cell], marks: Marks) -> list[tuple[str, str]]:
@@ -170,13 +146,13 @@ def _entries(table: Table, row: Row, column: Column, cells: Sequence[Cell], mark
     printed = find_cell(cells, row.label, column.key, ours=False)
     ours = find_cell(cells, row.label, column.key, ours=True)
     shown = [
-        (cell.display() if cell else "–", marks.get((row.label, column.key, of_us), ""))
+        (display(cell) if cell else "–", marks.get((row.label, column.key, of_us), ""))
         for cell, of_us in ((printed, False), (ours, True))
     ]
-    if column.source != "config":
-        by_part = dict(zip(("printed", OURS[column.source]), shown, strict=True))
-        return [by_part[part] for part in _parts(table, column)]
-    return [shown[0] if printed and printed.value is not None else shown[1]]
+    if KINDS[column.kind].one_entry:
+        return [shown[0] if printed and printed.value is not None else shown[1]]
+    by_part = dict(zip(("printed", column.kind), shown, strict=True))
+    return [by_part[part] for part in _parts(table, column)]
 
 
 def _row_notes(table: Table, row: Row, columns: Sequence[Column], cells: Sequence[Cell]) -> list[str]:
@@ -186,24 +162,21 @@ def _row_notes(table: Table, row: Row, columns: Sequence[Column], cells: Sequenc
     if row.average:
         members = " and ".join(flat(label) for label in row.average)
         notes.append(f"Average of the predictions of {members}, seed by seed.")
+    own: dict[str, None] = {}
     for column in columns:
-        printed = find_cell(cells, row.label, column.key, ours=False)
-        ours = find_cell(cells, row.label, column.key, ours=True)
-        differ = printed and ours and None not in (printed.value, ours.value) and printed.value != ours.value
-        if column.source == "config" and differ and ours:
-            notes.append(f"{column.title} is {ours.display()} in the config measured here.")
-    measured = [
-        cell for column in columns if (cell := find_cell(cells, row.label, column.key, ours=True)) and cell.note
-    ]
-    notes += [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(cell.note.rstrip(".") for cell in measured)]
-    return notes
+        printed, ours = (find_cell(cells, row.label, column.key, ours=of_us) for of_us in (False, True))
+        if note := KINDS[column.kind].note(column, printed, ours):
+            notes.append(note)
+        if ours and ours.note:
+            own[ours.note.rstrip(".")] = None
+    return notes + [f"{note[0].upper()}{note[1:]}." for note in own]
 
 
 def _same_runs(table: Table, cells: Sequence[Cell]) -> dict[str, list[str]]:
     """A footnote for every row whose numbers are of the very runs of another row."""
     rows_of: dict[tuple[str, ...], dict[str, None]] = {}
     for cell in cells:
-        if cell.kind == "measured" and cell.runs:
+        if cell.runs:
             rows_of.setdefault(cell.runs, {})[cell.row] = None
     notes: dict[str, list[str]] = {}
     for runs, rows in rows_of.items():
@@ -215,58 +188,21 @@ def _same_runs(table: Table, cells: Sequence[Cell]) -> dict[str, list[str]]:
     return notes
 
 
-def _not_timed(table: Table, cells: Sequence[Cell]) -> list[str]:
-    """The rows that have a network of their own and a timed column without a value."""
-    labels = [
-        flat(cell.row)
-        for row in table.rows
-        for key in table.columns
-        if COLUMNS[key].source == "timed" and row.paper_config is not None
-        if (cell := find_cell(cells, row.label, key, ours=True)) and cell.value is None
-    ]
-    if not labels:
-        return []
-    device = _device(cells)
-    where = f" on {device.short}" if device else ""
-    return [f"Not timed yet{where}: {'; '.join(dict.fromkeys(labels))} (python -m benchmark time {table.id})."]
-
-
-def _timing(table: Table, cells: Sequence[Cell]) -> list[str]:
-    """What was timed and where, for the caption."""
-    device = _device(cells)
-    if device is None:
-        return []
-    columns = [COLUMNS[key] for key in table.columns if COLUMNS[key].source == "timed"]
-    batches = ", ".join(f"{column.title.lower()} at batch {column.batch}" for column in columns)
-    threads = f", {device.threads} thread{'s'[: device.threads > 1]}" if device.threads else ""
-    return [
-        f"Timed: {batches}, the forward pass alone at paper scale, {device.precision}, on {device.name}{threads};"
-        " the median, and in parentheses where the slowest tenth of the passes begins.",
-        "Printed times are of other hardware and not to be compared with these.",
-    ]
-
-
-def _caption(table: Table, cells: Sequence[Cell]) -> str:
+def _caption(table: Table, columns: Sequence[Column], cells: Sequence[Cell]) -> str:
     seeds = f"{len(table.seeds)} seed{'s' if len(table.seeds) > 1 else ''}"
     others = any(COLUMNS[key].dataset for key in table.columns)
     sentences = [
         f"Printed: {_over_splits(table.dataset, table.splits)}{' unless a heading says otherwise' if others else ''}.",
         f"Measured: {_over_splits(measured_dataset(table), table.splits)}, protocol {table.protocol}, {seeds}.",
     ]
-    measured = [cell for cell in cells if cell.kind == "measured"]
-    if any(COLUMNS[cell.column].source == "measured" and cell.unit == "%" for cell in cells):
-        sentences.append("Accuracies in percent.")
-    few = [COLUMNS[key].title for key in table.columns if not has_meaning(table, COLUMNS[key])]
-    if few:
-        classes = DATASETS[measured_dataset(table)].num_classes
-        sentences.append(f"{' and '.join(few)} is not measured on a data set of {classes} classes.")
-    if any(cell.sd is not None for cell in measured):
-        sentences.append("Entries are mean ± SD (n) over seeds.")
-    if any(cell.n < cell.wanted for cell in measured):
-        sentences.append("(n/m): n of m seeds are done.")
-    if any(cell.kind == "missing" and cell.state == "running" for cell in cells):
-        sentences.append("… is running.")
-    if any(cell.kind == "counted" for cell in cells):
-        sentences.append("GMACs and parameters are counted at paper scale.")
-    sentences += _timing(table, cells)
+    for name, kind in KINDS.items():
+        sentences += kind.caption(table, *_of_kind(name, columns, cells))
     return " ".join(sentences)
+
+
+def _of_kind(name: str, columns: Sequence[Column], cells: Sequence[Cell]) -> tuple[list[Column], list[Cell]]:
+    """The columns of a kind, and their cells."""
+    return (
+        [column for column in columns if column.kind == name],
+        [cell for cell in cells if COLUMNS[cell.column].kind == name],
+    )

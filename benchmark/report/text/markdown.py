@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from benchmark.report.statistics.claims import Judgement
+from benchmark.report.labels import flat
 from benchmark.report.statistics.compare import Contrast
+from benchmark.report.statistics.judgement import Judgement
 from benchmark.report.statistics.noise import NOTHING_KNOWN, NoiseTable
-from benchmark.report.statistics.verdicts import contrasts_text, judgement_text, method_text
-from benchmark.report.text.layout import Heading, Layout, Line, flat
+from benchmark.report.text.differences import contrasts_text
+from benchmark.report.text.layout import Heading, Layout, Line
 from benchmark.report.text.markdown_text import bullet, escape, grid, wrapped
 from benchmark.report.text.marks import BEST, SECOND
+from benchmark.report.text.verdicts import method_text, verdict_text
 from benchmark.spec.table import Table
 
 WIDEST = 120
@@ -52,13 +54,13 @@ def markdown(
     if layout.notes:
         blocks.append("\n".join(bullet(f"{_raised((i,))} {escape(note)}") for i, note in enumerate(layout.notes, 1)))
     blocks += [wrapped(escape(remark)) for remark in layout.remarks]
-    if layout.readings:
+    if layout.interpretations:
         blocks.append(wrapped(_reproduced(layout, costs_page)))
     if contrasts:
         title = f"## Differences from the baseline row, {escape(flat(table.baseline))}"
         blocks += [title, *contrasts_text(contrasts)]
     if judgements:
-        blocks += ["## Claims", "\n".join(judgement_text(judgement, table) for judgement in judgements)]
+        blocks += ["## Claims", "\n".join(verdict_text(judgement, table) for judgement in judgements)]
     if contrasts or judgements:
         blocks.append(wrapped(escape(method_text(judgements, noise))))
     return "\n\n".join(blocks) + "\n"
@@ -98,22 +100,23 @@ def _quantity(indexed: tuple[int, Heading]) -> tuple[str, int]:
     return heading.group, -1 if heading.part else i
 
 
-def _entry(line: Line, places: Sequence[int], raised: bool) -> str:
+def _entry(line: Line, columns: Sequence[int], raised: bool) -> str:
     """A cell of the Markdown table: `printed / ours`, or one value where neither is there or only one can be."""
     marks = line.marks or ("",) * len(line.entries)
-    texts = [_EMPHASIS.get(marks[i], "{}").format(escape(line.entries[i])) for i in places]
+    texts = [_EMPHASIS.get(marks[i], "{}").format(escape(line.entries[i])) for i in columns]
     text = texts[0] if len(set(texts)) == 1 and texts[0] == "–" else " / ".join(texts)
     return f"{text} {_raised(line.notes)}".strip() if raised else text
 
 
 def _reproduced(layout: Layout, costs_page: str) -> str:
-    """How many printed costs a reading reproduces, and where more is said."""
-    count = sum(read.verdict.startswith("reproduced") for read in layout.readings)
-    example = next((read.name.partition(" ")[0] for read in layout.readings if read.name.startswith("thop")), None)
-    convention = example or layout.readings[0].name.partition(" ")[0]
+    """How many printed costs their interpretation reproduces, and where more is said."""
+    costs = layout.interpretations
+    count = sum(cost.verdict.startswith("reproduced") for cost in costs)
+    example = next((cost.name.partition(" ")[0] for cost in costs if cost.name.startswith("thop")), None)
+    convention = example or costs[0].name.partition(" ")[0]
     page = f"[{COSTS_PAGE}]({costs_page})" if costs_page else COSTS_PAGE
     return (
-        f"Printed costs: {count} of {len(layout.readings)} reproduced by a named reading; [audit.md](audit.md) has"
+        f"Printed costs: {count} of {len(costs)} reproduced by a named reading; [audit.md](audit.md) has"
         f" them, {page} says what a convention such as {escape(convention)} counts."
     )
 

@@ -1,14 +1,15 @@
 """Which cells a table marks as best and second best of their column, as papers do.
 
-Only accuracies and other metrics are marked, printed values and ours apart. Rows compete where they are of one data
-set. What reads the same is marked the same. The marks say nothing about significance.
+Only accuracies and other metrics are marked, printed values and ours apart. The marks say nothing about significance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.report.cells import Cell, printed_dataset
+from benchmark.report.cell import Cell
+from benchmark.report.columns.kinds import KINDS
+from benchmark.report.datasets import printed_dataset
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table
 
@@ -25,17 +26,19 @@ def best_and_second(table: Table, cells: Sequence[Cell]) -> Marks:
     groups: dict[tuple[str, bool, str], dict[str, float]] = {}
     for cell in cells:
         column = COLUMNS[cell.column]
-        if cell.value is None or column.source != "measured" or column.better == "neither":
+        if cell.value is None or not KINDS[column.kind].is_result or column.better == "neither":
             continue
-        ours = cell.kind == "measured"
+        ours = cell.kind == column.kind
+        # What reads the same is marked the same.
         value = round(cell.value, column.decimals) if ours else cell.value
-        among = "" if column.dataset else printed_dataset(table, cell.row)
-        groups.setdefault((cell.column, ours, among), {})[cell.row] = value
+        # Rows compete where they are of one data set.
+        dataset = "" if column.dataset else printed_dataset(table, cell.row)
+        groups.setdefault((cell.column, ours, dataset), {})[cell.row] = value
     marks: Marks = {}
     for (key, ours, _), values in groups.items():
         ranked = sorted(set(values.values()), reverse=COLUMNS[key].better == "higher")
         if len(values) < LEAST or len(ranked) < 2:
             continue
-        places = {ranked[0]: BEST, ranked[1]: SECOND}
-        marks |= {(row, key, ours): places[value] for row, value in values.items() if value in places}
+        mark_of = {ranked[0]: BEST, ranked[1]: SECOND}
+        marks |= {(row, key, ours): mark_of[value] for row, value in values.items() if value in mark_of}
     return marks

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from benchmark.cost.counters import count_network
 from benchmark.cost.record import CostRecord
 from benchmark.models.backbones.i3d import ConvBn, I3d, Inception, scaled_to_four
-from benchmark.models.backbones.volumes import to_frames
+from benchmark.models.clips import to_frames
 from benchmark.models.single_path import build_classifier
 from benchmark.train.optim import parameter_roles
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.models.backbones.volumes import Conv3d, to_frames, to_volumes
+from benchmark.models.backbones.volumes import Conv3d
+from benchmark.models.clips import to_frames, to_volumes
 
 KINDS: dict[str, dict[str, object]] = {
     "point": {"kernel_size": 1},

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.cost.counters import count_network
-from benchmark.models.backbones.volumes import to_frames, to_volumes
 from benchmark.models.backbones.x3d import CHECKPOINTS, X3d, from_pytorchvideo
+from benchmark.models.clips import to_frames, to_volumes
 from benchmark.models.single_path import build_classifier
 from benchmark.models.weights import WEIGHTS_VARIABLE, PretrainedWeightsError
 from benchmark.train.optim import parameter_roles

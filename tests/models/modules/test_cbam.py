@@ -93,7 +93,7 @@ def test_the_channel_gate_ignores_the_order_of_positions() -> None:
     block = trained(Cbam(8, 2)).double()
     x = torch.randn(4, 8, 3, 4, dtype=torch.float64)
     shuffled = x[torch.randperm(4)].flatten(2)[:, :, torch.randperm(12)].view_as(x)
-    torch.testing.assert_close(block.channel_gate(shuffled, 4), block.channel_gate(x, 4))
+    torch.testing.assert_close(block.gate(shuffled, 4), block.gate(x, 4))
 
 
 def test_five_blocks_cost_nearly_what_the_thesis_prints() -> None:

@@ -9,7 +9,8 @@ from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
 
 from benchmark.models.modules import correlation
-from benchmark.models.modules.correlation import IMPLEMENTATIONS, local_correlation, measure
+from benchmark.models.modules.correlation import local_correlation
+from tools.correlation_speed import IMPLEMENTATIONS, measure
 
 SHAPES = [
     ((2, 3, 5, 6), 3),

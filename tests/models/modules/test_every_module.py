@@ -1,8 +1,8 @@
 """What every module must satisfy that a network places between its blocks, forward(x, frames) on (B * frames, C, H, W).
 
-The table says of each what is its own: which frames see which, whether places and the order of frames matter, whether
-it starts as the identity. The converse is tested too, so an entry that says too little fails like one that says too
-much.
+The table says of each what is its own: which frames see which, whether positions and the order of frames matter,
+whether it starts as the identity. The converse is tested too, so an entry that says too little fails like one that says
+too much.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from benchmark.models.inserts import GATES, MODULES
-from benchmark.models.modules import spatial_motion, squeeze_excitation
+from benchmark.config.fields import registered
+from benchmark.config.modules import GateConfig, GateFields, InsertFields, ModuleConfig
+from benchmark.models.gates.channel_gate import Norm
+from benchmark.models.gates.channel_motion import ChannelMotion
+from benchmark.models.gates.motion_enhance import MotionEnhance
+from benchmark.models.gates.progressive_enhance import ProgressiveEnhance
+from benchmark.models.modules import spatial_motion
 from benchmark.models.modules.cbam import Cbam
-from benchmark.models.modules.channel_motion import ChannelMotion
 from benchmark.models.modules.correspondence import CorrespondenceModule
 from benchmark.models.modules.global_context import GlobalContext
-from benchmark.models.modules.motion_enhance import MotionEnhance
 from benchmark.models.modules.motion_squeeze import MotionSqueeze
 from benchmark.models.modules.nonlocal_block import Instantiation, NonLocal
-from benchmark.models.modules.progressive_enhance import ProgressiveEnhance
 from benchmark.models.modules.pyramid_attention import PyramidAttention
 from benchmark.models.modules.regional_nonlocal import RegionalNonLocal, RegionSimilarity
 from benchmark.models.modules.spatial_motion import SpatialMotion
@@ -70,7 +72,7 @@ class Case:
     Attributes:
         build: From channels.
         sees: Which frames of a clip a frame of the result depends on.
-        symmetry: Places, or frames as well, may come in any order, and the result comes in it.
+        symmetry: Positions, or frames as well, may come in any order, and the result comes in it.
         starts: Where it starts as the identity (of maps after a ReLU), what the names of the parameters begin with that
             have a gradient then, "" being all of them. None: it does not start so.
         blind: Parameters without an influence on the result in training.
@@ -82,7 +84,7 @@ class Case:
 
     build: Callable[[int], nn.Module]
     sees: Sees = whole_clip
-    symmetry: Literal["none", "places", "places and frames"] = "none"
+    symmetry: Literal["none", "positions", "positions and frames"] = "none"
     starts: str | None = None
     blind: tuple[str, ...] = ()
     precise: tuple[str, ...] = ()
@@ -113,10 +115,10 @@ def pyramid(channels: int, rescale: bool) -> nn.Module:
 BOTH = (True, False)
 
 CASES: dict[str, Case] = {
-    "cme": Case(of(ChannelMotion, 2, 4), symmetry="places and frames", precise=("gate",)),
-    "mem": Case(of(MotionEnhance, 2), the_next, symmetry="places", precise=("gate",)),
-    "pem": Case(of(ProgressiveEnhance, 2), the_past, symmetry="places", precise=("gate",)),
-    "tim": Case(TemporalInteraction, neighbours, symmetry="places", layout="channels_last"),
+    "cme": Case(of(ChannelMotion, 2, 4), symmetry="positions and frames", precise=("gate",)),
+    "mem": Case(of(MotionEnhance, 2), the_next, symmetry="positions", precise=("gate",)),
+    "pem": Case(of(ProgressiveEnhance, 2), the_past, symmetry="positions", precise=("gate",)),
+    "tim": Case(TemporalInteraction, neighbours, symmetry="positions", layout="channels_last"),
     "correspondence": Case(of(CorrespondenceModule, 3), starts="last_bn.", gradients=BOTH),
     "motion_squeeze add": motion_squeeze(),
     "motion_squeeze separable": motion_squeeze(transformation="separable", temperature=0.01),
@@ -127,18 +129,18 @@ CASES: dict[str, Case] = {
 }
 for form in get_args(spatial_motion.Form):
     CASES[f"sme {form}"] = Case(
-        of(SpatialMotion, form), the_next_or_the_last_two, symmetry="places", starts="bn.", gradients=BOTH
+        of(SpatialMotion, form), the_next_or_the_last_two, symmetry="positions", starts="bn.", gradients=BOTH
     )
 for kernel, normalised in itertools.product((3, (1, 3, 3)), (True, False)):
     CASES[f"cbam {kernel} {normalised=}"] = Case(
         of(Cbam, 2, kernel, normalised),
-        precise=("channel_gate", "position_gate"),
+        precise=("gate", "position_gate"),
         gradients=() if kernel != 3 else BOTH if normalised else (True,),
     )
-for norm, bias in itertools.product(get_args(squeeze_excitation.Norm), (True, False)):
+for norm, bias in itertools.product(get_args(Norm), (True, False)):
     CASES[f"gc {norm} {bias=}"] = Case(
         of(GlobalContext, 2, norm, bias),
-        symmetry="places and frames",
+        symmetry="positions and frames",
         starts="mlp.expand.",
         # A softmax, and batch normalisation, are blind to the bias in front of them.
         blind=("mask.bias", "mlp.reduce.bias") if norm == "batch" else ("mask.bias",),
@@ -149,7 +151,7 @@ for pool, form, bias in itertools.product(("clip", "frame"), ("gate", "additive"
     CASES[f"se {pool} {form} {bias=}"] = Case(
         of(SqueezeExcitation, 2, pool, form, bias),
         whole_clip if pool == "clip" else itself,
-        symmetry="places and frames",
+        symmetry="positions and frames",
         starts="mlp.expand." if form == "additive" else None,
         blind=("mlp.reduce.bias",) if form == "additive" else (),
         gradients=() if not bias else BOTH if form == "additive" else (True,),
@@ -157,7 +159,7 @@ for pool, form, bias in itertools.product(("clip", "frame"), ("gate", "additive"
 for instantiation, sub_sample in itertools.product(get_args(Instantiation), (False, True)):
     CASES[f"nl {instantiation} {sub_sample=}"] = Case(
         of(NonLocal, instantiation, sub_sample),
-        symmetry="none" if sub_sample else "places and frames",
+        symmetry="none" if sub_sample else "positions and frames",
         starts="output.bn.",
         gradients=(True,) if sub_sample else (),
     )
@@ -204,7 +206,11 @@ def learnable(module: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def test_the_table_has_every_module_that_a_config_can_name() -> None:
-    assert {name.split()[0] for name in CASES} == {"tim", *MODULES, *GATES}
+    assert {name.split()[0] for name in CASES} == {
+        "tim",
+        *registered(InsertFields, ModuleConfig),
+        *registered(GateFields, GateConfig),
+    }
 
 
 @every_case
@@ -223,18 +229,18 @@ def test_a_frame_sees_the_frames_of_its_clip_that_it_should_and_no_others(case: 
 
 
 @every_case
-def test_places_and_frames_matter_where_the_table_says_so(case: Case) -> None:
+def test_positions_and_frames_matter_where_the_table_says_so(case: Case) -> None:
     x, frames = torch.randn(4, 8, 4, 4, dtype=torch.float64), 4
     for module in with_fixed_statistics(trained(case.build(8)).double()):
         for order in (torch.arange(4), torch.tensor([2, 0, 3, 1])):
-            places = torch.randperm(16)
+            positions = torch.randperm(16)
 
-            def shuffle(x: Tensor, order: Tensor = order, places: Tensor = places) -> Tensor:
-                return x[order].flatten(2)[:, :, places].view_as(x)
+            def shuffle(x: Tensor, order: Tensor = order, positions: Tensor = positions) -> Tensor:
+                return x[order].flatten(2)[:, :, positions].view_as(x)
 
             same = torch.allclose(module(shuffle(x), frames), shuffle(module(x, frames)))
             in_order = torch.equal(order, torch.arange(4))
-            assert same is (case.symmetry == "places and frames" or (in_order and case.symmetry == "places"))
+            assert same is (case.symmetry == "positions and frames" or (in_order and case.symmetry == "positions"))
 
 
 @every_case

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmark.models.gates.channel_gate import Norm
 from benchmark.models.modules.global_context import GlobalContext
-from benchmark.models.modules.squeeze_excitation import Norm
 from tests.models.modules.costs import BASELINE_PARAMS, BASELINE_THOP, RNL_PARAMS, RNL_THOP, of_five_blocks
 from tests.models.modules.trained import normalised, trained
 

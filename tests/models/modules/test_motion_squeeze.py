@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.cost.tracing import TraceConvolutionShapes
-from benchmark.models.modules.motion_squeeze import MotionSqueeze, displacements, sharpening
+from benchmark.models.modules.displacements import displacements, sharpening
+from benchmark.models.modules.motion_squeeze import MotionSqueeze
 
 SIZE = 28
 FRAMES = 8

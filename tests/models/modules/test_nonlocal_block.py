@@ -9,15 +9,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmark.cost.counters import count_network
-from benchmark.models.modules import nonlocal_block
-from benchmark.models.modules.nonlocal_block import (
-    Instantiation,
-    NonLocal,
-    ResidualOutput,
-    Similarity,
-    attention,
-    explicit_attention,
-)
+from benchmark.models.modules import attention as attention_file
+from benchmark.models.modules.attention import Similarity, attention, explicit_attention
+from benchmark.models.modules.nonlocal_block import Instantiation, NonLocal, ResidualOutput
 from tests.models.modules.costs import BASELINE_PARAMS, BASELINE_THOP, of_five_blocks, peak_bytes, record_of
 from tests.models.modules.trained import normalised, trained
 
@@ -102,7 +96,7 @@ def test_attention_and_its_gradients_are_those_of_the_matrix(
 
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 def test_gradients_of_attention(similarity: Similarity, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nonlocal_block, "QUERIES", 2)
+    monkeypatch.setattr(attention_file, "QUERIES", 2)
     q, k, v = (torch.randn(2, 5, d, dtype=torch.float64, requires_grad=True) for d in (3, 3, 4))
     assert torch.autograd.gradcheck(lambda q, k, v: attention(q, k, v, similarity), (q, k, v))
 

@@ -10,15 +10,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.cost.counters import count_network
-from benchmark.models.modules.nonlocal_block import NonLocal, explicit_attention
-from benchmark.models.modules.regional_nonlocal import (
+from benchmark.models.modules.attention import explicit_attention
+from benchmark.models.modules.nonlocal_block import NonLocal
+from benchmark.models.modules.regional_nonlocal import RegionalNonLocal, RegionSimilarity
+from benchmark.models.modules.regions import (
     Aggregator,
     DepthwiseRegion,
     Form,
     Kernel,
     RefactorisedRegion,
-    RegionalNonLocal,
-    RegionSimilarity,
     build_region,
 )
 from tests.models.modules.costs import peak_bytes, record_of

@@ -79,6 +79,11 @@ def test_every_pair_of_activations_trains(activations: tuple[Activation, Activat
     assert values[-1] < 0.8 * values[0]
 
 
+def test_columns_start_as_hats_inside_the_range_of_every_activation() -> None:
+    rising = torch.tensor([0.05, 0.275, 0.725, 0.95])
+    torch.testing.assert_close(hats(4, 2), torch.stack([rising.flip(0), rising], dim=1))
+
+
 @pytest.mark.parametrize("activations", TABLE_3_1)
 @pytest.mark.parametrize(("frames", "images"), [(10, 3), (10, 1), (10, 9), (64, 16), (16, 4)])
 def test_columns_are_independent_at_initialisation(

@@ -13,10 +13,10 @@ from benchmark.config.representations import PwtpConfig
 from benchmark.cost.counters import count_network
 from benchmark.models.representations.dynamic_appearance import (
     DynamicAppearance,
-    compare_with_convolution,
     pair_products,
     upsample,
 )
+from tools.dynamic_appearance_speed import compare
 
 # (beta, B, r), and of Table 8: MACs in millions and parameters, as printed; the counts that truncate to them.
 TABLE_8 = [
@@ -276,7 +276,7 @@ def test_refuses_another_number_of_frames() -> None:
 
 def test_the_speed_comparison_runs_and_leaves_the_threads_alone() -> None:
     threads = torch.get_num_threads()
-    result = compare_with_convolution(size=32, segments=1, repeats=2)
+    result = compare(size=32, segments=1, repeats=2)
     assert torch.get_num_threads() == threads
     best = min(result["convolution_contiguous"], result["convolution_channels_last"])
     assert result["ratio"] == pytest.approx(result["pwtp"] / best)

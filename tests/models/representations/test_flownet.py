@@ -12,7 +12,8 @@ from benchmark.config.models import TsmResNetConfig
 from benchmark.config.run import RunConfig
 from benchmark.cost.counters import count_network
 from benchmark.cost.record import CostRecord
-from benchmark.models.representations import build
+from benchmark.models.representations import flownet_training
+from benchmark.models.representations.build import build_representation
 from benchmark.models.representations.flownet import MEAN_COLOUR, FlowNet, correlation, multiscale_epe
 from benchmark.models.weights import PretrainedWeightsError
 
@@ -157,7 +158,7 @@ def test_c_goes_on_with_the_first_frame_and_the_rectified_correlation() -> None:
     joined: list[Tensor] = []
     module.conv3.register_forward_hook(lambda _, __, out: maps.append(out))
     module.conv3_1.register_forward_pre_hook(lambda _, args: joined.append(args[0]))
-    module(torch.randn(1, 2, 3, 56, 56))
+    module(torch.randn(8, 2, 3, 56, 56))
     scores = correlation(*maps)
     assert scores.min() < 0
     expected = torch.cat([module.conv_redir(maps[0]), torch.where(scores < 0, 0.1 * scores, scores)], dim=1)
@@ -220,7 +221,7 @@ def test_generated_weights_are_asked_for_by_variant_and_width(monkeypatch: pytes
         asked.append((variant, width))
         return source.state_dict()
 
-    monkeypatch.setattr(build, "generated_weights", generated_weights)
+    monkeypatch.setattr(flownet_training, "generated_weights", generated_weights)
     config = RunConfig.model_validate(
         {
             "model": {"name": "tsm_resnet", "representation": "flownet", "flownet": {"frames": 4}, "width": WIDTH},
@@ -228,11 +229,11 @@ def test_generated_weights_are_asked_for_by_variant_and_width(monkeypatch: pytes
         }
     )
     assert isinstance(config.model, TsmResNetConfig)
-    loaded = build.build_representation(config.model, WIDTH, config.data)
+    loaded = build_representation(config.model, WIDTH, config.data)
     assert asked == [("s", WIDTH)]
     assert torch.equal(loaded.get_parameter("conv6.0.weight"), source.get_parameter("conv6.0.weight"))
     with torch.device("meta"):
-        build.build_representation(config.model, WIDTH, config.data)
+        build_representation(config.model, WIDTH, config.data)
     assert len(asked) == 1
 
 

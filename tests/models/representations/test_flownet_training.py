@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -167,11 +165,3 @@ def test_scaled_layers_give_unit_variance_one_after_the_other(variant: str) -> N
         network.estimate(first, second)
     for name, deviation in deviations.items():
         assert deviation == pytest.approx(0.1 if "flow" in name else 1.0, rel=1e-3), name
-
-
-def test_importing_it_imports_no_model_and_no_launcher() -> None:
-    code = (
-        "import sys, benchmark.models.representations.flownet_training\n"
-        "print([m for m in sys.modules if m.startswith(('benchmark.models', 'benchmark.launch'))])"
-    )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -17,11 +17,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from benchmark.report.cells import Cell, build_cells, find_cell
+from benchmark.report.cell import Cell, find_cell
+from benchmark.report.cells import build_cells
+from benchmark.report.labels import flat
 from benchmark.report.plots import accuracy_cost as plot
 from benchmark.report.plots import curves
 from benchmark.report.plots.style import saved
-from benchmark.report.text.layout import flat
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.files import table_paths
 from benchmark.spec.table import Table
@@ -106,7 +107,7 @@ def read(svg: bytes) -> list[Drawn]:
 
 def column_of(table: Table, title: str, sources: Iterable[str]) -> str:
     """The column that an axis names: the one with the longest title that the axis' begins with."""
-    keys = [key for key in (*table.columns, "gmacs", "mparams") if COLUMNS[key].source in sources]
+    keys = [key for key in (*table.columns, "gmacs", "mparams") if COLUMNS[key].kind in sources]
     return max((key for key in keys if title.startswith(COLUMNS[key].title)), key=lambda k: len(COLUMNS[k].title))
 
 

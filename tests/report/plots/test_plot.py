@@ -7,12 +7,12 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmark.report.cells import build_cells
+from benchmark.report.labels import flat
 from benchmark.report.plots import accuracy_cost as plot
 from benchmark.report.plots import curves
 from benchmark.report.plots.names import LONGEST, MOST_NAMES, key_of, names_of
 from benchmark.report.plots.points import Panel, Plane, Point, Series
 from benchmark.report.plots.style import saved
-from benchmark.report.text.layout import flat
 from benchmark.spec.columns import COLUMNS
 
 ODD = [

@@ -2,7 +2,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmark.report.cells import Cell, build_cells
+from benchmark.report.cell import Cell
+from benchmark.report.cells import build_cells
 from benchmark.report.plots.points import (
     Point,
     cost_title,

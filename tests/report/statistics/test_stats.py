@@ -119,6 +119,8 @@ def test_trend_weights_give_the_least_squares_slope() -> None:
     slope = np.polyfit(np.arange(4), values, 1)[0]
     assert np.dot(stats.trend_weights(4), values) == pytest.approx(slope)
     assert stats.trend_weights(2) == [-1.0, 1.0]
+    rows = [RowSample((value,) * 3, None, Spread(0.09, 2)) for value in values]
+    assert stats.combine(rows, stats.trend_weights(4)).v_seed == pytest.approx(0.09 / 3 / 5)  # 5: sum of squares of x
 
 
 def test_dunnett_as_scipy_has_it() -> None:

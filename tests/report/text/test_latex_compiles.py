@@ -17,7 +17,8 @@ import pytest
 from benchmark.cost.architecture import check_architecture
 from benchmark.cost.latency import Device, RowTimings, Sample, Timed
 from benchmark.report.architecture import lay_out_architecture
-from benchmark.report.cells import CountedCost, ReadCost, build_cells
+from benchmark.report.cells import build_cells
+from benchmark.report.costs import CountedCost, InterpretedCost
 from benchmark.report.results import SeedResult
 from benchmark.report.text.latex import PACKAGES, latex
 from benchmark.report.text.latex_text import _BLOCKS, escape, substitutes
@@ -105,8 +106,10 @@ def fabricated_runs(table: Table) -> dict[str, list[SeedResult]]:
 
 
 def fabricated_costs(table: Table) -> dict[str, CountedCost]:
-    counted = [key for key, column in COLUMNS.items() if column.source == "counted"]
-    read = {"gmacs": ReadCost(65.7, "thop_2005 with model.lateral.direction=bidirectional", "reproduced, truncated")}
+    counted = [key for key, column in COLUMNS.items() if column.kind == "counted"]
+    read = {
+        "gmacs": InterpretedCost(65.7, "thop_2005 with model.lateral.direction=bidirectional", "reproduced, truncated")
+    }
     return {row.label: CountedCost(dict.fromkeys(counted, 123.456), read) for row in table.rows if not row.quoted}
 
 
@@ -114,7 +117,7 @@ def fabricated_timings(table: Table) -> RowTimings:
     sample = Sample(
         batch=8, passes=41, median=0.1, p10=0.09, p90=0.11, load=0.0, crowded=False, date="2026", torch="2.11.0"
     )
-    timed = [COLUMNS[key] for key in table.columns if COLUMNS[key].source == "timed"]
+    timed = [COLUMNS[key] for key in table.columns if COLUMNS[key].kind == "timed"]
     return {
         row.label: {column.key: Timed.of(column, sample, DEVICE) for column in timed}
         for row in table.rows

@@ -7,13 +7,16 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from benchmark.report.cells import Cell, CountedCost, ReadCost, build_cells
+from benchmark.report.cell import Cell
+from benchmark.report.cells import build_cells
+from benchmark.report.columns.measured import has_meaning
+from benchmark.report.costs import CountedCost, InterpretedCost
 from benchmark.report.text.formulas import claim_formula
 from benchmark.report.text.latex import latex
 from benchmark.report.text.latex_fit import LINE, fit, width
 from benchmark.report.text.latex_text import escape as in_latex
 from benchmark.report.text.latex_text import prose, substitutes
-from benchmark.report.text.layout import has_meaning, lay_out
+from benchmark.report.text.layout import lay_out
 from benchmark.report.text.markdown import markdown
 from benchmark.report.text.markdown_text import bullet, escape, grid, wrapped
 from benchmark.report.text.marks import BEST, SECOND, best_and_second
@@ -188,8 +191,8 @@ def test_rows_that_are_one_run_say_so(make: SimpleNamespace, table_3b: Table) ->
 
 
 def test_readings_are_counted_in_one_line_and_told_in_the_audit_alone(table_3b: Table) -> None:
-    read = {"gmacs": ReadCost(65.7, "thop_2005 with a.b=c", "reproduced, truncated")}
-    missed = {"gmacs": ReadCost(65.7, "fvcore", "not reproduced; nearest 1 by fvcore")}
+    read = {"gmacs": InterpretedCost(65.7, "thop_2005 with a.b=c", "reproduced, truncated")}
+    missed = {"gmacs": InterpretedCost(65.7, "fvcore", "not reproduced; nearest 1 by fvcore")}
     costs = {row.label: CountedCost({}, missed if row.label == "0" else read) for row in table_3b.rows}
     layout = lay_out(table_3b, build_cells(table_3b, {}, costs), costs)
     text = " ".join(markdown(table_3b, layout, [], [], "../../../docs/costs.md").split())

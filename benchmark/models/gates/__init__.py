@@ -1,0 +1,1 @@
+"""Channel gates in front of a residual branch, one a file."""

@@ -1,0 +1,117 @@
+"""Small runs in this process: what a seed decides, what is taken up again, what is stored."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.config.models import TsmResNetConfig
+from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
+from benchmark.data.datasets import prepare
+from benchmark.data.loader import ClipDataset
+from benchmark.launch.job import execute
+from benchmark.launch.training import CHECKPOINT_SECONDS
+from benchmark.runs.atomic import write_json
+from benchmark.runs.directory import RunDir
+from benchmark.runs.key import run_key
+from tests.data.trees import ucf_tree
+
+CONFIG = RunConfig(
+    model=TsmResNetConfig(depth=18, width=0.125, dropout=0.5),
+    data=DataConfig(dataset="ucf101", size=32, segments=2, flip=True),
+    train=TrainConfig(epochs=2, warmup_epochs=0, batch_size=4, lr=0.05),
+    eval=EvalConfig(scale=36),
+)
+TWO_VIEWS = CONFIG.model_copy(update={"eval": EvalConfig(scale=36, clips=2)})
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., RunDir]]:
+    """Brings a run of a config to its end in a folder of that name."""
+    for name, value in (("DATA", "made"), ("UCF101", "ucf")):
+        monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / value))
+    ucf_tree(tmp_path / "ucf")
+    prepare("ucf101", workers=1)
+
+    def make(folder: str = "runs", config: RunConfig = CONFIG) -> RunDir:
+        run = RunDir(tmp_path / folder / run_key(config))
+        run.prepare(config)
+        execute(run, device="cpu")
+        return run
+
+    threads = torch.get_num_threads()
+    yield make
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
+
+
+def predictions(run: RunDir) -> dict[str, np.ndarray]:
+    with np.load(run.path / "predictions.npz") as stored:
+        return {name: stored[name] for name in ("ids", "labels", "logits")}
+
+
+def test_left_within_an_epoch_a_run_ends_as_one_that_was_not(
+    made: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, read, item = made(), [0], ClipDataset.__getitem__
+    monkeypatch.setenv(CHECKPOINT_SECONDS, "1e-9")
+
+    def leave_at_the_third_step(dataset: ClipDataset, index: int) -> Any:
+        read[0] += 1
+        if read[0] == 10:
+            raise KeyboardInterrupt
+        return item(dataset, index)
+
+    monkeypatch.setattr(ClipDataset, "__getitem__", leave_at_the_third_step)
+    with pytest.raises(KeyboardInterrupt):
+        made("left")
+    again = made("left")
+    assert (again.env["resumes"], read[0]) == (1, 10 + 4 + 12 + 6)
+    assert again.result == whole.result
+    assert np.array_equal(predictions(again)["logits"], predictions(whole)["logits"])
+
+
+def test_another_seed_has_other_first_weights(made: Callable[..., RunDir]) -> None:
+    still = CONFIG.model_copy(update={"train": TrainConfig(epochs=1, warmup_epochs=0, batch_size=4, lr=1e-30)})
+    runs = [made(config=still.model_copy(update={"seed": seed})) for seed in (0, 1)]
+    weights = [torch.load(run.path / "checkpoint.pt", weights_only=True)["model"] for run in runs]
+    assert not torch.equal(weights[0]["backbone.conv1.weight"], weights[1]["backbone.conv1.weight"])
+
+
+def test_other_views_take_over_a_whole_training_on_the_same_clips(made: Callable[..., RunDir]) -> None:
+    first = made()
+    for name in ("half", "others"):
+        shutil.copytree(first.path.parent, first.path.parent.with_name(name))
+    assert made(config=TWO_VIEWS).env["trained_by"] == first.key
+    half, others = (RunDir(first.path.parent.with_name(name) / first.key) for name in ("half", "others"))
+    (half.path / "metrics.jsonl").write_text((first.path / "metrics.jsonl").read_text().splitlines()[0])
+    write_json(
+        others.path / "env.json", {**others.env, "fingerprints": {**others.env["fingerprints"], "val": "others"}}
+    )
+    for name in ("half", "others"):
+        assert "trained_by" not in made(name, TWO_VIEWS).env
+
+
+def test_predictions_are_stored_by_id_whatever_the_order_of_the_list(
+    made: Callable[..., RunDir], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = made()
+    (listed,) = tmp_path.rglob("testlist01.txt")
+    listed.write_text("\n".join(reversed(listed.read_text().split())))
+    monkeypatch.setenv("BENCHMARK_DATA", str(tmp_path / "made again"))
+    prepare("ucf101", workers=1)
+    found, expected = predictions(made("reversed")), predictions(one)
+    assert expected["ids"].tolist() == sorted(expected["ids"])
+    assert json.loads((one.path / "result.json").read_text())["num_clips"] == 6
+    for name, values in expected.items():
+        if values.dtype.kind == "f":
+            assert found[name] == pytest.approx(values, abs=1e-4)
+        else:
+            assert found[name].tolist() == values.tolist()
