@@ -74,16 +74,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def submit(arguments: argparse.Namespace) -> int:
-    """`submit`: queue what is neither done nor on its way, and return."""
+    """`submit`: queue what is neither done nor on its way, whoever submitted it, and return."""
     from benchmark.launch.cluster import load_cluster
-    from benchmark.launch.slurm import refresh
     from benchmark.launch.slurm import submit as submit_runs
+    from benchmark.launch.states import run_states
 
     profile = load_cluster(arguments.cluster)
     os.environ.update(profile.environment(os.environ))  # its roots are where the jobs will look
     made = arguments.plan
-    refresh([RunDir.of(key) for key in made.runs])
-    states = {key: RunDir.of(key).state for key in made.runs}
+    found, silent = run_states(map(RunDir.of, made.runs))
+    print("".join(f"{text}\n" for text in silent), end="", file=sys.stderr)
+    states = {key: run.state for key, run in found.items()}
     training = {key: training_key(run.config) for key, run in made.runs.items()}
     on_its_way = {training[key] for key, state in states.items() if state in ("queued", "running")}
     to_do = [key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)]
@@ -93,6 +94,14 @@ def submit(arguments: argparse.Namespace) -> int:
     if waiting:
         print(f"{len(waiting)} of the runs wait for a training that comes first: submit them again when it is done.")
         todo = [key for key in todo if key not in waiting]
+    if unanswered := [key for key in todo if found[key].unanswered]:
+        # Whether they wait for a node cannot be told, and submitted twice they would fight for the same folder.
+        print(f"Not submitted, since SLURM does not say whether their jobs still go on ({len(unanswered)} runs):")
+        print("".join(f"    {RunDir.of(key).path}: {found[key].job_text}\n" for key in unanswered), end="")
+        print("  Where a job is over for certain, remove job.json and status.json of its run and submit again.")
+        todo = [key for key in todo if key not in unanswered]
+    if not todo and unanswered:
+        return 1
     if not todo:
         print("Nothing to submit: every run is done or on its way.")
         return 0

@@ -11,9 +11,10 @@ from benchmark.plan import row_runs
 from benchmark.report.results import SeedResult
 from benchmark.report.splits import over_splits
 from benchmark.runs.directory import RunDir
-from benchmark.runs.errors import RunDirError
+from benchmark.runs.errors import RunDirError, UnreadableRunError
 from benchmark.runs.key import run_key, start_key
 from benchmark.runs.predictions import read_predictions
+from benchmark.runs.sharing import unreadable
 from benchmark.runs.trainings import find_training
 from benchmark.spec.table import Table
 
@@ -37,11 +38,15 @@ def collect(table: Table) -> dict[str, list[SeedResult]]:
 def _seed_result(seed: int, config: RunConfig) -> SeedResult:
     run = RunDir.of(run_key(config))
     try:
+        if path := run.unreadable:
+            raise unreadable(path)
         run.check(config)
         result = run.result
         if result is None:
             return SeedResult(seed, run.key, run.state, note=str(run.status.get("error") or ""))
         predictions, metrics = read_predictions(run, result)
+    except UnreadableRunError as error:
+        return SeedResult(seed, run.key, "unreadable", note=str(error))
     except RunDirError as error:  # one damaged folder must not hide the other cells
         return SeedResult(seed, run.key, "damaged", note=str(error))
     return SeedResult(
