@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.cli.text import duration, grid, split_of, terminal_width
+from benchmark.cli.text import duration, grid, say, split_of, terminal_width
 from benchmark.config.run import RunConfig
 from benchmark.launch.pending import is_to_do
 from benchmark.launch.states import RunState, run_states
@@ -123,11 +122,10 @@ def plan(arguments: argparse.Namespace) -> int:
     made = arguments.plan
     protocol, _, _ = load_protocol(arguments.protocol)
     rate, source = _rate(made, protocol.seconds_per_megapixel, protocol.device)
-    found, silent = run_states(map(RunDir.of, made.runs))
+    found = run_states(made.runs, say)
     states = {key: _shown_state(run.state, key in arguments.damaged) for key, run in found.items()}
     todo = [key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)]
     trained = {training_key(run.config) for run in made.runs.values() if trained_by(RunDir.of(run.key), run.config)}
-    print("".join(f"{text}\n" for text in silent), end="", file=sys.stderr)
     seconds = estimate_seconds(made.runs.values(), rate, trained)
     total = None if rate is None else sum(seconds[key] or 0 for key in todo)
     needs = _needs([made.runs[key].config for key in todo])
@@ -203,8 +201,7 @@ def _rate(made: Plan, declared: float | None, device: str) -> tuple[float | None
 def status(arguments: argparse.Namespace) -> int:
     """`status`."""
     made = arguments.plan
-    states, silent = run_states(map(RunDir.of, made.runs))
-    print("".join(f"{text}\n" for text in silent), end="", file=sys.stderr)
+    states = run_states(made.runs, say)
     entries = [
         _entry(run.used_by[0][0], run.used_by[0][1], run.config, run.key, states[run.key])
         for run in made.runs.values()

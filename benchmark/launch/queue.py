@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from benchmark.runs.sharing import user_name
 
+FORGOTTEN = "forgotten by SLURM"
+"""State of a job that is neither in the queue nor in the accounts, as an array's task that was cancelled in waiting."""
 WAITING = frozenset(
     {
         *("PENDING", "CONFIGURING", "POWER_UP_NODE", "SUSPENDED", "STOPPED"),
@@ -17,8 +19,13 @@ WAITING = frozenset(
     }
 )
 """States of a job that has the run ahead of it, or in a halt: SLURM starts it or goes on with it by itself."""
-RUNNING = frozenset({"RUNNING", "COMPLETING", "RESIZING", "SIGNALING", "STAGE_OUT"})
-"""States of a job whose processes live, or are being ended before it is over or waits again."""
+OVER = frozenset(
+    {
+        *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "LAUNCH_FAILED", "NODE_FAIL"),
+        *("OUT_OF_MEMORY", "PREEMPTED", "RECONFIG_FAIL", "REVOKED", "TIMEOUT", FORGOTTEN),
+    }
+)
+"""States of a job of which nothing comes any more. In all others its processes live, or are being ended."""
 ANSWER_SECONDS = 30.0
 
 
@@ -28,17 +35,12 @@ class SlurmSilentError(Exception):
 
 @dataclass(frozen=True)
 class SlurmJob:
-    """A job, or a task of an array. `state` is SLURM's word, or `unknown` of a job that it does not know any more."""
+    """A job, or a task of an array. `state` is SLURM's word, or FORGOTTEN of a job that it does not know any more."""
 
     id: str
     owner: str | None
     state: str
     reason: str = ""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing will come of it any more."""
-        return self.state not in WAITING | RUNNING
 
 
 def this_job() -> str | None:
@@ -86,9 +88,9 @@ def _ended(ids: set[str], owners: Mapping[str, str | None], slurm_conf: str | No
         accounted = {}
     of_others = {id for id in ids if owners[id] != user_name()}
     hidden = of_others if of_others and _hides_jobs(slurm_conf) else set[str]()
-    found = {id: SlurmJob(id, owners[id], "unknown") for id in ids - hidden}
+    found = {id: SlurmJob(id, owners[id], FORGOTTEN) for id in ids - hidden}
     # Accounts lag: one that they have as alive, and the queue does not know, is over.
-    return found | {id: job for id, job in accounted.items() if id in hidden or (id in ids and job.is_over)}
+    return found | {id: job for id, job in accounted.items() if id in hidden or (id in ids and job.state in OVER)}
 
 
 def _hides_jobs(slurm_conf: str | None) -> bool:
@@ -102,8 +104,7 @@ def _hides_jobs(slurm_conf: str | None) -> bool:
 def parse(line: str) -> SlurmJob:
     """A job from `id|owner|state` or `id|owner|state|reason`, the state as squeue or sacct writes it."""
     id, owner, state, *reason = line.split("|", 3)
-    # sacct writes `CANCELLED by 1000`, and in narrow columns `CANCELLED+`.
-    word = state.split()[0].rstrip("+") if state.split() else "unknown"
+    word, *_by = state.split() or [FORGOTTEN]  # sacct writes `CANCELLED by 1000`
     return SlurmJob(id, owner or None, word, "" if reason in ([], ["None"]) else reason[0])
 
 

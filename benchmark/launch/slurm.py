@@ -6,11 +6,13 @@ about jobs. Imports without torch, and without submitit until it is used.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shlex
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -66,6 +68,23 @@ class ClusterJob:
         return DelayedSubmission(self)
 
 
+@contextlib.contextmanager
+def submission() -> Iterator[None]:
+    """One submission into the runs folder at a time, whoever's: the next one sees what this one has queued.
+
+    Raises:
+        NotWritableRunError: this user may not write where the logs go.
+    """
+    lock = _logs_folder() / "lock"
+    with writing(lock, runs_root()):
+        opened = lock.open("a")
+    with opened:
+        # A file system without locks leaves it to the runs' own.
+        with contextlib.suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+
+
 def submit(runs: Sequence[RunDir], cluster: str) -> list[str]:
     """Queue prepared run directories as arrays no longer than the cluster allows; runs that train alike share a job.
 
@@ -95,19 +114,23 @@ def submit(runs: Sequence[RunDir], cluster: str) -> list[str]:
 def _executor(profile: ClusterProfile) -> Any:
     import submitit
 
-    folder = runs_root().resolve() / ".slurm"
-    with writing(folder, folder.parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise not_writable(folder, folder.parent)
     try:
-        executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=MOST_TIMEOUTS)
+        executor = submitit.AutoExecutor(folder=_logs_folder(), cluster="slurm", slurm_max_num_timeout=MOST_TIMEOUTS)
     except RuntimeError as error:
         raise ClusterError(f"cluster '{profile.name}': {error}. Is SLURM installed here, and running?") from None
     executor.update_parameters(
         name="benchmark", **profile.submitit_parameters(), slurm_setup=_batch_script_lines(profile)
     )
     return executor
+
+
+def _logs_folder() -> Path:
+    folder = runs_root().resolve() / ".slurm"
+    with writing(folder, folder.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise not_writable(folder, folder.parent)
+    return folder
 
 
 def _submit_array(executor: Any, groups: Sequence[Sequence[RunDir]], profile: ClusterProfile) -> list[str]:

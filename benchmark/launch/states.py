@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmark.launch.queue import RUNNING, WAITING, SlurmJob, SlurmSilentError, ask
+from benchmark.launch.queue import OVER, WAITING, SlurmJob, SlurmSilentError, ask
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import DamagedRunError
 from benchmark.runs.json_files import State, read_json
@@ -55,10 +55,10 @@ class _Job:
     log: str | None
 
 
-def run_states(runs: Iterable[RunDir]) -> tuple[dict[str, RunState], list[str]]:
-    """The states of runs by key, and why SLURM could not be asked: one call for all jobs of a cluster."""
+def run_states(keys: Iterable[str], say: Callable[[str], None]) -> dict[str, RunState]:
+    """The states of runs by key, with one call of SLURM for all jobs of a cluster; `say` hears why one is silent."""
     states, jobs = dict[str, RunState](), dict[RunDir, _Job]()
-    for run in runs:
+    for run in map(RunDir.of, keys):
         state, status = run.state, run.status
         job = _job(run, state, status)
         if state == "queued" and job is None and time.time() - status.get("queued", 0) > SUBMISSION_SECONDS:
@@ -67,19 +67,18 @@ def run_states(runs: Iterable[RunDir]) -> tuple[dict[str, RunState], list[str]]:
         states[run.key] = RunState(state, job.id if job else None, owner, error=status.get("error"))
         if job and state != "done":
             jobs[run] = job
-    silent = []
     for slurm_conf in dict.fromkeys(job.slurm_conf for job in jobs.values()):
         members = {run: job for run, job in jobs.items() if job.slurm_conf == slurm_conf}
         try:
             answers = ask({job.id: job.owner for job in members.values()}, slurm_conf)
         except SlurmSilentError as error:
-            silent.append(f"SLURM does not answer ({error}): states are as the run directories have them.")
+            say(f"SLURM does not answer ({error}): states are as the run directories have them.")
             answers = {}
         for run, job in members.items():
             known = states[run.key]
             answer = answers.get(job.id)
             states[run.key] = _with_answer(run, known, job, answer) if answer else replace(known, unanswered=True)
-    return states, silent
+    return states
 
 
 def _job(run: RunDir, state: State, status: dict[str, Any]) -> _Job | None:
@@ -103,12 +102,12 @@ def _with_answer(run: RunDir, known: RunState, job: _Job, answer: SlurmJob) -> R
     known = replace(known, owner=answer.owner or known.owner, slurm=said)
     if answer.state in WAITING:
         return replace(known, state="queued", error=None)
-    if answer.state in RUNNING:
+    if answer.state not in OVER:
         # Silent for long, but not over: it reads data, or has just been started again.
         return replace(known, state="running", error=None) if known.state == "interrupted" else known
     now = run.state  # a job may have ended well since the files were read
     if now not in ("queued", "running", "interrupted"):
         return replace(known, state=now, error=run.status.get("error"))
     where = f"; see {job.log}" if job.log else ""
-    error = f"SLURM job {job.id} has ended ({answer.state}){where}"
+    error = f"SLURM job {job.id} is over ({answer.state}) and the run is not{where}"
     return replace(known, state="failed" if now == "queued" else "interrupted", error=error)
