@@ -150,11 +150,11 @@ def _submit_array(executor: Any, groups: Sequence[Sequence[RunDir]], profile: Cl
         for run in chain.from_iterable(groups):
             run.set_status(state="pending")
         raise ClusterError(f"cluster '{profile.name}' refused the jobs: {error}") from None
-    # With it any user, without the profile, asks the SLURM that has the job.
-    cluster = {"cluster": profile.name, "owner": user_name(), "slurm_conf": os.environ.get("SLURM_CONF")}
+    # With SLURM_CONF any user, also without the profile, asks the SLURM that has the job.
+    whose = {"owner": user_name(), "slurm_conf": os.environ.get("SLURM_CONF")}
     for group, job in zip(groups, jobs, strict=True):
         for run in group:
-            write_json(run.path / "job.json", {"id": job.job_id, "log": str(job.paths.stderr), **cluster})
+            write_json(run.path / "job.json", {"id": job.job_id, "log": str(job.paths.stderr), **whose})
     return [job.job_id for job in jobs]
 
 

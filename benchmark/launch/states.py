@@ -65,7 +65,7 @@ def run_states(keys: Iterable[str], say: Callable[[str], None]) -> dict[str, Run
             state = "pending"  # the submission was cut off before SLURM answered
         owner = job.owner if job else run.owner
         states[run.key] = RunState(state, job.id if job else None, owner, error=status.get("error"))
-        if job and state != "done":
+        if job and state not in ("done", "unreadable"):
             jobs[run] = job
     for slurm_conf in dict.fromkeys(job.slurm_conf for job in jobs.values()):
         members = {run: job for run, job in jobs.items() if job.slurm_conf == slurm_conf}

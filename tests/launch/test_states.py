@@ -31,7 +31,7 @@ def says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Says:
     calls = tmp_path / "calls"
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin:/bin")
     monkeypatch.setenv("BENCHMARK_RUNS", str(tmp_path / "runs"))
-    monkeypatch.delenv("SLURM_CONF", raising=False)
+    monkeypatch.setenv("SLURM_CONF", "")
 
     def write(**answers: str | tuple[int, str]) -> Path:
         for name in ("squeue", "sacct", "scontrol"):
@@ -194,6 +194,32 @@ def test_reading_commands_write_nothing(says: Says, tmp_path: Path, capsys: pyte
     assert (held["state"], held["job"], held["owner"]) == ("queued", "8_1", "alice")
     assert main(["status", "bqn-3a"]) == 0
     assert "job 8_1 of alice: PENDING (JobHeldUser)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_slurm_says_nothing_of_is_not_submitted_again(
+    says: Says, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent: list[str] = []
+
+    def submit_runs(runs: list[RunDir], cluster: str) -> list[str]:
+        sent.extend(run.key for run in runs)
+        return ["9"]
+
+    monkeypatch.setattr("benchmark.launch.slurm.submit", submit_runs)
+    monkeypatch.setattr("benchmark.cli.running._prepare_data", lambda configs: None)
+    planned = make_plan([load_table("bqn-3a")]).runs
+    dead, *others = planned
+    RunDir.of(dead).prepare(planned[dead].config)
+    RunDir.of(dead).set_status(**DEAD, job="8_0")
+    says(squeue=(1, "slurm_load_jobs error: Socket timed out on send/recv operation"))
+    assert main(["submit", "bqn-3a", "--cluster", "dev"]) == 0
+    said = capsys.readouterr()
+    assert f"{RunDir.of(dead).path}: job 8_0 of {user_name()}" in said.out
+    assert "SLURM does not answer (squeue: slurm_load_jobs error: Socket timed out" in said.err
+    assert sent == others
+    says(squeue="8_0|alice|TIMEOUT|None\n")
+    assert main(["submit", "bqn-3a", "--cluster", "dev"]) == 0
+    assert sent == [*others, *planned]
 
 
 def test_a_job_is_called_what_scancel_takes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,8 +104,8 @@ def users() -> Iterator[Shared]:
 
 
 @pytest.fixture
-def shared(users: Shared, request: pytest.FixtureRequest) -> Shared:
-    return replace(users, runs=users.folder / request.node.name)
+def shared(users: Shared) -> Shared:
+    return replace(users, runs=users.folder / f"runs-{time.monotonic_ns()}")
 
 
 def python_for_all(user: str) -> str:
@@ -198,9 +198,10 @@ def test_what_one_may_not_read_is_a_line_that_says_so(shared: Shared) -> None:
         (hidden / "status.json").chmod(0o600)
         done = shared.read(BOB, "status", "plan", "list", "render")
         assert [entry["state"] for entry in shared.status(BOB)] == ["unreadable", "unreadable", "queued"]
-        shown = words(done["status"].stdout)
-        assert f"{closed} cannot be read by {BOB}: it is {ALICE}'s alone." in shown
-        assert f"{hidden}/status.json cannot be read by {BOB}" in shown
+        shown = done["status"]
+        assert words(shown.stdout).endswith("3 runs: 2 unreadable, 1 queued.")
+        assert f"{closed} cannot be read by {BOB}: it is {ALICE}'s alone." in shown.stderr
+        assert f"{hidden}/status.json cannot be read by {BOB}" in shown.stderr
         assert done["plan"].stdout.count(" unreadable ") == 2
         assert "unreadable" in done["render"].stdout
         assert all(command.returncode == 1 and str(closed) in command.stderr for command in done.values())
