@@ -158,6 +158,12 @@ def test_power_and_seeds_are_those_of_a_simulation() -> None:
     assert resolved / 2000 == pytest.approx(stats.power(1.0, seeds, 0.72, 0.02), abs=0.05)
 
 
+def test_power_without_clips_is_that_of_two_samples_t_test() -> None:
+    """One side of it: a difference that is found with the wrong sign does not count."""
+    shift, critical = 1.0 / (0.72 / 4) ** 0.5, scipy.stats.t.ppf(0.975, 6)
+    assert stats.power(1.0, 4, 0.72, 0.0) == pytest.approx(scipy.stats.nct.sf(critical, 6, shift), abs=1e-6)
+
+
 def test_no_number_of_seeds_makes_up_for_too_few_clips() -> None:
     assert stats.seeds_needed(1.0, 0.1, 1.0) is None
     assert stats.seeds_needed(0.0, 0.1, 0.0) is None
