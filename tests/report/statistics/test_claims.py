@@ -120,6 +120,15 @@ def test_best_must_beat_every_other(judged: Judge) -> None:
     assert judged(claim, n16=LOW, n0=SAME, n4=HIGH)[0].state == "contradicted"
 
 
+def test_p_is_two_sided_and_a_loss_to_one_of_several_counts_for_their_number(judged: Judge) -> None:
+    rows = {"n16": SAME, "n0": (60.6, 60.9, 61.1), "n4": (55.0, 55.2, 54.9)}
+    (alone,) = judged(_claim(">"), **rows)
+    assert alone.contrast is not None
+    assert alone.contrast.estimate is not None
+    assert alone.p == pytest.approx(2 * alone.contrast.estimate.p_below(0.0))
+    assert judged(_claim(">", "16", ("0", "4")), **rows)[0].p == pytest.approx(2 * alone.p)
+
+
 def test_claims_of_one_table_and_metric_are_corrected_together(judged: Judge) -> None:
     """One claim that is just resolved alone is not among five; a repeat is no further claim, another metric neither."""
     rows = {"n16": (60.0, 60.9, 60.4), "n0": (58.6, 59.3, 59.1), "n4": LOW, "n8": SAME}

@@ -57,3 +57,13 @@ def test_a_row_is_unstable_at_one_percent_of_what_others_of_its_family_do(compar
         beside = compare({"#1": [5 - spread, 5, 5 + spread], **quiet})
         assert (beside.unstable("#1", "enopr") is not None) is unstable
         assert beside.unstable("#2", "enopr") is None
+
+
+def test_a_fused_row_varies_as_the_louder_of_its_members(make: SimpleNamespace) -> None:
+    table = make.table("bqn-3a", "embedded", (0,))
+    families = {row.family: sd for row, sd in zip(table.rows, (0.2, 0.8), strict=False)}
+    noise = {(family, "top1"): Noise(family, "top1", sd, 16, 0.3, 9, 27, sd, sd) for family, sd in families.items()}
+    runs = {"Quiet+Busy": [make.seed_result("Quiet+Busy", 0, 60.0)]}
+    sample = Comparison(table, runs, NoiseTable(noise)).sample("Quiet+Busy", "top1")
+    assert not isinstance(sample, str)
+    assert sample.spread.sd == pytest.approx(0.8)
