@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
+from benchmark.config.datasets import DATASETS
 from benchmark.config.models import BqnConfig, LateralConfig, TsmResNetConfig
 from benchmark.config.representations import MbpmConfig
 from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
@@ -47,6 +49,12 @@ def test_the_key_is_stable_across_processes_and_hash_seeds() -> None:
         for seed in ("1", "2")
     }
     assert keys == {run_key(RunConfig())}
+
+
+def test_another_version_of_the_data_is_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = run_key(RunConfig())
+    monkeypatch.setitem(DATASETS, "something-v1", replace(DATASETS["something-v1"], version="2"))
+    assert run_key(RunConfig()) != before
 
 
 def test_science_holds_what_differs_and_the_data_version() -> None:
