@@ -50,6 +50,14 @@ def test_share_is_what_a_run_s_clips_do_not_share() -> None:
     assert found.share == 0.0
 
 
+def test_share_weighs_rows_by_their_runs() -> None:
+    rng = np.random.default_rng(2)
+    clips = rng.random(400) < 0.5
+    alike, apart = np.stack([clips] * 2).astype(float), (rng.random((5, 400)) < 0.5).astype(float)
+    (found,) = pool(Repeats("f", "t", {"top1": [60.0] * len(hits)}, {"top1": hits}) for hits in (alike, apart))
+    assert found.share == pytest.approx(4 / 5, abs=0.02)
+
+
 def _finish(table_id: str, seeds: tuple[int, ...]) -> None:
     table = load_table(table_id)
     for number, row in enumerate(table.rows):
