@@ -151,6 +151,7 @@ def test_p_is_two_sided_and_a_loss_to_one_of_several_counts_for_their_number(jud
     (alone,) = judged(_claim(">"), **rows)
     assert alone.contrast is not None
     assert alone.contrast.estimate is not None
+    assert alone.p is not None
     assert alone.p == pytest.approx(2 * alone.contrast.estimate.p_below(0.0))
     assert judged(_claim(">", "16", ("0", "4")), **rows)[0].p == pytest.approx(2 * alone.p)
 
@@ -165,6 +166,7 @@ def test_claims_of_one_table_and_metric_are_corrected_together(judged: Judge) ->
     first = judged(_claim(">"), *others, **rows)[0]
     assert first.p == alone.p
     assert first.p_adjusted is not None
+    assert first.p is not None
     assert alone.p is not None
     assert first.p_adjusted >= 2 * alone.p
     assert (first.p < 0.05 < first.p_adjusted, first.state) == (True, "not resolved")
