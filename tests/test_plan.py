@@ -5,11 +5,12 @@ import sys
 
 import pytest
 
-from benchmark.plan import PlannedRun, estimate_seconds, make_plan, megapixels, run_key, science, training_key
-from benchmark.spec.config import DataConfig, EvalConfig, RunConfig, TrainConfig
+from benchmark.config.models import BqnConfig, LateralConfig, TsmResNetConfig
+from benchmark.config.representations import MbpmConfig
+from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
+from benchmark.plan import PlannedRun, estimate_seconds, make_plan, megapixels
+from benchmark.runs.key import run_key, science, training_key
 from benchmark.spec.load import load_table
-from benchmark.spec.models import BqnConfig, LateralConfig, TsmResNetConfig
-from benchmark.spec.representations import MbpmConfig
 
 
 def test_a_default_written_out_is_the_same_run() -> None:
@@ -38,9 +39,7 @@ def test_a_network_of_defaults_only_is_not_taken_for_another() -> None:
 
 
 def test_the_key_is_stable_across_processes_and_hash_seeds() -> None:
-    code = (
-        "from benchmark.plan import run_key; from benchmark.spec.config import RunConfig; print(run_key(RunConfig()))"
-    )
+    code = "from benchmark.plan import run_key; from benchmark.config.run import RunConfig; print(run_key(RunConfig()))"
     keys = {
         subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
@@ -95,7 +94,7 @@ def test_the_plan_says_how_many_runs_are_evaluated_only() -> None:
 
 @pytest.mark.parametrize(
     "module", ["benchmark.spec.load", "benchmark.plan", "benchmark.report.render", "benchmark.report.collect",
-               "benchmark.launch.rundir", "benchmark.launch.local", "benchmark.launch.slurm", "benchmark.cli.main"]
+               "benchmark.runs.directory", "benchmark.launch.local", "benchmark.launch.slurm", "benchmark.cli.main"]
 )  # fmt: skip
 def test_the_planning_and_reporting_side_imports_without_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

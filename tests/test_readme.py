@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.main import build_parser
-from benchmark.data.motion_render import render, write_video
-from benchmark.data.motionpairs import SETTINGS
+from benchmark.data.embedded.motionpairs import SETTINGS
+from benchmark.data.embedded.render import render, write_video
 from benchmark.plan import make_plan
 from benchmark.spec.files import spec_paths, table_paths
 from benchmark.spec.load import load_table

@@ -24,10 +24,11 @@ from typing import Literal
 import numpy as np
 from scipy.special import expit, ndtri
 
-from benchmark.report.cells import Predictions, SeedResult
-from benchmark.report.claims import Judgement, judge_claims
-from benchmark.report.compare import Comparison
-from benchmark.report.noise import NOTHING_KNOWN, Noise, NoiseTable
+from benchmark.report.results import SeedResult
+from benchmark.report.statistics.claims import Judgement, judge_claims
+from benchmark.report.statistics.compare import Comparison
+from benchmark.report.statistics.noise import NOTHING_KNOWN, Noise, NoiseTable
+from benchmark.runs.predictions import Predictions
 from benchmark.spec.claim import Claim
 from benchmark.spec.load import load_table
 from benchmark.spec.table import Table

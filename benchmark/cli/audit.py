@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from benchmark.cli.text import grid, paragraph
 from benchmark.cost.audit import AuditRow
-from benchmark.cost.audit_text import INTRODUCTION, counted_digits, digits, heading, left_out, name_of, not_audited
 from benchmark.cost.conventions import CONVENTIONS
+from benchmark.report.text.audit import INTRODUCTION, counted_digits, digits, heading, left_out, name_of, not_audited
 from benchmark.spec.columns import COLUMNS, Column
 from benchmark.spec.table import Table
 

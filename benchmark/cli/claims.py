@@ -7,8 +7,8 @@ import json
 import sys
 
 from benchmark.cli.text import grid
-from benchmark.report import trial
-from benchmark.report.printed import CORRELATIONS
+from benchmark.report.statistics import trial
+from benchmark.report.statistics.printed import CORRELATIONS
 from benchmark.report.writing import replace_together, results_root
 from benchmark.spec.files import table_paths
 from benchmark.spec.load import load_table, select

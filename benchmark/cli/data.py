@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from benchmark.cli.progress import several_steps
 from benchmark.cli.text import grid
+from benchmark.config.datasets import DATASETS
+from benchmark.config.source import did_you_mean
 from benchmark.data.errors import DataError
-from benchmark.spec.datasets import DATASETS
-from benchmark.spec.source import did_you_mean
 
 if TYPE_CHECKING:
-    from benchmark.data.census import Census
+    from benchmark.data.indexing.census import Census
 
 SHOWN = 10
 """Names of a list that are printed; a longer one goes to a file as well."""
@@ -102,7 +102,7 @@ def extract_flow_with_progress(name: str, interval: int = 1) -> dict[str, str]:
     The flow leads from each frame to the one `interval` frames later. A generated data set is prepared first.
     """
     from benchmark.data.datasets import open_split
-    from benchmark.data.flow import extract_flow
+    from benchmark.data.flow.extracted import extract_flow
 
     if DATASETS[name].generated:
         prepare_with_progress(name)
@@ -204,10 +204,10 @@ def _counts(record: Mapping[str, object]) -> str:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from benchmark.data.census import take
     from benchmark.data.datasets import check, data_root
-    from benchmark.data.probing import READ_ONLY
-    from benchmark.data.replacing import replacing
+    from benchmark.data.indexing.census import take
+    from benchmark.data.indexing.probing import READ_ONLY
+    from benchmark.runs.atomic import replacing
 
     splits = tuple(dict.fromkeys(arguments.split or ("train", "val")))
     results: dict[str, object] = {}

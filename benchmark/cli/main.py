@@ -11,16 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.cli import claims, data, decode, noise, reading, running, timing, visualize
+from benchmark.config.source import SpecError
 from benchmark.data.errors import DataError
-from benchmark.launch.rundir import RunDirError, check_plan, write_atomic
+from benchmark.launch.pending import check_plan
 from benchmark.launch.slurm import ClusterError
 from benchmark.plan import make_plan
-from benchmark.report.noise import NoiseError
+from benchmark.report.statistics.noise import NoiseError
 from benchmark.report.writing import ResultsError
+from benchmark.runs.atomic import write_atomic
+from benchmark.runs.directory import RunDirError
 from benchmark.spec.architecture import Architecture, load_architecture
 from benchmark.spec.files import architecture_paths, is_architecture, protocol_names, spec_paths, table_paths
 from benchmark.spec.load import load_table, select
-from benchmark.spec.source import SpecError
 from benchmark.spec.table import Table
 
 EPILOG = """\

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from benchmark.cli.text import grid
-from benchmark.launch.rundir import runs_root
-from benchmark.plan import run_key
-from benchmark.report.noise import FIELDS, Noise, Repeats, noise_csv, pool, read_noise
+from benchmark.report.statistics.noise import FIELDS, Noise, Repeats, noise_csv, pool, read_noise
 from benchmark.report.writing import replace_together, results_root
+from benchmark.runs.directory import runs_root
+from benchmark.runs.key import run_key
 from benchmark.spec.files import table_paths
 from benchmark.spec.load import load_protocol, load_table
 
@@ -69,11 +69,11 @@ def find_repeats(protocol: str) -> Iterator[Repeats]:
 def _of_table(table: Table, wanted: dict[str, list[str]], known: set[str]) -> Iterator[Repeats]:
     import numpy as np
 
+    from benchmark.config.datasets import DATASETS
     from benchmark.report.collect import collect
-    from benchmark.report.compare import HIT_METRICS
-    from benchmark.report.layout import FEWEST_CLASSES
-    from benchmark.report.metrics import TOP_K, hits_at_k
-    from benchmark.spec.datasets import DATASETS
+    from benchmark.report.statistics.compare import HIT_METRICS
+    from benchmark.report.text.layout import FEWEST_CLASSES
+    from benchmark.runs.metrics import TOP_K, hits_at_k
 
     new = [row for row in table.rows if row.config is not None and run_key(row.config) not in known]
     results = collect(table.model_copy(update={"rows": tuple(new), "elsewhere": ()}))

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from benchmark.cli.text import duration
 from benchmark.launch.local import Outcome
-from benchmark.launch.rundir import RunDir
+from benchmark.runs.directory import RunDir
 
 PLAIN_EVERY_SECONDS = 30.0
 

@@ -9,22 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmark.cli.text import duration, grid, split_of, terminal_width
-from benchmark.launch.rundir import RunDir, is_to_do
-from benchmark.plan import (
-    Plan,
-    dotted,
-    estimate_seconds,
-    make_plan,
-    megapixels,
-    row_runs,
-    run_key,
-    science,
-    training_key,
-)
-from benchmark.report.formulas import comparison
+from benchmark.config.run import RunConfig
+from benchmark.launch.pending import is_to_do
+from benchmark.plan import Plan, estimate_seconds, make_plan, megapixels, row_runs
+from benchmark.report.text.formulas import comparison
+from benchmark.runs.directory import RunDir
+from benchmark.runs.key import dotted, run_key, science, start_key, training_key
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.columns import COLUMNS
-from benchmark.spec.config import RunConfig, start_key
 from benchmark.spec.load import load_protocol
 from benchmark.spec.table import Row, Table
 

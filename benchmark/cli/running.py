@@ -8,27 +8,23 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.cli.progress import run_progress, steps
+from benchmark.cli.rendering import architecture_folder, render_architectures, render_tables, results_folder
 from benchmark.cli.text import duration, split_of, terminal_width
+from benchmark.config.datasets import DATASETS
+from benchmark.config.run import RunConfig
 from benchmark.cost.audit import audit_table, row_configs
-from benchmark.cost.audit_text import audit_markdown, link_to_costs
 from benchmark.cost.cache import cached, get
-from benchmark.cost.latency import row_timings, timed_columns
+from benchmark.cost.latency import timed_columns
 from benchmark.launch.local import Outcome, last_lines, run_all, slots
-from benchmark.launch.rundir import RunDir, is_to_do
-from benchmark.plan import Plan, megapixels, training_key
-from benchmark.report.frame import counted_cost
-from benchmark.report.writing import check_writable, results_root
-from benchmark.spec.architecture import Architecture
-from benchmark.spec.config import RunConfig, start_key
-from benchmark.spec.datasets import DATASETS
+from benchmark.launch.pending import is_to_do
+from benchmark.plan import Plan, megapixels
+from benchmark.report.writing import check_writable
+from benchmark.runs.directory import RunDir
+from benchmark.runs.key import start_key, training_key
 from benchmark.spec.table import Table
-
-NAMED = 5
-"""Cells that a message names."""
 
 
 def cost(arguments: argparse.Namespace) -> int:
@@ -125,87 +121,7 @@ def render(arguments: argparse.Namespace) -> int:
 
 def _folders(arguments: argparse.Namespace) -> list[Path]:
     tables = [results_folder(table) for table in arguments.loaded]
-    return tables + [_folder(table.paper, table.number) for table in arguments.architectures]
-
-
-@dataclass
-class Written:
-    """The files of each table, and the tables with damaged runs, and those whose folder was left as it is."""
-
-    files: dict[str, list[Path]] = field(default_factory=dict)
-    damaged: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-
-
-def results_folder(table: Table) -> Path:
-    """Where a table is rendered: results/<paper>/<number>, and below it for any protocol but `embedded`.
-
-    There it has a folder for the protocol, and in it one for another data set than the table's own.
-    """
-    folder = _folder(table.paper, table.number)
-    folder = folder if table.protocol == "embedded" else folder / table.protocol
-    return folder / table.dataset if table.other else folder
-
-
-def render_tables(tables: list[Table], force: bool = False, show: bool = True) -> Written:
-    """Write the tables' folders; `show` prints each table, and what could not be written or read is said in any case.
-
-    A folder that holds more than is known now is left as it is, unless by `force`.
-    """
-    from benchmark.report.collect import collect
-    from benchmark.report.render import render as write
-
-    done = Written()
-    for table in tables:
-        folder = results_folder(table)
-        audit = audit_table(table)
-        costs = {row.label: counted_cost(row) for row in audit}
-        page = audit_markdown(table, audit, link_to_costs(folder)) if audit else None
-        made = write(table, collect(table), costs, folder, timings=row_timings(table), audit=page, force=force)
-        done.files[table.id] = made.paths
-        if show:
-            print(made.markdown.rstrip() + "\n")
-            if made.paths:
-                print(f"Written to {folder}/: {', '.join(path.name for path in made.paths)}\n")
-        if made.lost:
-            done.kept.append(table.id)
-            _say_kept(table, folder, made.lost)
-        if made.damaged:
-            done.damaged.append(table.id)
-        for line in (*made.damaged, *made.problems):
-            print(line, file=sys.stderr)
-        if len(audit) < sum(not row.quoted for row in table.rows):
-            print(f"Costs are not counted yet: python -m benchmark cost {table.id}", file=sys.stderr)
-    return done
-
-
-def _say_kept(table: Table, folder: Path, lost: list[str]) -> None:
-    named = "\n".join(f"    {line}" for line in lost[:NAMED])
-    more = f"\n    and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
-    print(
-        f"Not written: {folder}/ holds values that are not known here, and stays as it is:\n{named}{more}\n"
-        f"  `run {table.id}` makes them again; BENCHMARK_RESULTS=elsewhere writes elsewhere; --force replaces them.",
-        file=sys.stderr,
-    )
-
-
-def render_architectures(tables: list[Architecture], show: bool) -> dict[str, list[Path]]:
-    """Compare the printed layers with our networks' and write the tables' folders, whatever the protocol."""
-    written = {}
-    for table in tables:
-        from benchmark.cost.architecture import check_architecture
-        from benchmark.report.architecture import render_architecture
-
-        folder = _folder(table.paper, table.number)
-        written[table.id] = render_architecture(table, check_architecture(table), folder)
-        if show:
-            print((folder / "table.md").read_text().rstrip() + "\n")
-            print(f"Written to {folder}/: {', '.join(path.name for path in written[table.id])}\n")
-    return written
-
-
-def _folder(paper: str, number: str) -> Path:
-    return results_root() / paper / number
+    return tables + [architecture_folder(table.paper, table.number) for table in arguments.architectures]
 
 
 def count(tables: list[Table]) -> bool:
@@ -237,7 +153,7 @@ def _prepare_data(to_run: Iterable[RunConfig]) -> None:
     """What these runs read: data sets made here, and flow; an error where a user's data set is not ready."""
     from benchmark.cli.data import extract_flow_with_progress, prepare_with_progress
     from benchmark.data.datasets import open_split
-    from benchmark.data.flow import interval_of
+    from benchmark.data.flow.extracted import interval_of
 
     configs = list(to_run)
     names = dict.fromkeys(config.data.dataset for config in configs)

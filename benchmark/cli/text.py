@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from textwrap import wrap
 
-from benchmark.spec.datasets import DATASETS
+from benchmark.config.datasets import DATASETS
 
 GAP = "  "
 NARROWEST = 8

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmark.cli.running import render_tables, results_folder
+from benchmark.cli.rendering import render_tables, results_folder
+from benchmark.config.run import RunConfig
 from benchmark.cost.cache import cost_digest
 from benchmark.cost.latency import Device, Sample, describe, missing_batches, time_config, timed_columns, timed_config
 from benchmark.report.writing import check_writable
-from benchmark.spec.config import RunConfig
 from benchmark.spec.table import Table
 
 

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 from torch.overrides import TorchFunctionMode
 
+from benchmark.config.run import RunConfig
+from benchmark.config.source import Problem, SpecError, did_you_mean
 from benchmark.models.backbones.mobilenet_v2 import InvertedResidual
 from benchmark.models.backbones.resnet import Block
 from benchmark.models.build import build_model
 from benchmark.models.modules.temporal_shift import TemporalShift
 from benchmark.spec.architecture import Architecture, Layer, Operation, Part, differences, parse_operation
-from benchmark.spec.config import RunConfig
-from benchmark.spec.source import Problem, SpecError, did_you_mean
 
 BLOCKS = (Block, InvertedResidual)
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Any, Literal
 
+from benchmark.config.run import RunConfig, of_one_view
 from benchmark.cost.cache import cached
 from benchmark.cost.conventions import CONVENTIONS, MATRIX, Convention
 from benchmark.cost.record import GIGA, CostRecord
 from benchmark.spec.columns import COLUMNS, MULTIPLES, Column, multiple_of, printed_value
-from benchmark.spec.config import RunConfig, of_one_view
 from benchmark.spec.table import Reading, Row, Table
 
 Lookup = Callable[[RunConfig], CostRecord | None]

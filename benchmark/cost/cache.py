@@ -15,14 +15,15 @@ from pathlib import Path
 
 import pydantic
 
+from benchmark.config.run import RunConfig
 from benchmark.cost.record import CostRecord
-from benchmark.launch.rundir import runs_root, write_atomic
-from benchmark.spec.config import RunConfig
+from benchmark.runs.atomic import write_atomic
+from benchmark.runs.directory import runs_root
 
 PACKAGE = Path(__file__).resolve().parents[1]
 COUNTING = (
     *("cost/counters.py", "cost/operators.py", "cost/torch_formulas.py", "cost/tracing.py", "cost/record.py"),
-    *("spec/models.py", "spec/modules.py", "spec/representations.py"),
+    *("config/models.py", "config/modules.py", "config/representations.py"),
 )
 
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmark.config.run import RunConfig
 from benchmark.cost import torch_formulas
 from benchmark.cost.operators import (
     CONVOLUTIONS,
@@ -36,7 +37,6 @@ from benchmark.cost.operators import (
 from benchmark.cost.record import CostRecord, ModuleParameters, OperatorCount, UncountedOperator
 from benchmark.cost.tracing import TraceConvolutionShapes, operators, trace, written_out
 from benchmark.models.build import build_model
-from benchmark.spec.config import RunConfig
 
 _Counted = tuple[list[OperatorCount], list[UncountedOperator]]
 FAILURES = (

@@ -34,12 +34,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pydantic
 
+from benchmark.config.fields import Strict
+from benchmark.config.run import RunConfig, of_one_view
 from benchmark.cost.cache import cost_digest
-from benchmark.launch.provenance import processor
-from benchmark.launch.rundir import runs_root, write_atomic
+from benchmark.runs.atomic import write_atomic
+from benchmark.runs.directory import runs_root
+from benchmark.runs.provenance import processor
 from benchmark.spec.columns import COLUMNS, Column
-from benchmark.spec.config import RunConfig, of_one_view
-from benchmark.spec.representations import Strict
 from benchmark.spec.table import Row, Table
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Literal
 
-from benchmark.spec.representations import Strict
+from benchmark.config.fields import Strict
 
 GIGA = 10**9
 MEGA = 10**6

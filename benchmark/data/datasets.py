@@ -5,7 +5,7 @@ width, label), `labels.txt` (class names by label) and, written last, `split.jso
 names the generator and the setting, so a changed generator never meets old clips.
 
 A data set that the user holds stays where it is (`benchmark.data.roots`); `<data root>/<name>/<split>/` has its index
-(`benchmark.data.index`).
+(`benchmark.data.indexing.index`).
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data.decode import Frames, probe, read_frames
+from benchmark.config.datasets import DATASETS, DatasetInfo
+from benchmark.data.decode.video import Frames, probe, read_frames
+from benchmark.data.embedded.motionpairs import GENERATOR, SETTINGS, SPLITS, Setting, SplitName
+from benchmark.data.embedded.render import render, write_video
 from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.frame_store import ARRAY, FrameStore, build_store, open_store
-from benchmark.data.index import SAMPLED_CLIPS as SAMPLED_CLIPS
-from benchmark.data.index import Clip as Clip
-from benchmark.data.index import check_index, fingerprint_of, open_index, read_index, write_index
+from benchmark.data.indexing.index import SAMPLED_CLIPS as SAMPLED_CLIPS
+from benchmark.data.indexing.index import Clip as Clip
+from benchmark.data.indexing.index import check_index, fingerprint_of, open_index, read_index, write_index
+from benchmark.data.indexing.survey import Progress as Progress
+from benchmark.data.indexing.survey import survey
 from benchmark.data.layouts.find import find_listing
 from benchmark.data.manifest import data_root as data_root
 from benchmark.data.manifest import index_folder, read_manifest
-from benchmark.data.motion_render import render, write_video
-from benchmark.data.motionpairs import GENERATOR, SETTINGS, SPLITS, Setting, SplitName
 from benchmark.data.parallel import by_batches
-from benchmark.data.replacing import replacing
 from benchmark.data.roots import find_root, variable_of
-from benchmark.data.survey import Progress as Progress
-from benchmark.data.survey import survey
-from benchmark.spec.datasets import DATASETS, DatasetInfo
+from benchmark.runs.atomic import replacing
 
 STORE_LIMIT = 2**30
 """Splits whose decoded frames take more bytes than this are decoded while training."""

@@ -37,7 +37,7 @@ import av
 import cv2
 import numpy as np
 
-from benchmark.data.decode import Frames, probe, read_frames
+from benchmark.data.decode.video import Frames, probe, read_frames
 from benchmark.data.errors import DecodeError
 
 HEIGHT, WIDTH, FPS, SHORT_SIDE, SEGMENTS = 256, 340, 25, 112, 8

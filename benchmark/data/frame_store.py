@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data.decode import Frames, read_frames
+from benchmark.data.decode.video import Frames, read_frames
 from benchmark.data.errors import DataError
-from benchmark.data.replacing import replacing
+from benchmark.runs.atomic import replacing
 
 ARRAY, MANIFEST = "frames.npy", "frames.json"
 

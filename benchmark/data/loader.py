@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from benchmark.data.batched import Uncut, collate, cut_all, matrices
+from benchmark.config.run import DataConfig, EvalConfig
 from benchmark.data.datasets import Split
+from benchmark.data.device_transforms import Uncut, collate, cut_all, matrices
 from benchmark.data.errors import DecodeError
-from benchmark.data.flow import FlowSplit
+from benchmark.data.flow.extracted import FlowSplit
 from benchmark.data.sampling import eval_indices, train_indices
 from benchmark.data.transforms import View, eval_view, may_mirror, to_tensor, train_view, view_side, viewed
 from benchmark.data.watchdog import WatchedLoader, reading
-from benchmark.spec.config import DataConfig, EvalConfig
 
 
 class Item(NamedTuple):

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from benchmark.spec.datasets import DATASETS
+from benchmark.config.datasets import DATASETS
 
 
 def data_root() -> Path:

@@ -16,9 +16,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.config.datasets import DATASETS
+from benchmark.config.source import SpecError, did_you_mean, read_yaml
 from benchmark.data.errors import DataError
-from benchmark.spec.datasets import DATASETS
-from benchmark.spec.source import SpecError, did_you_mean, read_yaml
 
 KEYS = ("root", "labels")
 

@@ -6,7 +6,7 @@ with the scales that TSM and BQN use, or those that they use for flow; X3D's jit
 tensors; `normalise` runs on the device that trains.
 
 What is to become of a clip's frames is worked out first, as a `View`, from their size and the clip's draws alone; it is
-carried out here, frame by frame, or on the training device for a whole batch (`benchmark.data.batched`).
+carried out here, frame by frame, or on the training device for a whole batch (`benchmark.data.device_transforms`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmark.data.decode import Frames
-from benchmark.data.tvl1 import ZERO
-from benchmark.spec.config import Flip
+from benchmark.config.run import Flip
+from benchmark.data.decode.video import Frames
+from benchmark.data.flow.tvl1 import ZERO
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)

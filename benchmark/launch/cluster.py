@@ -9,10 +9,10 @@ from pathlib import Path
 import pydantic
 from pydantic import Field, field_validator
 
-from benchmark.spec.files import REPOSITORY, shown
-from benchmark.spec.overrides import problem_text
-from benchmark.spec.representations import Strict
-from benchmark.spec.source import Problem, SpecError, did_you_mean, read_yaml
+from benchmark.config.fields import Strict
+from benchmark.config.folders import REPOSITORY, shown
+from benchmark.config.overrides import problem_text
+from benchmark.config.source import Problem, SpecError, did_you_mean, read_yaml
 
 
 class ClusterProfile(Strict):

@@ -12,7 +12,7 @@ import torch
 from benchmark.data.datasets import Split
 from benchmark.data.limits import positive_seconds
 from benchmark.data.loader import Item
-from benchmark.launch.rundir import BEAT_SECONDS, RunDir
+from benchmark.runs.directory import BEAT_SECONDS, RunDir
 from benchmark.train.loop import EpochState, generators
 
 CHECKPOINT_SECONDS = "BENCHMARK_CHECKPOINT_SECONDS"

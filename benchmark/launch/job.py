@@ -29,15 +29,19 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from benchmark.data.batched import on_device
-from benchmark.data.census import known_damage
+from benchmark.config.run import RunConfig
 from benchmark.data.datasets import Split, open_split
+from benchmark.data.device_transforms import on_device
 from benchmark.data.errors import DataError
-from benchmark.data.flow import FlowSplit, interval_of, open_flow
+from benchmark.data.flow.extracted import FlowSplit, interval_of, open_flow
+from benchmark.data.indexing.census import known_damage
 from benchmark.data.loader import ClipDataset, Item, epoch_order, make_loader
 from benchmark.launch.during import Keeper, Orphaned, Reporter, Unreadable, log
-from benchmark.launch.provenance import code_state, instruction_set, processor, versions
-from benchmark.launch.rundir import (
+from benchmark.launch.initial_weights import digest_of, start_from
+from benchmark.models.build import build_model
+from benchmark.models.weights import PretrainedWeightsError
+from benchmark.runs.atomic import write_atomic, write_json
+from benchmark.runs.directory import (
     EXIT_CLAIMED,
     RESIDUAL,
     ClaimedError,
@@ -45,14 +49,10 @@ from benchmark.launch.rundir import (
     RunDir,
     RunDirError,
     StaleRunError,
-    write_atomic,
-    write_json,
 )
-from benchmark.launch.start import digest_of, start_from
-from benchmark.models.build import build_model
-from benchmark.models.weights import PretrainedWeightsError
-from benchmark.report.metrics import all_metrics
-from benchmark.spec.config import RunConfig, start_key
+from benchmark.runs.key import start_key
+from benchmark.runs.metrics import all_metrics
+from benchmark.runs.provenance import code_state, instruction_set, processor, versions
 from benchmark.train import checkpoint
 from benchmark.train.loop import EpochState, EpochSummary, Predicted, predict, train_epoch
 from benchmark.train.optim import freeze_all_but_first_bn, make_optimizer

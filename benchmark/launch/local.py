@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.data.parallel import usable_cores
-from benchmark.launch.rundir import EXIT_CLAIMED, RunDir
-from benchmark.plan import training_key
-from benchmark.spec.config import start_key
+from benchmark.runs.directory import EXIT_CLAIMED, RunDir
+from benchmark.runs.key import start_key, training_key
 
 JOB = [sys.executable, "-m", "benchmark.launch.job"]
 POLL_SECONDS = 0.2

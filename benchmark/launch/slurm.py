@@ -17,11 +17,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from benchmark.config.folders import REPOSITORY
+from benchmark.config.source import SpecError
 from benchmark.launch.cluster import ClusterProfile, load_cluster
-from benchmark.launch.rundir import DamagedRunError, RunDir, read_json, runs_root, write_json
-from benchmark.plan import training_key
-from benchmark.spec.files import REPOSITORY
-from benchmark.spec.source import SpecError
+from benchmark.runs.atomic import write_json
+from benchmark.runs.directory import DamagedRunError, RunDir, read_json, runs_root
+from benchmark.runs.key import training_key
 
 MOST_TIMEOUTS = 100
 """Times that a run may reach its job's time limit and go on in another job."""

@@ -25,12 +25,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from benchmark.config.models import BqnConfig
+from benchmark.config.run import DataConfig
 from benchmark.models.backbones.resnet import ResNet, pooled
 from benchmark.models.modules.lateral import LateralConnection, flow, resize
 from benchmark.models.modules.mbpm import Mbpm
 from benchmark.models.single_path import build_classifier
-from benchmark.spec.config import DataConfig
-from benchmark.spec.models import BqnConfig
 
 
 def subsampled_segments(segments: int, kept: int) -> list[int]:

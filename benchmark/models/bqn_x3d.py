@@ -26,13 +26,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from benchmark.config.models import BqnX3dConfig, LateralConfig, Stage
+from benchmark.config.run import DataConfig
 from benchmark.models.backbones.volumes import to_frames, to_volumes
 from benchmark.models.backbones.x3d import X3d
 from benchmark.models.modules.lateral import LateralConnection, QuietToBusy, build_phi, flow, resize
 from benchmark.models.modules.mbpm import Mbpm
 from benchmark.models.single_path import build_classifier
-from benchmark.spec.config import DataConfig
-from benchmark.spec.models import BqnX3dConfig, LateralConfig, Stage
 
 
 class ProjectedQuietToBusy(QuietToBusy):

@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import nn
 
+from benchmark.config.models import ModelConfig
+from benchmark.config.run import DataConfig
 from benchmark.models.bqn import Bqn
 from benchmark.models.bqn_x3d import BqnX3d
 from benchmark.models.custom import build_custom
 from benchmark.models.single_path import SinglePath
 from benchmark.models.tesnet import TesNet
-from benchmark.spec.config import DataConfig
-from benchmark.spec.models import ModelConfig
 
 MODELS: dict[str, Callable[[Any, DataConfig], nn.Module]] = {
     "tsm_resnet": SinglePath,

@@ -1,4 +1,4 @@
-"""Build a network of the user's own from its Python file (`benchmark.spec.custom` says how a table names it)."""
+"""Build a network of the user's own from its Python file (`benchmark.config.custom` says how a table names it)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import inspect
 
 from torch import nn
 
-from benchmark.spec.config import DataConfig
-from benchmark.spec.custom import GIVEN, digest, locate
-from benchmark.spec.models import CustomConfig
+from benchmark.config.custom import GIVEN, digest, locate
+from benchmark.config.models import CustomConfig
+from benchmark.config.run import DataConfig
 
 
 def build_custom(config: CustomConfig, data: DataConfig) -> nn.Module:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from benchmark.config.modules import ModuleName
 from benchmark.models.modules.cbam import Cbam
 from benchmark.models.modules.channel_motion import ChannelMotion
 from benchmark.models.modules.correspondence import CorrespondenceModule
@@ -20,7 +21,6 @@ from benchmark.models.modules.regional_nonlocal import RegionalNonLocal
 from benchmark.models.modules.spatial_motion import SpatialMotion
 from benchmark.models.modules.squeeze_excitation import SqueezeExcitation
 from benchmark.models.modules.temporal_interaction import TemporalInteraction
-from benchmark.spec.modules import ModuleName
 
 Inserter = Callable[[str, int], nn.Module | None]
 """From a place and its channels to what stands there."""

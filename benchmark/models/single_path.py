@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
+from benchmark.config.run import DataConfig
 from benchmark.models.backbones.i3d import I3d
 from benchmark.models.backbones.inception_resnet_v2 import InceptionResNetV2
 from benchmark.models.backbones.mobilenet_v2 import MobileNetV2
@@ -23,7 +24,6 @@ from benchmark.models.backbones.vit import Vit
 from benchmark.models.backbones.x3d import X3d
 from benchmark.models.inserts import branch_inserter, inserter
 from benchmark.models.representations.build import build_representation
-from benchmark.spec.config import DataConfig
 
 CLASSIFIER_STD = 0.001
 
@@ -108,7 +108,7 @@ class SinglePath(nn.Module):
     """One representation, one backbone, one classifier.
 
     Args:
-        config: One of `benchmark.spec.models.SINGLE_PATH`.
+        config: One of `benchmark.config.models.SINGLE_PATH`.
         data: `segments` (N), `size` and `num_classes` are read.
 
     Attributes:

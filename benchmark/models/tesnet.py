@@ -22,12 +22,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from benchmark.config.models import TesNetConfig
+from benchmark.config.run import DataConfig
 from benchmark.models.backbones.inception_resnet_v2 import LOCATIONS, InceptionResNetV2
 from benchmark.models.backbones.resnet import pooled
 from benchmark.models.modules.squeeze import TemporalSqueeze
 from benchmark.models.single_path import build_classifier
-from benchmark.spec.config import DataConfig
-from benchmark.spec.models import TesNetConfig
 
 INPUT = "input"
 CHANNELS = {"rgb": 3, "flow": 2}

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import cast
 
 from benchmark.cost.architecture import Check
-from benchmark.report.latex import latex
-from benchmark.report.layout import Heading, Layout, Line
-from benchmark.report.markdown import markdown
+from benchmark.report.text.latex import latex
+from benchmark.report.text.layout import Heading, Layout, Line
+from benchmark.report.text.markdown import markdown
 from benchmark.report.writing import replace_together
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.table import Table

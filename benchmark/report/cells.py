@@ -5,60 +5,22 @@ A column has up to two cells per row: the printed one, and ours (measured, count
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from types import MappingProxyType
 from typing import Any, Literal
 
-import numpy as np
-
 from benchmark.cost.latency import RowTimings, Timed
+from benchmark.report.fuse import with_fused
+from benchmark.report.results import RowRuns, SeedResult, State
 from benchmark.spec.columns import COLUMNS, Column, multiple_of, shown_value
 from benchmark.spec.table import Row, Table
 
-State = Literal["done", "running", "queued", "failed", "damaged", "interrupted", "pending"]
 Kind = Literal["printed", "measured", "counted", "config", "timed", "quoted", "missing"]
 ALWAYS_COUNTED = ("gmacs", "mparams")
 """Counted in any case, and shown unless the paper prints a cost of another kind."""
 NO_TIMINGS: RowTimings = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What one run predicted: ids (clips,), labels (clips,), logits (clips, classes), sorted by id."""
-
-    ids: np.ndarray
-    labels: np.ndarray
-    logits: np.ndarray
-
-
-@dataclass(frozen=True)
-class SeedResult:
-    """One run as the report sees it. A fused result has `members`, and `key` joins their keys by '+'.
-
-    metrics: by name, accuracies in percent. predictions: reads them when called. env: what the run recorded of its
-    commit, versions and dates, copied to PROVENANCE.json. clips: how many were evaluated.
-    """
-
-    seed: int
-    key: str
-    state: State
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    predictions: Callable[[], Predictions] | None = None
-    members: tuple[SeedResult, ...] = ()
-    env: Mapping[str, Any] = field(default_factory=dict)
-    note: str = ""
-    clips: int = 0
-
-    def value(self, column: str) -> float | None:
-        """The column's metric, or None unless the run is done and the number finite."""
-        number = self.metrics.get(COLUMNS[column].metric)
-        return number if self.state == "done" and number is not None and math.isfinite(number) else None
-
-
-RowRuns = Mapping[str, Sequence[SeedResult]]
 
 
 @dataclass(frozen=True)
@@ -154,8 +116,6 @@ def build_cells(
     table: Table, runs: RowRuns, costs: Mapping[str, CountedCost], timings: RowTimings = NO_TIMINGS
 ) -> list[Cell]:
     """Every cell of the table, row by row, at whatever stage its runs are. `runs` may hold fused rows already."""
-    from benchmark.report.fuse import with_fused  # it needs this module's classes
-
     complete = with_fused(table, runs)
     cells: list[Cell] = []
     shown = shown_columns(table)

@@ -15,14 +15,14 @@ from functools import cached_property
 from textwrap import fill
 from typing import Any
 
+from benchmark.config.run import RunConfig, of_one_view
 from benchmark.cost.audit import PLAIN, SCOPES, AuditRow, CostCell, Lookup, Verdict, audit_row, shortened
 from benchmark.cost.cache import cost_digest, get
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.cost.record import CostRecord
-from benchmark.report.layout import Heading, flat
-from benchmark.report.markdown import aligned
+from benchmark.report.text.layout import Heading, flat
+from benchmark.report.text.markdown import aligned
 from benchmark.spec.columns import COLUMNS, MULTIPLES, Column, multiple_of, printed_value
-from benchmark.spec.config import RunConfig, of_one_view
 from benchmark.spec.table import Reading, Row, Table
 
 OURS = "checks"

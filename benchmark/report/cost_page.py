@@ -11,8 +11,8 @@ from benchmark.cost.cache import get
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.report.cost_figures import WRAP, Cost, Costs, check, paragraph, shown
 from benchmark.report.cost_stories import STORIES
-from benchmark.report.layout import Heading, flat
-from benchmark.report.markdown import aligned
+from benchmark.report.text.layout import Heading, flat
+from benchmark.report.text.markdown import aligned
 from benchmark.spec.table import Table
 
 PAPERS = {

@@ -32,7 +32,7 @@ def cells(
         dataset: another data set that the table prints.
 
     Returns:
-        The columns of cells.csv (`benchmark.report.tables.cells_frame`), `runs` as tuples of keys and `values` as dicts
+        The columns of cells.csv (`cells_frame`), `runs` as tuples of keys and `values` as dicts
         from seed to value. A cell without a value has kind "missing", and `note` says why.
 
     Raises:
@@ -41,7 +41,7 @@ def cells(
     import pandas as pd
 
     from benchmark.report.collect import collect
-    from benchmark.report.tables import cells_frame
+    from benchmark.report.text.csv_files import cells_frame
 
     seeds = tuple(range(seeds)) if isinstance(seeds, int) else seeds
     frames = []

@@ -11,9 +11,10 @@ from functools import cache
 
 import numpy as np
 
-from benchmark.report.cells import Predictions, RowRuns, SeedResult
-from benchmark.report.metrics import all_metrics
-from benchmark.report.splits import LEAST_ADVANCED, over_splits
+from benchmark.report.results import LEAST_ADVANCED, RowRuns, SeedResult
+from benchmark.report.splits import over_splits
+from benchmark.runs.metrics import all_metrics
+from benchmark.runs.predictions import Predictions
 from benchmark.spec.table import Table
 
 

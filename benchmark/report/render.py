@@ -7,20 +7,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.cost.audit_text import link_to_costs
 from benchmark.cost.latency import RowTimings
-from benchmark.report.cells import NO_TIMINGS, Cell, CountedCost, RowRuns, build_cells
-from benchmark.report.claims import VERSION, judge_claims
-from benchmark.report.compare import Comparison, Contrast
-from benchmark.report.curves import curves
+from benchmark.report.cells import NO_TIMINGS, Cell, CountedCost, build_cells
 from benchmark.report.fuse import with_fused
-from benchmark.report.latex import latex
-from benchmark.report.layout import has_meaning, lay_out
-from benchmark.report.markdown import markdown
-from benchmark.report.noise import NoiseTable, read_noise
-from benchmark.report.plot import accuracy_against_cost
-from benchmark.report.tables import cells_csv, cells_frame, provenance_json, table_csv
-from benchmark.report.verdicts import claims_frame
+from benchmark.report.plots.accuracy_cost import accuracy_against_cost
+from benchmark.report.plots.curves import curves
+from benchmark.report.results import RowRuns
+from benchmark.report.statistics.claims import VERSION, judge_claims
+from benchmark.report.statistics.compare import Comparison, Contrast
+from benchmark.report.statistics.noise import NoiseTable, read_noise
+from benchmark.report.statistics.verdicts import claims_frame
+from benchmark.report.text.audit import link_to_costs
+from benchmark.report.text.csv_files import cells_csv, cells_frame, provenance_json, table_csv
+from benchmark.report.text.latex import latex
+from benchmark.report.text.layout import has_meaning, lay_out
+from benchmark.report.text.markdown import markdown
 from benchmark.report.writing import lost_cells, replace_together
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Table

@@ -13,10 +13,8 @@ from statistics import fmean
 
 import numpy as np
 
-from benchmark.report.cells import Predictions, SeedResult, State
-
-LEAST_ADVANCED: tuple[State, ...] = ("damaged", "failed", "interrupted", "pending", "queued", "running", "done")
-"""What is made of several runs is as far as the least advanced of them, the first of these that occurs."""
+from benchmark.report.results import LEAST_ADVANCED, SeedResult
+from benchmark.runs.predictions import Predictions
 
 
 def over_splits(results: Sequence[SeedResult]) -> SeedResult:

@@ -19,13 +19,14 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from benchmark.spec.bases import base_layer, layer_at
-from benchmark.spec.config import RunConfig
-from benchmark.spec.files import architecture_paths, parse_as, shown
+from benchmark.config.bases import base_layer, layer_at
+from benchmark.config.fields import Strict
+from benchmark.config.folders import shown
+from benchmark.config.overrides import resolve
+from benchmark.config.run import RunConfig
+from benchmark.config.source import Problem, SpecError, read_yaml
+from benchmark.spec.files import architecture_paths, parse_as
 from benchmark.spec.load import misplaced
-from benchmark.spec.overrides import resolve
-from benchmark.spec.representations import Strict
-from benchmark.spec.source import Problem, SpecError, read_yaml
 
 OUTPUT = re.compile(r"(T|\d+)x(\d+)x(\d+)|classes|below|lost")
 PART = re.compile(

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from benchmark.config.fields import Strict
 from benchmark.spec.columns import known_column
-from benchmark.spec.representations import Strict
 
 Relation = Literal[">", ">=", "<", "<=", "best", "monotone", "~"]
 EVERY_OTHER = "*"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmark.spec.datasets import DATASETS
-from benchmark.spec.source import did_you_mean
+from benchmark.config.datasets import DATASETS
+from benchmark.config.source import did_you_mean
 
 MULTIPLES = {"K": 1e3, "M": 1e6, "G": 1e9}
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import pydantic
 
-from benchmark.spec.overrides import keys_below, problem_text
-from benchmark.spec.representations import Strict
-from benchmark.spec.source import Located, Problem
+from benchmark.config.fields import Strict
+from benchmark.config.folders import tables_root
+from benchmark.config.overrides import keys_below, problem_text
+from benchmark.config.source import Located, Problem
 
 Model = TypeVar("Model", bound=Strict)
 
 ARCHITECTURE = re.compile(rb"^kind: *architecture\s*$", re.MULTILINE)
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def tables_root() -> Path:
-    """Folder of the specs: BENCHMARK_TABLES, or `tables/` of the repository."""
-    return Path(os.environ.get("BENCHMARK_TABLES") or REPOSITORY / "tables")
 
 
 def spec_paths() -> dict[str, Path]:
@@ -60,14 +54,6 @@ def _natural(path: Path) -> tuple[str, list[tuple[int, str]]]:
     """3.9 before 3.10."""
     parts = re.split(r"(\d+)", path.stem)
     return path.parent.name, [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
-
-
-def shown(path: Path) -> str:
-    """A path as messages name it: relative to the repository or the working folder where it lies inside one."""
-    for root in (REPOSITORY, Path.cwd()):
-        if path.resolve().is_relative_to(root):
-            return str(path.resolve().relative_to(root))
-    return str(path)
 
 
 def parse_as(

@@ -18,22 +18,17 @@ from typing import Any
 
 import pydantic
 
-from benchmark.spec.bases import base_layer, layer_at, network_of
+from benchmark.config.bases import base_layer, layer_at, network_of
+from benchmark.config.datasets import official_splits
+from benchmark.config.folders import shown, tables_root
+from benchmark.config.overrides import Layer, Setting, resolve
+from benchmark.config.run import RunConfig
+from benchmark.config.source import Located, Problem, SpecError, did_you_mean, read_yaml
 from benchmark.spec.columns import COLUMNS, printed_value
-from benchmark.spec.config import RunConfig
-from benchmark.spec.datasets import official_splits
-from benchmark.spec.files import parse_as, protocol_names, shown, spec_paths, tables_root
+from benchmark.spec.files import parse_as, protocol_names, spec_paths
 from benchmark.spec.include import Entry, Gathered, gather
-from benchmark.spec.other_datasets import (
-    layer_on,
-    other_datasets,
-    own_settings_on,
-    seen_from,
-    without_settings,
-)
-from benchmark.spec.overrides import Layer, Setting, resolve
+from benchmark.spec.other_datasets import layer_on, other_datasets, own_settings_on, seen_from, without_settings
 from benchmark.spec.sides import check_claims, named_elsewhere
-from benchmark.spec.source import Located, Problem, SpecError, did_you_mean, read_yaml
 from benchmark.spec.table import Protocol, Reading, Row, Table
 
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import pydantic
 from pydantic import Field
 
-from benchmark.spec.files import shown, tables_root
-from benchmark.spec.overrides import problem_text
-from benchmark.spec.representations import Strict
-from benchmark.spec.source import Problem, SpecError, read_yaml
+from benchmark.config.fields import Strict
+from benchmark.config.folders import shown, tables_root
+from benchmark.config.overrides import problem_text
+from benchmark.config.source import Problem, SpecError, read_yaml
 
 FILE = "claims_not_expressed.yaml"
 _ID = re.compile(r"[a-z]+-[a-z0-9.]+\.\d{2}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchmark.spec.bases import base_layer, layer_at
+from benchmark.config.bases import base_layer, layer_at
+from benchmark.config.overrides import Layer, Setting
+from benchmark.config.source import Problem
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.include import Entry, Gathered
-from benchmark.spec.overrides import Layer, Setting
-from benchmark.spec.source import Problem
 from benchmark.spec.table import Protocol, Table
 
 

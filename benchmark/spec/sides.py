@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from benchmark.config.source import Problem, did_you_mean
 from benchmark.spec.claim import EVERY_OTHER, Claim
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.files import table_paths
 from benchmark.spec.include import Entry, Gathered, gather, is_include
 from benchmark.spec.other_datasets import has_settings
-from benchmark.spec.source import Problem, did_you_mean
 
 SEPARATOR = " :: "
 

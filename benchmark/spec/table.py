@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from benchmark.config.datasets import known_dataset
+from benchmark.config.fields import Strict
+from benchmark.config.run import RunConfig
 from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS, known_column, printed_value
-from benchmark.spec.config import RunConfig
-from benchmark.spec.datasets import known_dataset
-from benchmark.spec.representations import Strict
 
 Convention = Literal[
     "fvcore", "fvcore_core", "fvcore_2021", "two_per_mac", "thop_2005", "thop_2001", "thop_motionsqueeze"

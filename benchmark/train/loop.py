@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmark.config.run import TrainConfig
 from benchmark.data.loader import Item
 from benchmark.data.transforms import normalise
-from benchmark.spec.config import TrainConfig
 from benchmark.train.joint import JointGradient
 from benchmark.train.optim import freeze_all_but_first_bn, lr_at, set_lr
 

@@ -14,9 +14,9 @@ from typing import Any, Literal, get_args
 import torch
 from torch import nn
 
+from benchmark.config.run import TrainConfig
 from benchmark.models.modules.mbpm import Mbpm
 from benchmark.models.representations.tvnet import Tvnet
-from benchmark.spec.config import TrainConfig
 
 Role = Literal[
     "stem_conv",

@@ -10,8 +10,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.launch.rundir import write_atomic
-from benchmark.report import style
+from benchmark.report.plots import style
+from benchmark.runs.atomic import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.spec.models import BqnConfig, BqnX3dConfig
+from benchmark.config.models import BqnConfig, BqnX3dConfig
 from benchmark.visualize.colours import Rgb, signed_colours
 from benchmark.visualize.errors import VisualizeError
 from benchmark.visualize.figure import STYLE, WIDTH, bare, new_figure, write

@@ -12,12 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmark.models.representations.build import build_representation
-from benchmark.models.representations.flownet import FlowNet
-from benchmark.models.representations.squeezed_image import SqueezedImage
-from benchmark.spec.config import DataConfig
-from benchmark.spec.models import BqnConfig, BqnX3dConfig, TesNetConfig
-from benchmark.spec.representations import (
+from benchmark.config.models import BqnConfig, BqnX3dConfig, TesNetConfig
+from benchmark.config.representations import (
     FlowNetConfig,
     MbpmConfig,
     PersistentAppearanceConfig,
@@ -25,6 +21,10 @@ from benchmark.spec.representations import (
     RgbDifferenceConfig,
     TvnetConfig,
 )
+from benchmark.config.run import DataConfig
+from benchmark.models.representations.build import build_representation
+from benchmark.models.representations.flownet import FlowNet
+from benchmark.models.representations.squeezed_image import SqueezedImage
 from benchmark.visualize.errors import VisualizeError
 from benchmark.visualize.trained import Trained
 

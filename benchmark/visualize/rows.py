@@ -15,17 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.data.decode import Frames
+from benchmark.data.decode.video import Frames
+from benchmark.data.flow.tvl1 import settings_for, tvl1
 from benchmark.data.transforms import NORMALISATIONS, normalise, to_tensor
-from benchmark.data.tvl1 import settings_for, tvl1
-from benchmark.visualize.colours import (
-    Rgb,
-    flow_colours,
-    magnitude_colours,
-    number,
-    robust_scale,
-    signed_colours,
-)
+from benchmark.visualize.colours import Rgb, flow_colours, magnitude_colours, number, robust_scale, signed_colours
 from benchmark.visualize.representation import Shown, initial
 
 ORDER = (

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.config.datasets import DATASETS
+from benchmark.config.source import did_you_mean
 from benchmark.data.datasets import open_split
-from benchmark.data.decode import Frames, probe, read_frames
+from benchmark.data.decode.video import Frames, probe, read_frames
+from benchmark.data.embedded.motionpairs import SETTINGS
 from benchmark.data.errors import DataError, DecodeError
-from benchmark.data.motionpairs import SETTINGS
-from benchmark.spec.datasets import DATASETS
-from benchmark.spec.source import did_you_mean
 
 SMALLEST = 32
 """Frames with a shorter side than this are enlarged to it: below, pyramids of flow run out of levels."""

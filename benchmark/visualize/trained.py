@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.launch.rundir import DamagedRunError, RunDir, runs_root
-from benchmark.spec.config import RunConfig
+from benchmark.config.run import RunConfig
+from benchmark.runs.directory import DamagedRunError, RunDir, runs_root
 from benchmark.visualize.errors import VisualizeError
 
 SHORT = 8

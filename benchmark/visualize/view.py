@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from benchmark.data.sampling import eval_indices
 from benchmark.data.transforms import eval_transform, normalise
-from benchmark.launch.rundir import RunDir, runs_root
 from benchmark.models.build import build_model
 from benchmark.models.modules.nonlocal_block import NonLocal, Position
 from benchmark.models.modules.regional_nonlocal import RegionalNonLocal
+from benchmark.runs.directory import RunDir, runs_root
 from benchmark.visualize.colours import Rgb
 from benchmark.visualize.errors import VisualizeError
 from benchmark.visualize.source import open_source

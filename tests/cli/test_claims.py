@@ -13,8 +13,8 @@ import pytest
 
 from benchmark.cli import claims
 from benchmark.cli.main import main
-from benchmark.report import trial
-from benchmark.report.claims import STATES
+from benchmark.report.statistics import trial
+from benchmark.report.statistics.claims import STATES
 from benchmark.spec.load import load_table
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -38,7 +38,7 @@ def extracted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:
 
     monkeypatch.setattr("benchmark.cli.data.prepare_with_progress", lambda name: None)
     monkeypatch.setattr("benchmark.data.datasets.open_split", lambda name, s: SimpleNamespace(name=name, split=s))
-    monkeypatch.setattr("benchmark.data.flow.extract_flow", extract)
+    monkeypatch.setattr("benchmark.data.flow.extracted.extract_flow", extract)
     return calls
 
 

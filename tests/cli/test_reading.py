@@ -10,8 +10,9 @@ import pytest
 
 from benchmark.cli.main import main
 from benchmark.cli.text import grid
-from benchmark.launch.rundir import RunDir, write_json
 from benchmark.plan import make_plan
+from benchmark.runs.atomic import write_json
+from benchmark.runs.directory import RunDir
 from benchmark.spec.load import load_table
 
 

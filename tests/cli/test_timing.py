@@ -12,9 +12,9 @@ import torch
 
 from benchmark.cli import running, timing
 from benchmark.cli.main import main
+from benchmark.config.run import RunConfig
 from benchmark.cost.latency import LatencyRecord, time_config
 from benchmark.launch.local import Outcome
-from benchmark.spec.config import RunConfig
 
 SPEC = """\
 paper: mine

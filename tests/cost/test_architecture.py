@@ -7,9 +7,9 @@ import torch
 import torchvision
 from torch import nn
 
+from benchmark.config.source import SpecError
 from benchmark.cost.architecture import Check, check_architecture
 from benchmark.spec.architecture import load_architecture, parse_operation
-from benchmark.spec.source import SpecError
 
 NAMES = ("thesis-4.1", "msnet-9", "msnet-10")
 

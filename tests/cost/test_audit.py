@@ -10,14 +10,14 @@ from typing import get_args
 import pytest
 
 from benchmark.cli.audit import audit_plain
+from benchmark.config.run import of_one_view
 from benchmark.cost.audit import AuditRow, CostCell, Verdict, audit_row, audit_table, shortened
-from benchmark.cost.audit_text import audit_markdown, digits, left_out, link_to_costs
 from benchmark.cost.cache import cached, get
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.cost.record import CostRecord, UncountedOperator
 from benchmark.report.frame import counted_cost
+from benchmark.report.text.audit import audit_markdown, digits, left_out, link_to_costs
 from benchmark.spec.columns import COLUMNS
-from benchmark.spec.config import of_one_view
 from benchmark.spec.load import load_table
 from benchmark.spec.table import CostReading, Table
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.config.models import TsmResNetConfig
+from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
 from benchmark.cost import cache
 from benchmark.cost.cache import cached, cost_digest, cost_path, get
-from benchmark.spec.config import DataConfig, EvalConfig, RunConfig, TrainConfig
-from benchmark.spec.models import TsmResNetConfig
 
 SMALL = RunConfig(model=TsmResNetConfig(depth=18, width=0.125), data=DataConfig(size=32, segments=2))
 

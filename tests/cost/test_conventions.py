@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
+from benchmark.config.models import BqnConfig, LateralConfig, TsmResNetConfig
+from benchmark.config.run import DataConfig, EvalConfig, RunConfig
 from benchmark.cost.cache import get
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.cost.counters import count_network
 from benchmark.cost.record import CostRecord
 from benchmark.models.modules.mbpm import Mbpm
-from benchmark.spec.config import DataConfig, EvalConfig, RunConfig
-from benchmark.spec.models import BqnConfig, LateralConfig, TsmResNetConfig
 
 
 def bqn(

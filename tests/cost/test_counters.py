@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import resnet50
 
+from benchmark.config.models import BqnConfig, LateralConfig, TsmResNetConfig
+from benchmark.config.run import DataConfig, RunConfig
 from benchmark.cost import counters
 from benchmark.cost.counters import count, count_network, give_storage
 from benchmark.cost.tracing import TraceConvolutionShapes
 from benchmark.models.build import build_model
-from benchmark.spec.config import DataConfig, RunConfig
-from benchmark.spec.models import BqnConfig, LateralConfig, TsmResNetConfig
 
 
 class Resize(nn.Module):

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmark.config.models import TsmResNetConfig
+from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
 from benchmark.cost import latency
 from benchmark.cost.cache import cost_digest
 from benchmark.cost.latency import (
@@ -25,10 +27,8 @@ from benchmark.cost.latency import (
     time_network,
     timed_config,
 )
-from benchmark.launch.rundir import write_atomic
+from benchmark.runs.atomic import write_atomic
 from benchmark.spec.columns import COLUMNS
-from benchmark.spec.config import DataConfig, EvalConfig, RunConfig, TrainConfig
-from benchmark.spec.models import TsmResNetConfig
 from benchmark.spec.table import Row, Table
 
 CPU = torch.device("cpu")

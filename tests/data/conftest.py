@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.data.datasets import prepare
-from benchmark.data.motionpairs import Setting
+from benchmark.data.embedded.motionpairs import Setting
 
 SMALL = Setting("small", train_clips=16, val_clips=8)
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.config.run import DataConfig, EvalConfig
 from benchmark.data.datasets import check, open_split, prepare, split_folder
-from benchmark.data.decode import read_frames
+from benchmark.data.decode.video import read_frames
+from benchmark.data.embedded.motionpairs import Setting
 from benchmark.data.errors import DataError
 from benchmark.data.loader import ClipDataset, epoch_order, make_loader
-from benchmark.data.motionpairs import Setting
-from benchmark.spec.config import DataConfig, EvalConfig
 
 DATA, EVAL = DataConfig(dataset="motionpairs", size=56), EvalConfig(scale=64)
 
@@ -40,7 +40,7 @@ def test_a_killed_preparation_goes_on_and_gives_the_same_data(
     whole = open_split(small, "train").fingerprint
     monkeypatch.setenv("BENCHMARK_DATA", str(tmp_path))
     code = (
-        "from benchmark.data.datasets import prepare; from benchmark.data.motionpairs import Setting\n"
+        "from benchmark.data.datasets import prepare; from benchmark.data.embedded.motionpairs import Setting\n"
         "prepare(Setting('small', train_clips=16, val_clips=8), workers=1)"
     )
     process = subprocess.Popen([sys.executable, "-c", code])

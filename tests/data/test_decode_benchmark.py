@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmark.cli.main import main
-from benchmark.data.decode import read_frames
+from benchmark.data.decode.video import read_frames
 from benchmark.data.decode_benchmark import Timing, compare, draw, encode, leak, readers, table, wanted_frames
 
 

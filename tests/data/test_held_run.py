@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.data.census import take
+from benchmark.config.run import EvalConfig
 from benchmark.data.datasets import prepare
+from benchmark.data.indexing.census import take
 from benchmark.launch.job import UnreadableError, execute
-from benchmark.launch.rundir import RunDir, StaleRunError
-from benchmark.plan import make_plan, run_key, training_key
-from benchmark.spec.config import EvalConfig
+from benchmark.plan import make_plan
+from benchmark.runs.directory import RunDir, StaleRunError
+from benchmark.runs.key import run_key, training_key
 from benchmark.spec.load import load_table
 from tests.data.trees import ucf_tree, write_video
 

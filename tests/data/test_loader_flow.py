@@ -11,12 +11,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from benchmark.config.run import DataConfig, EvalConfig
 from benchmark.data.datasets import Clip, Split
-from benchmark.data.flow import FlowSplit
+from benchmark.data.flow.extracted import FlowSplit
 from benchmark.data.frame_store import FrameStore
 from benchmark.data.loader import ClipDataset, clip_streams
 from benchmark.data.sampling import centred_uniform, eval_indices, spread_dense, train_indices, train_uniform
-from benchmark.spec.config import DataConfig, EvalConfig
 
 SEGMENTS, SIDE, SEED = 4, 8, 3
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from benchmark.config.run import DataConfig, EvalConfig
 from benchmark.data.datasets import Clip, Split
 from benchmark.data.frame_store import FrameStore
 from benchmark.data.loader import ClipDataset, view_stream
 from benchmark.data.sampling import train_indices
 from benchmark.data.transforms import may_mirror
-from benchmark.spec.config import DataConfig, EvalConfig
 
 FRAMES, HEIGHT, WIDTH = 100, 30, 60
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.config.datasets import DATASETS
 from benchmark.data.errors import DataError
 from benchmark.data.roots import config_path, find_root, root_of, variable_of
-from benchmark.spec.datasets import DATASETS
 
 
 @pytest.fixture

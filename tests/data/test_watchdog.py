@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
+from benchmark.config.run import DataConfig, EvalConfig
 from benchmark.data.datasets import Clip, Split
 from benchmark.data.loader import ClipDataset, make_loader
 from benchmark.data.watchdog import LoaderError, WatchedLoader, reading
-from benchmark.spec.config import DataConfig, EvalConfig
 
 DATA = DataConfig(dataset="motionpairs", size=56)
 

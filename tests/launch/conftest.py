@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.config.run import RunConfig
 from benchmark.launch import local
 from benchmark.launch.local import run_all, slots
-from benchmark.launch.rundir import RunDir
-from benchmark.spec.config import RunConfig
+from benchmark.runs.directory import RunDir
 
 SideBySide = Callable[[Mapping[str, RunConfig]], set[frozenset[str]]]
 

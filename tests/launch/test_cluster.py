@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.config.folders import REPOSITORY
+from benchmark.config.source import SpecError
 from benchmark.launch.cluster import ClusterProfile, cluster_names, load_cluster
 from benchmark.launch.slurm import _parameters
-from benchmark.spec.files import REPOSITORY
-from benchmark.spec.source import SpecError
 
 VALID = {
     "partition": "gpu",

@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from benchmark.spec.files import REPOSITORY
+from benchmark.config.folders import REPOSITORY
 
 
 def _devcluster(*arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.config.run import EvalConfig, RunConfig
 from benchmark.launch import local
 from benchmark.launch.local import Outcome, run_all, slots
-from benchmark.launch.rundir import EXIT_CLAIMED, RunDir
-from benchmark.spec.config import EvalConfig, RunConfig
+from benchmark.runs.directory import EXIT_CLAIMED, RunDir
 from tests.launch.conftest import SideBySide
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.launch.rundir import RunDir
-from benchmark.plan import run_key
-from benchmark.spec.config import DataConfig, EvalConfig, RunConfig, TrainConfig
-from benchmark.spec.models import BqnConfig
+from benchmark.config.models import BqnConfig
+from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
+from benchmark.runs.directory import RunDir
+from benchmark.runs.key import run_key
 
 pytestmark = pytest.mark.slow
 

@@ -18,20 +18,23 @@ import torch
 
 from benchmark.cli import running
 from benchmark.cli.main import main
+from benchmark.config.models import TsmResNetConfig
+from benchmark.config.run import DataConfig, RunConfig, TrainConfig
+from benchmark.config.source import SpecError
 from benchmark.data.datasets import prepare
 from benchmark.launch import local
 from benchmark.launch.job import execute
 from benchmark.launch.local import Outcome, run_all, slots
-from benchmark.launch.rundir import RunDir, StaleRunError, is_to_do, write_json
+from benchmark.launch.pending import is_to_do
 from benchmark.models.build import build_model
 from benchmark.models.weights import PretrainedWeightsError, take_over
-from benchmark.plan import Plan, make_plan, run_key, training_key
+from benchmark.plan import Plan, make_plan
 from benchmark.report.collect import collect
-from benchmark.report.metrics import all_metrics
-from benchmark.spec.config import DataConfig, RunConfig, TrainConfig, start_key
+from benchmark.runs.atomic import write_json
+from benchmark.runs.directory import RunDir, StaleRunError
+from benchmark.runs.key import run_key, start_key, training_key
+from benchmark.runs.metrics import all_metrics
 from benchmark.spec.load import load_table
-from benchmark.spec.models import TsmResNetConfig
-from benchmark.spec.source import SpecError
 from tests.data.trees import ucf_tree
 from tests.launch.conftest import SideBySide
 

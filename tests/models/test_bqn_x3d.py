@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark.config.models import BqnX3dConfig
+from benchmark.config.run import DataConfig
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.cost.counters import count_network
 from benchmark.models.backbones.x3d import X3d
 from benchmark.models.bqn_x3d import BqnX3d
 from benchmark.models.modules.lateral import LateralConnection
-from benchmark.spec.config import DataConfig
-from benchmark.spec.models import BqnX3dConfig
 from benchmark.train.optim import parameter_roles
 
 SMALL = DataConfig(dataset="motionpairs", segments=4, size=64)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from benchmark.config.models import CustomConfig
+from benchmark.config.run import DataConfig, RunConfig
 from benchmark.models.build import build_model
-from benchmark.plan import run_key
-from benchmark.spec.config import DataConfig, RunConfig
-from benchmark.spec.models import CustomConfig
+from benchmark.runs.key import run_key
 
 SOURCE = """
 from torch import nn

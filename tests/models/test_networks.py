@@ -9,14 +9,7 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import Tensor, nn
 
-from benchmark.models.bqn import Bqn, subsampled_segments
-from benchmark.models.build import MODELS, build_model
-from benchmark.models.modules.lateral import LateralConnection
-from benchmark.models.modules.mbpm import Mbpm
-from benchmark.models.representations.build import REPRESENTATIONS
-from benchmark.models.single_path import SinglePath
-from benchmark.spec.config import DataConfig
-from benchmark.spec.models import (
+from benchmark.config.models import (
     BqnConfig,
     BqnX3dConfig,
     CustomConfig,
@@ -29,7 +22,14 @@ from benchmark.spec.models import (
     VitConfig,
     X3dConfig,
 )
-from benchmark.spec.representations import RepresentationFields
+from benchmark.config.representations import RepresentationFields
+from benchmark.config.run import DataConfig
+from benchmark.models.bqn import Bqn, subsampled_segments
+from benchmark.models.build import MODELS, build_model
+from benchmark.models.modules.lateral import LateralConnection
+from benchmark.models.modules.mbpm import Mbpm
+from benchmark.models.representations.build import REPRESENTATIONS
+from benchmark.models.single_path import SinglePath
 from benchmark.train.loop import residual_of
 
 SMALL = DataConfig(dataset="motionpairs", segments=4, size=56)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmark.config.run import RunConfig
 from benchmark.models.build import build_model
 from benchmark.models.weights import WEIGHTS_VARIABLE, PretrainedWeightsError
 from benchmark.plan import make_plan
-from benchmark.spec.config import RunConfig
 from benchmark.spec.files import table_paths
 from benchmark.spec.load import load_table
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmark.config.models import SqueezeLayerConfig, TesNetConfig
+from benchmark.config.run import DataConfig
 from benchmark.cost.counters import count_network
 from benchmark.models.tesnet import TesNet
-from benchmark.spec.config import DataConfig
-from benchmark.spec.models import SqueezeLayerConfig, TesNetConfig
 
 UCF = DataConfig(dataset="ucf101", segments=1, size=299)
 EMBEDDED = DataConfig(dataset="motionpairs", segments=1, size=75)

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmark.report.cells import CountedCost, Predictions, ReadCost, SeedResult
-from benchmark.report.metrics import all_metrics
+from benchmark.report.cells import CountedCost, ReadCost
+from benchmark.report.results import SeedResult
+from benchmark.runs.metrics import all_metrics
+from benchmark.runs.predictions import Predictions
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.load import load_table
 from benchmark.spec.table import Table

@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import pytest
 
 from benchmark.report.cells import Cell, CountedCost, build_cells, find_cell
-from benchmark.report.layout import lay_out
-from benchmark.report.tables import table_csv
+from benchmark.report.text.csv_files import table_csv
+from benchmark.report.text.layout import lay_out
 from benchmark.spec.table import Row, Table
 
 

@@ -15,6 +15,7 @@ import pytest
 from benchmark.cli import main as program
 from benchmark.cli import running
 from benchmark.cli.main import build_parser, main
+from benchmark.config.run import RunConfig, of_one_view
 from benchmark.cost import cache
 from benchmark.cost.audit import Lookup
 from benchmark.cost.cache import cost_digest
@@ -26,7 +27,6 @@ from benchmark.report.cost_figures import Costs, StaleProseError, varied
 from benchmark.report.cost_page import cost_page, stories
 from benchmark.report.cost_stories import STORIES, Story
 from benchmark.spec.columns import COLUMNS
-from benchmark.spec.config import RunConfig, of_one_view
 from benchmark.spec.files import table_paths
 from benchmark.spec.load import load_table
 from benchmark.spec.table import Table

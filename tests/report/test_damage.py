@@ -12,9 +12,11 @@ import pytest
 
 import benchmark
 from benchmark.cli.main import main
-from benchmark.launch.rundir import RunDir, write_json
-from benchmark.plan import row_runs, run_key
-from benchmark.report.metrics import all_metrics
+from benchmark.plan import row_runs
+from benchmark.runs.atomic import write_json
+from benchmark.runs.directory import RunDir
+from benchmark.runs.key import run_key
+from benchmark.runs.metrics import all_metrics
 from benchmark.spec.load import load_table
 
 TABLE = "msnet-8"

@@ -3,9 +3,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmark.report.cells import Predictions
 from benchmark.report.fuse import average_predictions, fuse_seed, with_fused
-from benchmark.report.metrics import all_metrics
+from benchmark.runs.metrics import all_metrics
+from benchmark.runs.predictions import Predictions
 
 
 def _two_clips(logits: list[list[float]]) -> Predictions:

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from benchmark.report.cells import build_cells
-from benchmark.report.latex_text import escape
-from benchmark.report.layout import lay_out
 from benchmark.report.render import render
+from benchmark.report.text.latex_text import escape
+from benchmark.report.text.layout import lay_out
 from benchmark.spec.table import Row, Table
 
 TABLES = ("bqn-3a", "bqn-3b", "bqn-3c", "bqn-3d", "bqn-3e", "bqn-3f")

@@ -10,16 +10,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmark.launch.rundir import RunDir, write_json
-from benchmark.plan import make_plan, row_runs, run_key
-from benchmark.report.cells import Predictions, SeedResult, build_cells, find_cell
+from benchmark.config.source import SpecError
+from benchmark.plan import make_plan, row_runs
+from benchmark.report.cells import build_cells, find_cell
 from benchmark.report.collect import collect
 from benchmark.report.fuse import average_predictions, with_fused
-from benchmark.report.metrics import all_metrics
 from benchmark.report.render import render
+from benchmark.report.results import SeedResult
 from benchmark.report.splits import over_splits
+from benchmark.runs.atomic import write_json
+from benchmark.runs.directory import RunDir
+from benchmark.runs.key import run_key
+from benchmark.runs.metrics import all_metrics
+from benchmark.runs.predictions import Predictions
 from benchmark.spec.load import load_table
-from benchmark.spec.source import SpecError
 from benchmark.spec.table import Table
 
 SPLITS = ("ucf101", "ucf101-2", "ucf101-3")

@@ -8,10 +8,10 @@ import pytest
 from benchmark.cost.audit import cost_columns
 from benchmark.cost.latency import Device, RowTimings, Sample, Timed
 from benchmark.report.cells import build_cells, find_cell
-from benchmark.report.claims import Judgement, judge_claims
-from benchmark.report.compare import Comparison
-from benchmark.report.layout import lay_out
 from benchmark.report.render import render
+from benchmark.report.statistics.claims import Judgement, judge_claims
+from benchmark.report.statistics.compare import Comparison
+from benchmark.report.text.layout import lay_out
 from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.load import load_table

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.config.source import SpecError
 from benchmark.spec.architecture import Operation, Part, differences, load_architecture, parse_operation
 from benchmark.spec.files import architecture_paths, spec_paths, table_paths
 from benchmark.spec.load import load_table, select
-from benchmark.spec.source import SpecError
 
 STEM, HEAD = "1x7x7, 64, stride 1,2,2", "global average pool, FC"
 THESIS_4_1 = [

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.config.source import SpecError
 from benchmark.spec.claim import Claim, first_made, parse_difference, parse_ratio
 from benchmark.spec.load import load_table
-from benchmark.spec.source import SpecError
 from benchmark.spec.table import Table
 
 TABLE = """\

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.config.source import SpecError, read_yaml
 from benchmark.spec.load import load_table, select
-from benchmark.spec.source import SpecError, read_yaml
 
 GOOD = """\
 paper: mine

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.plan import run_key
+from benchmark.config.source import SpecError
+from benchmark.runs.key import run_key
 from benchmark.spec.load import load_table
-from benchmark.spec.source import SpecError
 from benchmark.spec.table import Table
 
 FIRST = """

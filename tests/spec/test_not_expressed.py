@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.config.source import SpecError
 from benchmark.spec.not_expressed import FILE, claims_not_expressed
-from benchmark.spec.source import SpecError
 
 
 @pytest.fixture

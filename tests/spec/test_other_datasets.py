@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.main import main
-from benchmark.cli.running import results_folder
-from benchmark.plan import run_key
-from benchmark.spec.bases import base_layer
+from benchmark.cli.rendering import results_folder
+from benchmark.config.bases import base_layer
+from benchmark.config.overrides import resolve
+from benchmark.config.run import RunConfig
+from benchmark.config.source import SpecError, read_yaml
+from benchmark.runs.key import run_key
 from benchmark.spec.columns import COLUMNS
-from benchmark.spec.config import RunConfig
 from benchmark.spec.files import table_paths
 from benchmark.spec.load import load_table
-from benchmark.spec.overrides import resolve
-from benchmark.spec.source import SpecError, read_yaml
 
 TABLES = table_paths()
 PRINTED = [

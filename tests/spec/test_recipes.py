@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from benchmark.cli.main import build_parser
+from benchmark.config.bases import base_layer
+from benchmark.config.folders import tables_root
+from benchmark.config.overrides import keys_below, resolve
+from benchmark.config.run import RunConfig
+from benchmark.config.source import read_yaml
 from benchmark.plan import make_plan
-from benchmark.spec.bases import base_layer
-from benchmark.spec.config import RunConfig
-from benchmark.spec.files import table_paths, tables_root
+from benchmark.spec.files import table_paths
 from benchmark.spec.load import load_table
-from benchmark.spec.overrides import keys_below, resolve
-from benchmark.spec.source import read_yaml
 
 COSINE = ()
 """In the place of the epochs at which the rate falls to a tenth."""

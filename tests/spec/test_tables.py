@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.plan import make_plan, run_key
+from benchmark.config.models import BqnConfig, TsmResNetConfig
+from benchmark.plan import make_plan
+from benchmark.runs.key import run_key
 from benchmark.spec.files import table_paths
 from benchmark.spec.load import load_table, select
-from benchmark.spec.models import BqnConfig, TsmResNetConfig
 
 PRINTED = Path(__file__).parent / "printed"
 COLUMN_NAMES = {"gflops": "gmacs", "n_bplc": "num_bplc"}

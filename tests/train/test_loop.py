@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmark.config.run import TrainConfig
 from benchmark.data.loader import Item
-from benchmark.spec.config import TrainConfig
 from benchmark.train.loop import DivergedError, NoClipsError, predict, train_epoch
 from benchmark.train.optim import make_optimizer
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from benchmark.config.models import BqnConfig, LateralConfig, TsmResNetConfig
+from benchmark.config.run import DataConfig, TrainConfig
 from benchmark.models.build import build_model
-from benchmark.spec.config import DataConfig, TrainConfig
-from benchmark.spec.models import BqnConfig, LateralConfig, TsmResNetConfig
 from benchmark.train.optim import RECIPES, freeze_all_but_first_bn, lr_at, make_optimizer, parameter_roles, set_lr
 
 DATA = DataConfig(dataset="motionpairs", size=56)
@@ -74,7 +74,7 @@ def test_roles_of_telling_parameters(bqn: nn.Module) -> None:
 
 
 def test_an_untrained_mbpm_is_not_optimised() -> None:
-    from benchmark.spec.representations import MbpmConfig
+    from benchmark.config.representations import MbpmConfig
 
     frozen = TsmResNetConfig(width=0.125, representation="mbpm", mbpm=MbpmConfig(trainable=False))
     assert "stem_mbpm" not in set(parameter_roles(build_model(frozen, DATA)).values())

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmark.config.run import TrainConfig
 from benchmark.data.loader import Item
 from benchmark.data.transforms import normalise
-from benchmark.launch.rundir import write_atomic
-from benchmark.spec.config import TrainConfig
+from benchmark.runs.atomic import write_atomic
 from benchmark.train import checkpoint
 from benchmark.train.loop import EpochState, EpochSummary, generators, train_epoch
 from benchmark.train.optim import make_optimizer

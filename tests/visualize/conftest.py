@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from benchmark.cli import visualize
+from benchmark.config.run import RunConfig
 from benchmark.data.datasets import prepare
-from benchmark.data.motionpairs import SETTINGS, Setting
-from benchmark.launch.rundir import RunDir
+from benchmark.data.embedded.motionpairs import SETTINGS, Setting
 from benchmark.models.build import build_model
-from benchmark.report import style
-from benchmark.report.style import saved
-from benchmark.spec.config import RunConfig
+from benchmark.report.plots import style
+from benchmark.report.plots.style import saved
+from benchmark.runs.directory import RunDir
 
 SMALL = Setting("motionpairs-tiny", train_clips=8, val_clips=8, frames=12, height=40, width=48)
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmark.config.run import RunConfig
 from benchmark.data.errors import DataError
-from benchmark.launch.rundir import RunDir
 from benchmark.models.build import build_model
-from benchmark.spec.config import RunConfig
+from benchmark.runs.directory import RunDir
 from benchmark.visualize import filters
 from benchmark.visualize.enopr import correlation, legend_text
 from benchmark.visualize.errors import VisualizeError

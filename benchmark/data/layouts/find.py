@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from benchmark.config.datasets import DATASETS
 from benchmark.data.errors import DataError
 from benchmark.data.layouts.kinetics import read_csv, read_mini, read_tree
 from benchmark.data.layouts.listing import SPLITS, Listing, label_files, lines_of, split_in
@@ -12,7 +13,6 @@ from benchmark.data.layouts.lists import read_lists
 from benchmark.data.layouts.something import read_v1, read_v2
 from benchmark.data.layouts.ucf_hmdb import read_hmdb51, read_ucf101
 from benchmark.data.roots import Root, config_path, variable_of
-from benchmark.spec.datasets import DATASETS
 
 BESIDE = re.compile(r"ucf.*(list|split)|test_?train.*split", re.IGNORECASE)
 """Folders of UCF101's and HMDB51's lists as distributed: ucfTrainTestlist, testTrainMulti_7030_splits and the like."""

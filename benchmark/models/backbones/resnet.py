@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator
 import torchvision
 from torch import Tensor, nn
 
+from benchmark.config.models import BLOCKS_PER_STAGE, STAGES, Stage
 from benchmark.models.modules.temporal_shift import TemporalShift
 from benchmark.models.weights import torchvision_state, with_input_channels
-from benchmark.spec.models import BLOCKS_PER_STAGE, STAGES, Stage
 
 
 def scaled_channels(channels: int, width: float) -> int:

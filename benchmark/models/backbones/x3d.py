@@ -32,10 +32,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from benchmark.config.models import STAGES, Stage
 from benchmark.models.backbones.resnet import scaled_channels
 from benchmark.models.backbones.volumes import Conv3d, to_volumes
 from benchmark.models.weights import load_state, missing, weights_path, with_input_channels
-from benchmark.spec.models import STAGES, Stage
 
 STAGE_CHANNELS: dict[Stage, int] = {"res2": 24, "res3": 48, "res4": 96, "res5": 192}
 STAGE_BLOCKS: dict[Stage, int] = {"res2": 3, "res3": 5, "res4": 11, "res5": 7}

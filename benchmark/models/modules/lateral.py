@@ -27,8 +27,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark.config.models import LateralConfig, Stage
 from benchmark.models.modules.mbpm import Mbpm
-from benchmark.spec.models import LateralConfig, Stage
 
 BOTTLENECK_RATIO = 4
 

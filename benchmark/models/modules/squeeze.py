@@ -30,8 +30,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark.config.representations import Activation
 from benchmark.models.modules.projection import at_least_float32, project, without_autocast
-from benchmark.spec.representations import Activation
 
 SLOPE = 0.01
 """Of LeakyReLU."""

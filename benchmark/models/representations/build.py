@@ -11,18 +11,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from benchmark.config.datasets import DATASETS
+from benchmark.config.representations import FlowNetConfig, MbpmConfig, RepresentationFields
+from benchmark.config.run import DataConfig
 from benchmark.models.modules.mbpm import Mbpm
 from benchmark.models.representations.convolution import Convolution
 from benchmark.models.representations.dynamic_appearance import DynamicAppearance
 from benchmark.models.representations.dynamic_image import DynamicImage
 from benchmark.models.representations.flownet import FlowNet
+from benchmark.models.representations.flownet_training import generated_weights
 from benchmark.models.representations.persistent_appearance import PersistentAppearance
 from benchmark.models.representations.rgb_difference import RgbDifference
 from benchmark.models.representations.squeezed_image import SqueezedImage
 from benchmark.models.representations.tvnet import Tvnet
-from benchmark.spec.config import DataConfig
-from benchmark.spec.datasets import DATASETS
-from benchmark.spec.representations import FlowNetConfig, MbpmConfig, RepresentationFields
 
 
 class Stacked(nn.Module):
@@ -60,7 +61,11 @@ def _mbpm(config: MbpmConfig, width: float, data: DataConfig) -> nn.Module:
 
 def _flownet(config: FlowNetConfig, width: float, data: DataConfig) -> nn.Module:
     weights = config.weights or ("generated" if DATASETS[data.dataset].generated else "flying_chairs")
-    return FlowNet(config.variant, config.frames, width, weights, config.trainable)
+    generated = weights == "generated"
+    network = FlowNet(config.variant, config.frames, width, None if generated else weights, config.trainable)
+    if generated and not any(parameter.is_meta for parameter in network.parameters()):
+        network.load_state_dict(generated_weights(config.variant, width))
+    return network
 
 
 REPRESENTATIONS: dict[str, Callable[[Any, float, DataConfig], nn.Module]] = {

@@ -28,7 +28,7 @@ which is 4 times too many at stride 2: multiply the operators whose `module_clas
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -117,8 +117,8 @@ class FlowNet(nn.Module):
         variant: "s" or "c".
         frames: T, at least 2.
         width: Multiplier of every channel count.
-        weights: "generated": trained here, by `benchmark.data.flow_training`; else W, for the file
-            `flownet<variant>_<W>.pth` of the weights folder, or a file name that ends in .pth. None, or building on the
+        weights: W, for the file `flownet<variant>_<W>.pth` of the weights folder, or a file name that ends in .pth;
+            those that are trained here are put in by build.py. None, or building on the
             meta device, leaves the initialisation.
         trainable: False fixes the weights, runs without a graph and stays in evaluation mode.
 
@@ -183,21 +183,14 @@ class FlowNet(nn.Module):
             PretrainedWeightsError: Their file is missing.
             RuntimeError: They are of another variant or width.
         """
-        state: Mapping[str, Tensor]
         if self.weights is None:
             return
-        if self.weights == "generated":
-            from benchmark.data.flow_training import generated_weights  # imports this module to train it
-
-            state = generated_weights(self.variant, self.width)
-        else:
-            name = self.weights if self.weights.endswith(".pth") else f"flownet{self.variant}_{self.weights}.pth"
-            path = weights_path(name)
-            if not path.exists():
-                origin = f"FlowNet{self.variant.upper()} without batch normalisation of ClementPinard/FlowNetPytorch"
-                raise missing(f"Weights of FlowNet{self.variant.upper()}", path, origin)
-            state = load_state(path)
-        self.load_state_dict(state)
+        name = self.weights if self.weights.endswith(".pth") else f"flownet{self.variant}_{self.weights}.pth"
+        path = weights_path(name)
+        if not path.exists():
+            origin = f"FlowNet{self.variant.upper()} without batch normalisation of ClementPinard/FlowNetPytorch"
+            raise missing(f"Weights of FlowNet{self.variant.upper()}", path, origin)
+        self.load_state_dict(load_state(path))
 
     def train(self, mode: bool = True) -> FlowNet:
         """Training mode only where the weights are trained."""

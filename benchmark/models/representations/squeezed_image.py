@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from benchmark.config.representations import Activation
 from benchmark.models.modules.squeeze import TemporalSqueeze
-from benchmark.spec.representations import Activation
 
 
 class SqueezedImage(nn.Module):

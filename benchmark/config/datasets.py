@@ -1,0 +1,109 @@
+"""What is known about each data set without touching a disk: its title, classes and split sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmark.config.source import did_you_mean
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """A data set by name, with the published sizes of its splits.
+
+    Attributes:
+        exact: The published sizes are those of its label files; Kinetics' are round, and its videos disappear.
+        version: A new one is a new experiment: old runs no longer count.
+        short: Its name in a column's title.
+        official_split: Which of the official splits of its `home`, counted from 1; 0 where there is only one.
+        home: The data set whose files it shares; "" where that is itself. It is the one that a root is given for.
+    """
+
+    name: str
+    title: str
+    num_classes: int
+    train_clips: int
+    val_clips: int
+    generated: bool = False
+    version: str = "1"
+    short: str = ""
+    exact: bool = True
+    official_split: int = 0
+    home: str = ""
+
+    @property
+    def root_name(self) -> str:
+        """The name under which the user says where the files are: `ucf101` for each of its three splits."""
+        return self.home or self.name
+
+    def published(self, split: str) -> int:
+        """Clips of `train` or `val`, as published."""
+        return self.train_clips if split == "train" else self.val_clips
+
+
+def _three_splits(
+    name: str, title: str, num_classes: int, sizes: tuple[tuple[int, int], ...]
+) -> tuple[DatasetInfo, ...]:
+    """The official splits of a data set as data sets of their own: `name`, `name-2`, `name-3`."""
+    return tuple(
+        DatasetInfo(
+            name if i == 1 else f"{name}-{i}",
+            f"{title}, split {i}",
+            num_classes,
+            train,
+            val,
+            short=title if i == 1 else f"{title} split {i}",
+            official_split=i,
+            home=name,
+        )
+        for i, (train, val) in enumerate(sizes, 1)
+    )
+
+
+DATASETS: dict[str, DatasetInfo] = {
+    info.name: info
+    for info in (
+        DatasetInfo("motionpairs", "motionpairs", 8, 600, 480, generated=True),
+        DatasetInfo(
+            "motionpairs-tiny",
+            "80 clips of motionpairs (accuracies mean nothing)",
+            8,
+            48,
+            32,
+            generated=True,
+        ),
+        DatasetInfo("motionpairs-hard", "motionpairs, hard setting", 12, 24_000, 4_800, generated=True),
+        DatasetInfo("something-v1", "Something-Something V1", 174, 86_017, 11_522, short="SS V1"),
+        DatasetInfo("something-v2", "Something-Something V2", 174, 168_913, 24_777, short="SS V2"),
+        DatasetInfo("kinetics400", "Kinetics-400", 400, 240_000, 20_000, short="K400", exact=False),
+        DatasetInfo("minikinetics", "Mini-Kinetics", 200, 80_000, 5_000, short="Mini-K", exact=False),
+        *_three_splits("ucf101", "UCF101", 101, ((9_537, 3_783), (9_586, 3_734), (9_624, 3_696))),
+        *_three_splits("hmdb51", "HMDB51", 51, ((3_570, 1_530),) * 3),
+    )
+}
+
+
+def official_splits(name: str, count: int) -> tuple[str, ...]:
+    """The first `count` official splits of a data set, as data sets; itself alone where it has only one.
+
+    Raises:
+        ValueError: it has several, but not so many.
+    """
+    home = DATASETS[name].root_name
+    names = sorted(info.name for info in DATASETS.values() if info.root_name == home)
+    if count == 1 or len(names) == 1:
+        return (name,)
+    if count > len(names):
+        raise ValueError(f"{name} has {len(names)} official splits, not {count}")
+    return tuple(names[:count])
+
+
+def known_dataset(name: str) -> str:
+    """The name itself.
+
+    Raises:
+        ValueError: no data set has it.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"unknown data set '{name}'.{did_you_mean(name, list(DATASETS))}")
+    return name

@@ -1,0 +1,160 @@
+"""Layers of dotted overrides, and the run config that they resolve to, with errors that name the line at fault."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pydantic
+
+from benchmark.config.fields import Strict
+from benchmark.config.models import ModelConfig
+from benchmark.config.run import RunConfig
+from benchmark.config.source import Problem, did_you_mean
+
+MODELS: dict[str, type[Strict]] = {
+    cls.model_fields["name"].default: cls for cls in typing.get_args(typing.get_args(ModelConfig)[0])
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value and where it was written.
+
+    Attributes:
+        over: The weaker setting that it overrides, which may override another one.
+        factor: Of a setting that a protocol scales: `over` times this; the place is the factor's.
+    """
+
+    value: Any
+    file: str
+    line: int
+    over: Setting | None = None
+    factor: float | None = None
+
+    @property
+    def written(self) -> Setting | None:
+        """The setting itself, or the one that was scaled; None where that is a default."""
+        return self if self.factor is None else self.over
+
+
+Layer = dict[str, Setting]
+"""Dotted key -> setting, leaves only."""
+
+
+def stacked(*layers: Layer) -> Layer:
+    """The settings of several layers, the weakest first; each knows the one that it overrides."""
+    result: Layer = {}
+    for layer in layers:
+        for key, setting in layer.items():
+            result[key] = _upon(setting, result[key]) if key in result else setting
+    return result
+
+
+def _upon(setting: Setting, below: Setting) -> Setting:
+    return replace(setting, over=_upon(setting.over, below) if setting.over else below)
+
+
+def flatten(values: Mapping[str, Any], file: str, line_of: typing.Callable[[str], int], prefix: str = "") -> Layer:
+    """A nested mapping, or one with dotted keys, as a layer."""
+    layer: Layer = {}
+    for key, value in values.items():
+        dotted = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            layer |= flatten(value, file, line_of, f"{dotted}.")
+        else:
+            layer[dotted] = Setting(value, file, line_of(dotted))
+    return layer
+
+
+def resolve(layer: Layer, where: tuple[str, int]) -> tuple[RunConfig | None, list[Problem]]:
+    """Validate a merged layer into a run config.
+
+    Args:
+        layer: every setting that differs from the defaults.
+        where: file and line to blame for an error of a combination of settings.
+
+    Returns:
+        The config, or None and every problem found.
+    """
+    nested: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for dotted, setting in layer.items():
+        node = nested
+        *parents, leaf = dotted.split(".")
+        for parent in parents:
+            child = node.setdefault(parent, {})
+            if not isinstance(child, dict):
+                problems.append(Problem(setting.file, setting.line, f"'{parent}' is a value; '{dotted}' cannot be set"))
+                break
+            node = child
+        else:
+            if isinstance(node.get(leaf), dict):
+                problems.append(Problem(setting.file, setting.line, f"'{dotted}' is a group of keys, not a value"))
+                continue
+            node[leaf] = setting.value
+    if problems:
+        return None, problems
+    try:
+        return RunConfig.model_validate(nested, strict=True), []
+    except pydantic.ValidationError as error:
+        return None, [_problem(detail, layer, where) for detail in error.errors()]
+
+
+def problem_text(detail: Any, dotted: str, valid: list[str]) -> str:
+    """One pydantic error as a sentence about the key `dotted`."""
+    kind, value = detail["type"], detail.get("input")
+    if kind == "extra_forbidden":
+        return f"unknown key '{dotted}'.{did_you_mean(dotted, valid)}"
+    if kind == "missing":
+        return f"'{dotted}' is required"
+    if kind == "value_error":
+        return f"{dotted}: {detail['ctx']['error']}" if dotted else str(detail["ctx"]["error"])
+    if kind in ("literal_error", "union_tag_invalid"):
+        expected = detail["ctx"].get("expected") or detail["ctx"]["expected_tags"]
+        options = [word.strip("' ") for word in expected.replace(" or ", ", ").split(",")]
+        return f"'{dotted}' cannot be {value!r}.{did_you_mean(str(value), options)}"
+    if kind == "tuple_type":
+        return f"'{dotted}' must be a list, such as [{value}]"
+    message = detail["msg"][0].lower() + detail["msg"][1:]
+    return f"'{dotted}': {message.replace('input', f'the value {value!r}')}"
+
+
+def keys_below(model: type[pydantic.BaseModel], prefix: str = "") -> list[str]:
+    """Every dotted key that `model` accepts."""
+    keys = []
+    for name, info in model.model_fields.items():
+        keys.append(f"{prefix}{name}")
+        if isinstance(info.annotation, type) and issubclass(info.annotation, pydantic.BaseModel):
+            keys += keys_below(info.annotation, f"{prefix}{name}.")
+    return keys
+
+
+def config_keys(model_name: str) -> list[str]:
+    """Every dotted key of a run config whose network is `model_name`."""
+    own = keys_below(MODELS[model_name], "model.") if model_name in MODELS else []
+    return keys_below(RunConfig) + own
+
+
+def _problem(detail: Any, layer: Layer, where: tuple[str, int]) -> Problem:
+    path = [str(part) for part in detail["loc"]]
+    if len(path) > 1 and path[0] == "model" and path[1] in MODELS:
+        del path[1]  # pydantic names the member of the union here
+    if detail["type"] == "union_tag_invalid":
+        detail = {**detail, "input": layer["model.name"].value}
+        path.append("name")
+    dotted = ".".join(path)
+    enclosing = [".".join(path[:end]) for end in range(len(path), 1, -1)]
+    setting = next((layer[key] for key in enclosing if key in layer), None)
+    leaf_error = setting is not None or detail["type"] == "extra_forbidden"
+    setting = setting or next((s for key, s in layer.items() if key.startswith(f"{dotted}.")), None)
+    setting = setting and setting.written
+    file, line = (setting.file, setting.line) if setting and leaf_error else where
+    name = layer["model.name"].value if "model.name" in layer else "bqn"
+    valid = config_keys(name)
+    if detail["type"] == "extra_forbidden":
+        group = dotted.rpartition(".")[0]
+        valid = [key for key in valid if key.rpartition(".")[0] == group] or valid
+    return Problem(file, line, problem_text(detail, dotted, valid))

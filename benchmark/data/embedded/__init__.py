@@ -1,0 +1,1 @@
+"""The embedded data set: clips made here, and their exact flow."""

@@ -1,0 +1,1 @@
+"""Optical flow: computed, extracted once, and read back."""

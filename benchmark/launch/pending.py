@@ -1,0 +1,52 @@
+"""Which planned runs have something to do, and which cannot be used as they are. Imports without torch."""
+
+from __future__ import annotations
+
+from zipfile import is_zipfile
+
+from benchmark.plan import PlannedRun
+from benchmark.runs.directory import DamagedRunError, RunDir, StaleRunError, damaged
+from benchmark.runs.key import training_key
+
+
+def is_to_do(planned: PlannedRun) -> bool:
+    """Whether a planned run has something to do.
+
+    One that is there for its weights alone has not where another run has trained them, or where all runs that start
+    from them have begun.
+    """
+    run = RunDir.of(planned.key)
+    if run.state == "done":
+        return False
+    if not planned.for_its_weights:
+        return True
+    begun = all(
+        later.state == "done" or (later.path / "checkpoint.pt").is_file() for later in map(RunDir.of, planned.starts)
+    )
+    return not begun and run.trained(training_key(planned.config)) is None
+
+
+def check_plan(runs: dict[str, PlannedRun]) -> dict[str, str]:
+    """Refuse a plan under which a default has changed, and find the run directories that are damaged.
+
+    Returns:
+        What is damaged and what to do, by run key: such a run is neither trained nor shown, and the others stand.
+
+    Raises:
+        StaleRunError: naming every run directory and setting under which a default has changed.
+    """
+    errors, broken = [], {}
+    for key, planned in runs.items():
+        run = RunDir.of(key)
+        try:
+            run.check(planned.config)
+            predictions = run.path / "predictions.npz"
+            if run.result is not None and not (predictions.is_file() and is_zipfile(predictions)):
+                raise damaged(predictions, "it is gone, or cut")
+        except StaleRunError as error:
+            errors.append(str(error))
+        except DamagedRunError as error:
+            broken[key] = str(error)
+    if errors:
+        raise StaleRunError("\n".join(errors))
+    return broken

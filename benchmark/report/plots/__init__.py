@@ -1,0 +1,1 @@
+"""Pictures of tables: accuracy against cost, and curves."""

@@ -1,0 +1,1 @@
+"""What differences between rows, and the papers' claims, are worth."""

@@ -1,0 +1,1 @@
+"""Tables and pages as CSV, Markdown, LaTeX and plain text."""

@@ -1,0 +1,160 @@
+"""cells.csv and table.csv (raw numbers), and PROVENANCE.json. Nothing here is rounded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from benchmark.report.cells import Cell, CountedCost, find_cell, shown_columns
+from benchmark.report.results import SeedResult
+from benchmark.report.statistics.compare import Contrast
+from benchmark.spec.columns import COLUMNS
+from benchmark.spec.table import Table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+CELL_FIELDS = (
+    *("table", "row", "label", "column", "kind", "value", "sd"),
+    *("n", "wanted", "unit", "runs", "values", "note"),
+)
+TIMING_FIELDS = ("device", "threads", "precision", "batch", "p10", "p90", "load", "date", "torch")
+"""Further fields of cells.csv, of tables with timed columns."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a cell begins with that a spreadsheet evaluates."""
+
+
+def cells_frame(table: Table, cells: Sequence[Cell]) -> DataFrame:
+    """A row per cell: its place, value and origin, raw.
+
+    Columns: `row` counts from 1; `kind` is printed, quoted, measured, counted, timed, config or missing; `value` and
+    `sd` are in `unit`, `n` of `wanted` seeds are in a measured one; `runs` is a tuple of run keys, `values` a dict from
+    seed to value. The value of a timed cell is the median of `n` passes, its percentiles are in the same unit.
+    """
+    import pandas as pd
+
+    position = {row.label: i for i, row in enumerate(table.rows, 1)}
+    lines = [
+        {
+            "table": table.id,
+            "row": position[cell.row],
+            "label": cell.row,
+            "column": cell.column,
+            "kind": cell.kind,
+            "value": cell.value,
+            "sd": cell.sd,
+            "n": cell.n if cell.wanted or cell.timed else None,
+            "wanted": cell.wanted or None,
+            "unit": cell.unit,
+            "runs": cell.runs,
+            "values": dict(cell.values),
+            "note": "; ".join(part for part in (_state(cell), cell.note) if part),
+            **_timing(cell),
+        }
+        for cell in cells
+    ]
+    with_timings = any(COLUMNS[key].source == "timed" for key in table.columns)
+    frame = pd.DataFrame(lines, columns=list(CELL_FIELDS + (TIMING_FIELDS if with_timings else ())))
+    numbers = {name: "float64" for name in ("value", "sd", "p10", "p90", "load") if name in frame}
+    counts = {name: "Int64" for name in ("n", "wanted", "threads", "batch") if name in frame}
+    return frame.astype(numbers | counts)
+
+
+def cells_csv(frame: DataFrame) -> str:
+    """cells.csv: a line per cell; `runs` are keys, `values` are seed=value, both separated by blanks."""
+    shown = frame.assign(
+        runs=[" ".join(keys) for keys in frame["runs"]],
+        values=[" ".join(f"{seed}={value!r}" for seed, value in held.items()) for held in frame["values"]],
+    )
+    return shown.to_csv(index=False, lineterminator="\n")
+
+
+def _state(cell: Cell) -> str:
+    return str(cell.state) if cell.kind == "missing" and cell.state else ""
+
+
+def _timing(cell: Cell) -> dict[str, Any]:
+    if cell.timed is None:
+        return {}
+    timed, sample = cell.timed, cell.timed.sample
+    device = {"device": timed.device.name, "threads": timed.device.threads, "precision": timed.device.precision}
+    of_sample = {"batch": sample.batch, "load": sample.load, "date": sample.date, "torch": sample.torch}
+    return {**device, **of_sample, "p10": timed.p10, "p90": timed.p90}
+
+
+def table_csv(
+    table: Table, cells: Sequence[Cell], costs: Mapping[str, CountedCost], contrasts: Sequence[Contrast]
+) -> str:
+    """One line per row. Differences are from the baseline row, with their simultaneous 95 % interval and p (Dunnett).
+
+    A cost of which not everything is counted is left empty; cells.csv has what is counted, and a note. Labels are text
+    to a spreadsheet, whatever they begin with; cells.csv has them as they are.
+    """
+    import pandas as pd
+
+    by_pair = {(c.lhs, c.column): c for c in contrasts}
+    lines = []
+    for row in table.rows:
+        line: dict[str, Any] = {"label": spreadsheet_text(row.label)}
+        for column in shown_columns(table):
+            key = column.key
+            printed = find_cell(cells, row.label, key, ours=False)
+            ours = find_cell(cells, row.label, key, ours=True)
+            line[f"printed_{key}"] = printed.value if printed else None
+            if column.dataset:
+                continue
+            line[f"{column.source}_{key}"] = ours.value if ours and not ours.at_least else None
+            if column.source == "measured":
+                contrast = by_pair.get((row.label, key))
+                line[f"sd_{key}"] = ours.sd if ours else None
+                line[f"n_{key}"] = ours.n if ours else None
+                for name, of in (
+                    ("difference", "difference"),
+                    ("difference_low", "low"),
+                    ("difference_high", "high"),
+                    ("p_dunnett", "p_dunnett"),
+                ):
+                    line[f"{name}_{key}"] = getattr(contrast, of) if contrast else None
+        cost = costs.get(row.label)
+        for column in shown_columns(table):
+            if column.source == "counted":
+                read = cost.readings.get(column.key) if cost else None
+                line[f"reading_{column.key}"] = read.value if read else None
+                line[f"reading_name_{column.key}"] = read.name if read else None
+                line[f"reading_verdict_{column.key}"] = read.verdict if read else None
+        lines.append(line)
+    frame = pd.DataFrame(lines)
+    counts = [name for name in frame.columns if name.startswith("n_")]
+    return frame.astype(dict.fromkeys(counts, "Int64")).to_csv(index=False, lineterminator="\n")
+
+
+def spreadsheet_text(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: one that would be is led by an apostrophe."""
+    return f"'{text}" if text[:1] in FORMULA else text
+
+
+def provenance_json(
+    table: Table, runs: Mapping[str, Sequence[SeedResult]], given: Mapping[str, Any] | None = None
+) -> str:
+    """Where the numbers come from: every run with its rows, seed, state and what it recorded of itself.
+
+    Commits, versions and dates are those of the runs, so that rendering the same runs again changes nothing. `given`
+    joins the top level; what varies from one rendering to the next does not belong there.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for label, results in runs.items():
+        for result in results:
+            for run in result.members or (result,):
+                if run.key:
+                    entry = {"key": run.key, "seed": run.seed, "state": run.state, "rows": [], "env": dict(run.env)}
+                    rows = found.setdefault(run.key, entry)["rows"]
+                    if label not in rows:
+                        rows.append(label)
+    whole = {
+        "table": table.id,
+        "protocol": table.protocol,
+        "seeds": list(table.seeds),
+        "runs": sorted(found.values(), key=lambda run: run["key"]),
+    }
+    return json.dumps(whole | dict(given or {}), indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"
