@@ -34,6 +34,9 @@ A network is a model, the clips that it takes, and what the training of its own 
 weights to start from or of groups of parameters, a recipe may replace.
 """
 
+BaseNames = str | tuple[str, ...]
+"""As a file names its bases: network/tsm_r50, or several of them."""
+
 Bases = dict[str, Layer]
 """Axis -> the settings of its base, and of the one that this builds on."""
 
@@ -49,7 +52,7 @@ def _within(key: str, section: str) -> bool:
     return key == section or key.startswith(f"{section}.")
 
 
-def names_at(source: Located, written: str | Sequence[str], at: tuple[str | int, ...]) -> list[Setting]:
+def names_at(source: Located, written: BaseNames, at: tuple[str | int, ...]) -> list[Setting]:
     """The names that a file has at the place `at`, one or a list, each with its line."""
     names = [written] if isinstance(written, str) else written
     return [Setting(name, source.file, source.line(*at, i)) for i, name in enumerate(names)]
@@ -97,7 +100,9 @@ def _no_base(name: str) -> str:
     axis, slash, stem = name.partition("/")
     if not slash:
         alike = [f"{axis}/{name}" for axis in AXES if (tables_root() / f"bases/{axis}/{name}.yaml").is_file()]
-        return f"no base '{name}': a base is named with its axis.{did_you_mean(name, alike or [f'{a}/...' for a in AXES])}"
+        return (
+            f"no base '{name}': a base is named with its axis.{did_you_mean(name, alike or [f'{a}/...' for a in AXES])}"
+        )
     if axis not in AXES:
         return f"no base '{name}': there is no axis '{axis}'.{did_you_mean(axis, list(AXES))}"
     folder = tables_root() / "bases" / axis

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark.spec.bases import Bases, axis_of, composed, layer_at, names_at, network_of, read_bases
+from benchmark.config.bases import Bases, axis_of, composed, layer_at, names_at, network_of, read_bases
+from benchmark.config.overrides import Layer, Setting, stacked
+from benchmark.config.source import Problem
 from benchmark.spec.include import Entry
-from benchmark.spec.overrides import Layer, Setting, stacked
-from benchmark.spec.source import Located, Problem
+from benchmark.spec.table import OnDataset
 
 
 @dataclass(frozen=True)
@@ -50,34 +51,24 @@ def _of_network(layer: Layer) -> Layer:
 def layers_of(entry: Entry, dataset: str | None, problems: list[Problem]) -> RowLayers | None:
     """The layers of a row on a data set, None for the table's own; None, and problems, where a base cannot be read.
 
-    What is said under `also` for another data set is stronger than what the same table or row says for its own. A base
-    replaces that of its axis, and what the table's `set` has for this axis.
+    What a table or row says for another data set (`also`) is stronger than what it says for its own.
     """
     source, at = entry.source, ("rows", entry.index)
-    table_also, row_also = (also.get(dataset or "", {}) for also in (entry.spec.also, entry.row.also))
-    bases: Bases = {}
-    replaced: set[str] = set()
-    for written, place in (
-        (entry.spec.base, ("base",)),
-        (entry.row.base, (*at, "base")),
-        (table_also.get("base", ()), ("also", str(dataset), "base")),
-        (row_also.get("base", ()), (*at, "also", str(dataset), "base")),
-    ):
-        found = read_bases(names_at(source, written, place), problems)
-        if found is None:
-            return None
-        replaced |= found.keys() if place != ("base",) else set()
-        bases |= found
+    on_table, on_row = (also.get(dataset or "", OnDataset()) for also in (entry.spec.also, entry.row.also))
+    also, row_also = ("also", str(dataset)), (*at, "also", str(dataset))
+    bases = [
+        read_bases(names_at(source, written, (*place, "base")), problems)
+        for written, place in ((entry.spec.base, ()), (entry.row.base, at), (on_table.base, also), (on_row.base, row_also))
+    ]
+    table, *others = [found for found in bases if found is not None]
+    if len(others) < 3:
+        return None
     of_table = layer_at(source, entry.spec.set, ("set",))
-    of_table = {key: setting for key, setting in of_table.items() if axis_of(key) not in replaced}
+    if any("network" in found for found in others):
+        of_table = {key: setting for key, setting in of_table.items() if axis_of(key) != "network"}
     of_row = layer_at(source, entry.row.set, (*at, "set"))
-    if dataset is None:
-        return RowLayers(bases, of_table, of_row)
-    there = {"data.dataset": Setting(dataset, source.file, source.line("also", dataset))}
-    of_table = stacked(of_table, there, _settings(source, table_also, ("also", dataset)))
-    return RowLayers(bases, of_table, stacked(of_row, _settings(source, row_also, (*at, "also", dataset))))
-
-
-def _settings(source: Located, also: dict[str, object], at: tuple[str | int, ...]) -> Layer:
-    """What an `also` sets beside its `base`."""
-    return layer_at(source, {key: value for key, value in also.items() if key != "base"}, at)
+    if dataset is not None:
+        there = {"data.dataset": Setting(dataset, source.file, source.line(*also))}
+        of_table = stacked(of_table, there, layer_at(source, on_table.set, (*also, "set")))
+        of_row = stacked(of_row, layer_at(source, on_row.set, (*row_also, "set")))
+    return RowLayers({**table, **others[0], **others[1], **others[2]}, of_table, of_row)
