@@ -89,8 +89,8 @@ class TrainConfig(Strict):
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="released commands use 0.1, the paper is silent")
     start_from: str | None = Field(
         None,
-        description="bases of a recipe and of data, [recipe/NAME, data/NAME]: the run of the same network with them comes"
-        " first, and all of its weights but the classifier's are taken over; null: `model.pretrained`, or random weights",
+        description="[recipe/NAME, data/NAME]: the run of the same network with these bases comes first, and all of its"
+        " weights but the classifier's are taken over; null: `model.pretrained`, or random weights",
     )
     partial_bn: bool = Field(False, description="freeze every 2D batch normalisation but the first")
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -40,7 +40,7 @@ class RowLayers:
         return network_of(self.as_written)
 
     def with_bases(self, bases: Bases) -> RowLayers:
-        """The same network with other bases of the other axes: of what table and row set, what the network is remains."""
+        """The same network with other bases of the other axes: what table and row set for the network remains."""
         return RowLayers(self.bases | bases, _of_network(self.of_table), _of_network(self.of_row))
 
 
@@ -58,7 +58,12 @@ def layers_of(entry: Entry, dataset: str | None, problems: list[Problem]) -> Row
     also, row_also = ("also", str(dataset)), (*at, "also", str(dataset))
     bases = [
         read_bases(names_at(source, written, (*place, "base")), problems)
-        for written, place in ((entry.spec.base, ()), (entry.row.base, at), (on_table.base, also), (on_row.base, row_also))
+        for written, place in (
+            (entry.spec.base, ()),
+            (entry.row.base, at),
+            (on_table.base, also),
+            (on_row.base, row_also),
+        )
     ]
     table, *others = [found for found in bases if found is not None]
     if len(others) < 3:

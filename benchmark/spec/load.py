@@ -71,30 +71,34 @@ def load_table(
     Raises:
         SpecError: with every problem of the table, its bases and the protocol.
     """
-    gathered, problems = _gathered(target)
-    if dataset == gathered.spec.dataset:
-        dataset = None
-    protocol = load_protocol(protocol_name)
-    if dataset is not None and (refused := list(without_settings(gathered, dataset, protocol))):
-        raise SpecError(problems + refused)
-    resolver = RowResolver(protocol, dataset, problems)
+    gathered, resolver = open_table(target, protocol_name, dataset)
     rows = tuple(row for entry in gathered.entries if (row := resolver.row(entry, gathered)))
-    named = named_elsewhere(gathered, dataset, problems)
+    named = named_elsewhere(gathered, resolver.dataset, resolver.problems)
     elsewhere = tuple(row for other, entry in named if (row := resolver.row(entry, other)))
-    if problems:
-        raise SpecError(problems)
-    table = _table(gathered, rows, elsewhere, protocol.protocol, seeds)
-    return table if dataset is None else seen_from(table, dataset)
+    if resolver.problems:
+        raise SpecError(resolver.problems)
+    table = _table(gathered, rows, elsewhere, resolver.protocol.protocol, seeds)
+    return table if resolver.dataset is None else seen_from(table, resolver.dataset)
 
 
-def _gathered(target: str) -> tuple[Gathered, list[Problem]]:
-    """A table's file with all that it includes, and what is wrong with it; raises where it is no table."""
+def open_table(target: str, protocol_name: str, dataset: str | None) -> tuple[Gathered, RowResolver]:
+    """A table's file with all that it includes, and what resolves its rows; its problems are those found so far.
+
+    Raises:
+        SpecError: the file is no table, or it is not measured on this data set.
+    """
+    protocol = load_protocol(protocol_name)
     path = spec_paths().get(target, Path(target))
     problems: list[Problem] = []
     gathered = gather(path, problems)
     if gathered is None:
         raise SpecError(problems)
-    return gathered, [*problems, *_cross_checks(gathered, path), *check_claims(gathered)]
+    problems += [*_cross_checks(gathered, path), *check_claims(gathered)]
+    if dataset == gathered.spec.dataset:
+        dataset = None
+    if dataset is not None and (refused := list(without_settings(gathered, dataset, protocol))):
+        raise SpecError(problems + refused)
+    return gathered, RowResolver(protocol, dataset, problems)
 
 
 def _table(

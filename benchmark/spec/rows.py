@@ -56,6 +56,12 @@ class RowResolver:
             note=row.note,
         )
 
+    def settings(self, entry: Entry) -> tuple[RunConfig, Layer] | None:
+        """The run of a measured row, and all settings that it comes from; None, and problems, where it has none."""
+        layers = layers_of(entry, self.dataset, self.problems)
+        config, layer = self.measured(layers, _where(entry)) if layers else (None, {})
+        return (config, layer) if config else None
+
     def measured(self, layers: RowLayers, where: Where) -> tuple[RunConfig | None, Layer]:
         """The run at the protocol's scale, and all settings that it comes from."""
         whole = self._resolved(layers.as_written, where)
@@ -83,7 +89,7 @@ class RowResolver:
                 self._resolved(layers.as_written, _where(entry))
 
     def _start(self, layers: RowLayers, named: Setting, where: Where) -> RunConfig | None:
-        """The run whose weights a row starts from: of the row's network, with the bases that `train.start_from` names."""
+        """The run whose weights a row starts from: its own network with the bases that `train.start_from` names."""
         written = [named.value] if isinstance(named.value, str) else named.value
         names = [Setting(name, named.file, named.line) for name in written]
         bases = read_bases(names, self.problems)
