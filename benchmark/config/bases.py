@@ -99,9 +99,8 @@ def _no_base(name: str) -> str:
     """That there is no such base, and the nearest one of its axis."""
     axis, slash, stem = name.partition("/")
     if not slash:
-        full = [f"{axis}/{name}" for axis in AXES]
-        there = [base for base in full if (tables_root() / "bases" / f"{base}.yaml").is_file()]
-        return f"no base '{name}': its axis comes first.{did_you_mean(name, there or [f'{a}/NAME' for a in AXES])}"
+        there = [f"{axis}/{name}" for axis in AXES if (tables_root() / f"bases/{axis}/{name}.yaml").is_file()]
+        return f"no base '{name}': its axis comes first, as in {', '.join(there or [f'{a}/NAME' for a in AXES])}"
     if axis not in AXES:
         return f"no base '{name}': there is no axis '{axis}'.{did_you_mean(axis, list(AXES))}"
     folder = tables_root() / "bases" / axis

@@ -100,7 +100,7 @@ class TrainConfig(Strict):
     @field_validator("start_from", mode="before")
     @classmethod
     def _bases_are_one_name(cls, bases: object) -> object:
-        return ", ".join(map(str, bases)) if isinstance(bases, tuple) else bases
+        return " + ".join(map(str, bases)) if isinstance(bases, tuple) else bases
 
     @property
     def clips_at_once(self) -> int:

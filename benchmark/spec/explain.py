@@ -107,7 +107,7 @@ def _history(setting: Setting | None, default: Any) -> Iterator[Origin]:
 
 def _same(written: Any, value: Any) -> bool:
     """Whether a value is the one that was written; a list of names is one name in a config."""
-    return bool(written == value or (isinstance(written, list) and ", ".join(map(str, written)) == value))
+    return bool(written == value or (isinstance(written, list) and " + ".join(map(str, written)) == value))
 
 
 def _plain(value: Any) -> Any:

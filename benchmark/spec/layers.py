@@ -71,9 +71,17 @@ def layers_of(entry: Entry, dataset: str | None, problems: list[Problem]) -> Row
     of_table = layer_at(source, entry.spec.set, ("set",))
     if any("network" in found for found in others):
         of_table = {key: setting for key, setting in of_table.items() if axis_of(key) != "network"}
-    of_row = layer_at(source, entry.row.set, (*at, "set"))
+    of_row = _set_by_row(entry)
     if dataset is not None:
         there = {"data.dataset": Setting(dataset, source.file, source.line(*also))}
         of_table = stacked(of_table, there, layer_at(source, on_table.set, (*also, "set")))
         of_row = stacked(of_row, layer_at(source, on_row.set, (*row_also, "set")))
     return RowLayers({**table, **others[0], **others[1], **others[2]}, of_table, of_row)
+
+
+def _set_by_row(entry: Entry) -> Layer:
+    """A row's `set`; of a row of a sweep, the values that it has of the swept keys are written there."""
+    source, at = entry.source, ("rows", entry.index)
+    swept = {key: value for key, value in entry.row.set.items() if (*at, "sweep", key) in source.lines}
+    rest = {key: value for key, value in entry.row.set.items() if key not in swept}
+    return {**layer_at(source, rest, (*at, "set")), **layer_at(source, swept, (*at, "sweep"))}

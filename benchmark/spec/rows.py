@@ -37,8 +37,11 @@ class RowResolver:
         if printed is None or layers is None:
             return None
         measured = not (row.quoted or row.average)
+        if measured and not printed.bases:
+            self.problems.append(Problem(*where, f"row '{row.label}' has no base, and the table has none"))
+            return None
         if measured:
-            self._check(entry, printed)
+            self._check_elsewhere(entry)
         config, layer = self.measured(layers, where) if measured else (None, {})
         start = self._start(layers, layer["train.start_from"], where) if config and config.train.start_from else None
         return Row(
@@ -78,11 +81,8 @@ class RowResolver:
         self.problems.extend(found)
         return config
 
-    def _check(self, entry: Entry, printed: RowLayers) -> None:
-        """That a row has a base, and that its settings on other data sets are right, which nothing has asked for."""
-        if not printed.bases:
-            text = f"row '{entry.row.label}' has no base, and the table has none"
-            self.problems.append(Problem(*_where(entry), text))
+    def _check_elsewhere(self, entry: Entry) -> None:
+        """Find what is wrong with a row's settings on other data sets, which nothing has asked for."""
         for other in {*entry.spec.also, *entry.row.also} - {self.dataset}:
             layers = layers_of(entry, other, self.problems)
             if layers is not None:
