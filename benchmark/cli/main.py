@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.cli import claims, data, decode, explain, noise, reading, running, timing, visualize
-from benchmark.config.source import SpecError
+from benchmark.config.source import SpecError, did_you_mean
 from benchmark.data.errors import DataError
 from benchmark.launch.pending import check_plan
 from benchmark.launch.slurm import ClusterError
@@ -126,6 +126,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def commands_of(parser: argparse.ArgumentParser) -> list[str]:
+    """The names of the parser's commands."""
+    chosen = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return list(chosen.choices)
+
+
 def _add_force(command: argparse.ArgumentParser) -> None:
     text = "replace a results folder even where it holds values that these runs do not have"
     command.add_argument("--force", action="store_true", help=text)
@@ -211,7 +217,12 @@ def _costs(arguments: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    arguments = build_parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    parser = build_parser()
+    if given and not given[0].startswith("-") and given[0] not in (commands := commands_of(parser)):
+        print(f"no command '{given[0]}'.{did_you_mean(given[0], commands)}", file=sys.stderr)
+        return 2
+    arguments = parser.parse_args(given)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if hasattr(arguments, "protocol") and hasattr(arguments, "tables"):

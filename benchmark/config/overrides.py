@@ -108,6 +108,8 @@ def problem_text(detail: Any, dotted: str, valid: list[str]) -> str:
     kind, value = detail["type"], detail.get("input")
     if kind == "extra_forbidden":
         return f"unknown key '{dotted}'.{did_you_mean(dotted, valid)}"
+    if kind == "union_tag_not_found":
+        return f"'{dotted}' has no name: a base of a network gives it one, network/NAME"
     if kind == "missing":
         return f"'{dotted}' is required"
     if kind == "value_error":
@@ -116,6 +118,9 @@ def problem_text(detail: Any, dotted: str, valid: list[str]) -> str:
         expected = detail["ctx"].get("expected") or detail["ctx"]["expected_tags"]
         options = [word.strip("' ") for word in expected.replace(" or ", ", ").split(",")]
         return f"'{dotted}' cannot be {value!r}.{did_you_mean(str(value), options)}"
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        what = "no text" if isinstance(value, bool) else "a number"
+        return f"'{dotted}': {value} is {what}: put it in quotes"
     if kind == "tuple_type":
         return f"'{dotted}' must be a list, such as [{value}]"
     message = detail["msg"][0].lower() + detail["msg"][1:]

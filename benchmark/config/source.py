@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 import yaml
 
 Path_ = tuple[str | int, ...]
+DEEPEST = 500
+"""Levels of nested values."""
+TOO_DEEP = "is nested too deeply, or refers to itself"
 
 
 @dataclass(frozen=True, order=True)
@@ -109,7 +113,10 @@ def _unchanged(path: Path, name: str, changed: int, size: int) -> Located:
 
 def _read_yaml(path: Path, name: str) -> Located:
     try:
-        root = _compose(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if _too_deep(text):
+            raise SpecError([Problem(name, 0, TOO_DEEP)])
+        root = _compose(text)
     except FileNotFoundError:
         raise SpecError([Problem(name, 0, "no such file")]) from None
     except OSError as error:
@@ -118,9 +125,11 @@ def _read_yaml(path: Path, name: str) -> Located:
         raise SpecError([Problem(name, 0, f"is not UTF-8 text: {error.reason} at byte {error.start}")]) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise SpecError([Problem(name, line, f"is not valid YAML: {error.problem}")]) from None
+        raise SpecError([Problem(name, line, f"is not valid YAML: {_in_words(error)}")]) from None
     except yaml.YAMLError as error:
         raise SpecError([Problem(name, 0, f"is not valid YAML: {error}")]) from None
+    except RecursionError:
+        raise SpecError([Problem(name, 0, TOO_DEEP)]) from None
     if not isinstance(root, yaml.MappingNode):
         raise SpecError([Problem(name, 1, "must hold a mapping of keys to values")])
     lines: dict[Path_, int] = {(): 1}
@@ -136,27 +145,69 @@ def _read_yaml(path: Path, name: str) -> Located:
                 line = key_node.start_mark.line + 1
                 if key in result:
                     problems.append(Problem(name, line, f"key '{key}' is given twice"))
+                if key == "<<":
+                    problems.append(Problem(name, line, "'<<' (YAML's merge) is not read: write the settings out"))
                 lines[(*at, key)] = line
                 result[key] = build(value_node, (*at, key))
+            problems.extend(Problem(name, lines[(*at, key)], text) for key, text in _spelt_twice(result))
             return result
         if isinstance(node, yaml.SequenceNode):
             for i, item in enumerate(node.value):
                 lines[(*at, i)] = item.start_mark.line + 1
             return tuple(build(item, (*at, i)) for i, item in enumerate(node.value))
         texts[at] = str(node.value)
+        line = node.start_mark.line + 1
         try:
-            return scalars.construct_object(node)
-        except yaml.MarkedYAMLError as error:
-            problems.append(Problem(name, node.start_mark.line + 1, f"cannot be used: {error.problem}"))
+            value = scalars.construct_object(node)
+        except (yaml.MarkedYAMLError, ValueError) as error:  # ValueError: a whole number of thousands of digits
+            what = error.problem if isinstance(error, yaml.MarkedYAMLError) else "the number is too long"
+            problems.append(Problem(name, line, f"cannot be used: {what}"))
             return None
+        if isinstance(value, float) and not math.isfinite(value):
+            problems.append(Problem(name, line, f"cannot be used: {node.value} is beyond the largest number there is"))
+        return value
 
     try:
         data = build(root, ())
     except RecursionError:
-        raise SpecError([Problem(name, 0, "refers to itself")]) from None
+        raise SpecError([Problem(name, 0, TOO_DEEP)]) from None
     if problems:
         raise SpecError(problems)
     return Located(name, data, lines, texts)
+
+
+def _too_deep(text: str) -> bool:
+    """Whether libyaml, which descends into nested values on the stack, could exhaust it."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[][{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return max(deepest, *(line.count("- ") for line in text.split("\n"))) > DEEPEST
+
+
+def _in_words(error: yaml.MarkedYAMLError) -> str:
+    """What PyYAML says, whole where it is half a sentence, and with what to do about a tab."""
+    text = str(error.problem)
+    if text.startswith("but "):
+        text = f"{error.context}, {text}"
+    return f"{text} (indent by blanks, not by tabs)" if r"'\t'" in text else text
+
+
+def _spelt_twice(mapping: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Keys of a mapping that set what another of them sets, as `train.lr: 1` and `train: {lr: 1}` do."""
+    first: dict[str, str] = {}
+    for key, value in mapping.items():
+        for leaf in _leaves(key, value):
+            if (other := first.setdefault(leaf, key)) != key:
+                yield key, f"'{leaf}' is given twice, below '{other}' and below '{key}'"
+
+
+def _leaves(key: str, value: Any) -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        for below, inner in value.items():
+            yield from _leaves(f"{key}.{below}", inner)
+    else:
+        yield key
 
 
 def did_you_mean(word: str, valid: Sequence[str]) -> str:

@@ -70,7 +70,7 @@ def parse_as(
         *parents, leaf = [*detail["loc"]] or [""]
         group = cls if not parents else _model_at(cls, parents)
         valid = [key for key in keys_below(group) if "." not in key] if group else []
-        text = problem_text(detail, str(leaf), valid)
+        text = problem_text(detail, "" if isinstance(leaf, int) else leaf, valid)
         problems.append(Problem(source.file, source.line(*detail["loc"]), text))
     unknown = {detail["loc"] for detail in details if detail["type"] == "extra_forbidden"}
     if len(unknown) < len(details):

@@ -99,6 +99,8 @@ class RowSpec(Strict):
     def _one_kind(self) -> RowSpec:
         if sum((bool(self.set or self.base), bool(self.average), self.quoted)) > 1:
             raise ValueError(f"row '{self.label}': give one of set/base (measured), average (fused) and quoted")
+        if self.label != " ".join(self.label.split()):  # labels that differ by blanks alone would look the same
+            raise ValueError(f"label '{self.label}' has a blank too many, at an end or beside another")
         return self
 
 

@@ -87,6 +87,9 @@ def test_an_unknown_key_names_its_line_and_the_nearest_key(tmp_path: Path) -> No
         ),
         ("rhs: B", "rhs: C", "t1.yaml:13: no row 'C'. Valid: A, B."),
         ("label: B", "label: A", "t1.yaml:9: label 'A' is given twice"),
+        ("label: B", "label: 'A '", "t1.yaml:9: label 'A ' has a blank too many, at an end or beside another"),
+        ("label: B", "label: 4", "t1.yaml:9: 'label': 4 is a number: put it in quotes"),
+        ("label: B", "label: true", "t1.yaml:9: 'label': True is no text: put it in quotes"),
         ("captio", "capton: x\ncaptio", "t1.yaml:3: unknown key 'capton'. Did you mean 'caption'?"),
         (
             "dataset: something-v1",

@@ -86,7 +86,8 @@ def test_a_measured_row_needs_a_base(table: Path) -> None:
     with pytest.raises(SpecError) as caught:
         load_table("own-t", "paper")
     assert [str(problem).partition("own/t.yaml:")[2] for problem in caught.value.problems] == [
-        "8: row 'plain' has no base, and the table has none"
+        "8: row 'plain' has no base, and the table has none",
+        "10: 'model' has no name: a base of a network gives it one, network/NAME",
     ]
     # Of a table that prints other papers' numbers alone there is nothing to say.
     table.write_text(table.read_text().split("rows:")[0] + "rows: [{label: a, quoted: true, printed: {top1: 1.0}}]\n")
