@@ -7,6 +7,7 @@ which it differs. A base may build on another one of its axis, which builds on n
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from benchmark.config.folders import shown, tables_root
@@ -41,6 +42,7 @@ Bases = dict[str, Layer]
 """Axis -> the settings of its base, and of the one that this builds on."""
 
 
+@cache
 def axis_of(key: str) -> str | None:
     """The axis that a dotted key belongs to: the one that names it most closely, the stronger of two; None for none."""
     covering = {axis: max((len(k) for k in keys if _within(key, k)), default=0) for axis, keys in AXES.items()}

@@ -9,7 +9,7 @@ from typing import Any
 import pydantic
 from pydantic_core import PydanticUndefined
 
-from benchmark.config.overrides import Layer, Setting
+from benchmark.config.overrides import Layer, Setting, flatten
 from benchmark.config.run import RunConfig
 from benchmark.config.source import Problem, SpecError, did_you_mean
 from benchmark.spec.include import Entry
@@ -75,7 +75,7 @@ def explained(config: RunConfig, layer: Layer) -> Explained:
         origins = list(_history(layer.get(key), default))
         if default is not PydanticUndefined and (not origins or _plain(origins[-1].value) != _plain(default)):
             origins.append(Origin(_plain(default), how="default"))
-        if not _same(origins[0].value, _plain(value)):
+        if not origins or not _same(origins[0].value, _plain(value)):
             how = "default, the same here" if _plain(value) == _plain(default) else "computed"
             origins.insert(0, Origin(_plain(value), how=how))
         found[key] = tuple(origins)
@@ -91,8 +91,9 @@ def _leaves(
         default = getattr(usual, name) if usual else info.get_default(call_default_factory=True)
         if isinstance(value, pydantic.BaseModel):
             yield from _leaves(value, default if type(default) is type(value) else None, f"{prefix}{name}.")
-        elif isinstance(value, dict):
-            yield from ((f"{prefix}{name}.{key}", item, PydanticUndefined) for key, item in value.items())
+        elif isinstance(value, dict):  # options of a network of the user's own
+            options = flatten(value, "", lambda _: 0, f"{prefix}{name}.")
+            yield from ((key, option.value, PydanticUndefined) for key, option in options.items())
         else:
             yield f"{prefix}{name}", value, default
 

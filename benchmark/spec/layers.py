@@ -51,32 +51,32 @@ def _of_network(layer: Layer) -> Layer:
 def layers_of(entry: Entry, dataset: str | None, problems: list[Problem]) -> RowLayers | None:
     """The layers of a row on a data set, None for the table's own; None, and problems, where a base cannot be read.
 
-    What a table or row says for another data set (`also`) is stronger than what it says for its own.
+    A base replaces that of its axis which the table names, and one of a network what the table sets for its own. What a
+    table or row says for another data set (`also`) is stronger than what it says otherwise.
     """
     source, at = entry.source, ("rows", entry.index)
     on_table, on_row = (also.get(dataset or "", OnDataset()) for also in (entry.spec.also, entry.row.also))
     also, row_also = ("also", str(dataset)), (*at, "also", str(dataset))
-    bases = [
-        read_bases(names_at(source, written, (*place, "base")), problems)
-        for written, place in (
-            (entry.spec.base, ()),
-            (entry.row.base, at),
-            (on_table.base, also),
-            (on_row.base, row_also),
-        )
-    ]
-    table, *others = [found for found in bases if found is not None]
-    if len(others) < 3:
+    places = (
+        (entry.spec.base, ("base",)),
+        (entry.row.base, (*at, "base")),
+        (on_table.base, (*also, "base")),
+        (on_row.base, (*row_also, "base")),
+    )
+    read = [read_bases(names_at(source, names, place), problems) for names, place in places]
+    found = [bases for bases in read if bases is not None]
+    if len(found) < len(read):
         return None
+    bases = {axis: layer for one in found for axis, layer in one.items()}
     of_table = layer_at(source, entry.spec.set, ("set",))
-    if any("network" in found for found in others):
+    if any("network" in replacing for replacing in found[1:]):
         of_table = {key: setting for key, setting in of_table.items() if axis_of(key) != "network"}
     of_row = _set_by_row(entry)
     if dataset is not None:
         there = {"data.dataset": Setting(dataset, source.file, source.line(*also))}
         of_table = stacked(of_table, there, layer_at(source, on_table.set, (*also, "set")))
         of_row = stacked(of_row, layer_at(source, on_row.set, (*row_also, "set")))
-    return RowLayers({**table, **others[0], **others[1], **others[2]}, of_table, of_row)
+    return RowLayers(bases, of_table, of_row)
 
 
 def _set_by_row(entry: Entry) -> Layer:

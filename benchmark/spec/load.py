@@ -4,14 +4,14 @@ A setting of a row is the strongest of these, from the weakest on:
 
 1. the default of its config class;
 2. the bases, each of one axis: those that the row names, else the table's (`benchmark.config.bases`);
-3. the table's `set`, except for an axis of which the row names a base;
+3. the table's `set`, without what it says of its own network where the row names another one;
 4. the protocol's `set`, and what it has for the row's network under `models`;
 5. the row's `set`;
 6. for a spatial size or a channel width that the protocol does not set: what 1 to 5 make of it, times its factor.
 
 On another data set of the table, `also` stands beside 2, 3 and 5: its bases replace those of their axes, its settings
-follow those of the `set` beside it. A row that starts from another run (`train.start_from`) gives that run its network,
-with what 3 and 5 say of it; the bases of the other axes are those that it names.
+follow those of the `set` beside it. The run that a row starts from has the row's network, with what 3 and 5 say of it,
+and the bases of the other axes that `train.start_from` names.
 """
 
 from __future__ import annotations

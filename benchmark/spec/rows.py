@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from benchmark.config.bases import layer_at, read_bases
 from benchmark.config.datasets import official_splits
@@ -32,31 +33,34 @@ class RowResolver:
     def row(self, entry: Entry, gathered: Gathered) -> Row | None:
         """A row of a table; None, and problems, where its bases cannot be read."""
         row, where = entry.row, _where(entry)
+        of_any_kind: dict[str, Any] = {
+            "label": row.label,
+            "average": row.average,
+            "quoted": row.quoted,
+            "printed": {key: printed_value(text, COLUMNS[key]) for key, text in entry.texts.items()},
+            "printed_text": entry.texts,
+            "note": row.note,
+        }
+        if row.quoted or row.average:
+            return Row(**of_any_kind, readings=dict(self._readings(entry, None)))
         printed = layers_of(entry, None, self.problems)
         layers = printed if self.dataset is None else layers_of(entry, self.dataset, self.problems)
         if printed is None or layers is None:
             return None
-        measured = not (row.quoted or row.average)
-        if measured and not printed.bases:
+        if not printed.bases:
             self.problems.append(Problem(*where, f"row '{row.label}' has no base, and the table has none"))
             return None
-        if measured:
-            self._check_elsewhere(entry)
-        config, layer = self.measured(layers, where) if measured else (None, {})
+        self._check_elsewhere(entry)
+        config, layer = self.measured(layers, where)
         start = self._start(layers, layer["train.start_from"], where) if config and config.train.start_from else None
         return Row(
-            label=row.label,
-            family=self.protocol.protocol.family_of(config) if config else "",
+            **of_any_kind,
             config=config,
+            family=self.protocol.protocol.family_of(config) if config else "",
             start=start,
             splits=self._splits(config, gathered) if config else (),
-            paper_config=self._counted(entry, printed) if measured else None,
-            readings=dict(self._readings(entry, printed if measured else None)),
-            average=row.average,
-            quoted=row.quoted,
-            printed={key: printed_value(text, COLUMNS[key]) for key, text in entry.texts.items()},
-            printed_text=entry.texts,
-            note=row.note,
+            paper_config=self._counted(entry, printed),
+            readings=dict(self._readings(entry, printed)),
         )
 
     def settings(self, entry: Entry) -> tuple[RunConfig, Layer] | None:

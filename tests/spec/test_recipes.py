@@ -165,7 +165,7 @@ def combinations() -> dict[tuple[str, str, str], tuple[str, ...]]:
         assert gathered is not None
         for entry in (one for one in gathered.entries if not (one.row.quoted or one.row.average)):
             for dataset in (None, *entry.spec.also, *entry.row.also):
-                also = [part.get(dataset, OnDataset()).base for part in (entry.spec.also, entry.row.also)]
+                also = [part.get(dataset or "", OnDataset()).base for part in (entry.spec.also, entry.row.also)]
                 bases: dict[str, str] = {}
                 for names in (entry.spec.base, entry.row.base, *also):
                     bases |= dict(name.split("/") for name in ([names] if isinstance(names, str) else names))
