@@ -20,6 +20,7 @@ from benchmark.report.statistics.noise import NoiseError
 from benchmark.report.writing import ResultsError
 from benchmark.runs.errors import RunDirError
 from benchmark.spec.architecture import Architecture, load_architecture
+from benchmark.spec.doubtful import doubtful_settings
 from benchmark.spec.files import architecture_paths, is_architecture, protocol_names, spec_paths
 from benchmark.spec.load import load_table, select
 from benchmark.spec.table import Table
@@ -42,6 +43,8 @@ TRAINING = ("plan", "status", "submit", "time")
 """Commands that have nothing to do for a table that prints an architecture."""
 RENDERING = ("run", "render", "time")
 """Commands that show tables, in which a damaged run is a cell that says so."""
+OF_AUTHORS = ("show", "plan", "run", "submit")
+"""Commands that say what a user's own table sets in vain."""
 OF_RUNS = ("list", "plan", "status", "submit", *RENDERING)
 """Commands that end with 1 where a run directory is damaged."""
 
@@ -177,6 +180,12 @@ def _load(arguments: argparse.Namespace) -> dict[str, Table | Architecture]:
             problems += error.problems
     if problems:
         raise SpecError(problems)
+    if arguments.command in OF_AUTHORS:
+        # Those of the papers set what the papers say, whatever a protocol makes of it.
+        own = [name for name, table in tables.items() if isinstance(table, Table) and name not in spec_paths()]
+        for target in own:
+            for doubt in doubtful_settings(target, arguments.protocol, arguments.dataset):
+                print(doubt, file=sys.stderr)
     return tables
 
 
