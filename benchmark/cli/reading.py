@@ -19,7 +19,7 @@ from benchmark.runs.key import dotted, run_key, science, start_key, training_key
 from benchmark.runs.trainings import trained_by
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.columns import COLUMNS
-from benchmark.spec.load import load_protocol
+from benchmark.spec.protocol import load_protocol
 from benchmark.spec.table import Row, Table
 
 
@@ -120,7 +120,7 @@ def _settings(row: Row, table: Table) -> str:
 def plan(arguments: argparse.Namespace) -> int:
     """`plan`."""
     made = arguments.plan
-    protocol, _, _ = load_protocol(arguments.protocol)
+    protocol = load_protocol(arguments.protocol).protocol
     rate, source = _rate(made, protocol.seconds_per_megapixel, protocol.device)
     found = run_states(made.runs, say)
     states = {key: _shown_state(run.state, key in arguments.damaged) for key, run in found.items()}
