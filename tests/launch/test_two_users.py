@@ -182,7 +182,7 @@ def test_neither_harms_the_others_jobs(shared: Shared) -> None:
     assert "Submitted 1 run to dev" in again.stdout, again.stdout + again.stderr
 
     slurm("scontrol", "release", first, held)
-    until(lambda: all((shared.runs / entry["key"] / "result.json").exists() for entry in entries), 150, 1)
+    until(lambda: all((shared.runs / entry["key"] / "result.json").exists() for entry in entries), 240, 1)
     entries = shared.status(BOB)
     assert [(entry["state"], entry["owner"]) for entry in entries] == [("done", ALICE), ("done", BOB), ("done", ALICE)]
     assert entries[0]["job"] == first  # as it was before it was put back
