@@ -103,6 +103,14 @@ def test_the_first_run_is_planned_once_and_named_in_the_keys_of_the_others(spec:
     assert len({*changed, *plan.runs}) == 10
 
 
+def test_a_first_run_that_is_a_row_of_its_own_too_is_there_for_its_cell(spec: Path) -> None:
+    assert next(run.for_its_weights for run in make_plan([load_table(str(spec), "paper")]).runs.values())
+    spec.write_text(TABLE + "  - {label: first}\n")
+    plan = make_plan([load_table(str(spec), "paper")])
+    assert (plan.wanted, len(plan.runs)) == (7, 6)
+    assert not any(run.for_its_weights for run in plan.runs.values())
+
+
 def test_a_network_that_does_not_fit_is_noticed_before_anything_runs(spec: Path) -> None:
     spec.write_text(TABLE.replace("train.lr: 0.01", "train.lr: 0.01, model.depth: 50"))
     with pytest.raises(
