@@ -16,7 +16,8 @@ from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import run_key
 from benchmark.runs.metrics import all_metrics
-from benchmark.spec.load import load_protocol, load_table
+from benchmark.spec.load import load_table
+from benchmark.spec.protocol import load_protocol
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +114,7 @@ def test_a_family_may_be_known_by_several_values_of_a_setting() -> None:
 
 
 def test_every_measured_row_has_a_family_that_the_protocol_names() -> None:
-    protocol, _, _ = load_protocol("embedded")
+    protocol = load_protocol("embedded").protocol
     for name in ("bqn-4", "da-1", "msnet-6", "cmr-2", "thesis-3.4"):
         for row in load_table(name).rows:
             assert (row.family in protocol.families) == (row.config is not None)
