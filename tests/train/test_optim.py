@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.config.models import BqnConfig, LateralConfig, TsmResNetConfig
+from benchmark.config.models import BqnConfig, LateralConfig, TsmResNetConfig, VitConfig
 from benchmark.config.run import DataConfig, TrainConfig
 from benchmark.models.build import build_model
 from benchmark.models.modules.regional_nonlocal import RegionalNonLocal
@@ -53,6 +53,16 @@ def test_msnet_has_nothing_special_for_the_classifier(bqn: nn.Module) -> None:
 
 def test_plain_treats_every_parameter_alike(bqn: nn.Module) -> None:
     assert set(groups(bqn, RECIPE.model_copy(update={"param_groups": "plain"})).values()) == {(1, 1e-3)}
+
+
+def test_biases_and_normalisations_of_a_transformer_do_not_decay() -> None:
+    with torch.device("meta"):
+        vit = build_model(VitConfig(width=0.125, depth=2), DATA.model_copy(update={"size": 64, "segments": 2}))
+    normed = {name for name, role in parameter_roles(vit).items() if role == "norm"}
+    assert normed == {name for name, p in vit.named_parameters() if ".norm" in name}
+    for recipe, bias in (("vit", (1, 0)), ("tsm", (2, 0))):
+        found = groups(vit, RECIPE.model_copy(update={"param_groups": recipe}))
+        assert (found["weight"], found["bias"], found["norm"]) == ((1, 1e-3), bias, (1, 0))
 
 
 def test_every_trainable_parameter_has_one_role(bqn: nn.Module) -> None:
