@@ -318,7 +318,6 @@ def test_submitting_leaves_it_out_until_then(
         return ["7"]
 
     monkeypatch.setattr("benchmark.launch.slurm.submit", submit_runs)
-    monkeypatch.setattr("benchmark.launch.slurm.refresh", lambda runs: None)
     monkeypatch.setattr("benchmark.cli.running._prepare_data", lambda made: None)
     arguments = ["submit", str(spec), "--protocol", "paper", "--cluster", "dev"]
     assert main(arguments) == 0
