@@ -20,20 +20,30 @@ import torch
 
 from benchmark.config.run import RunConfig
 from benchmark.data.errors import DataError
-from benchmark.evaluate.views import Predicted, predict
+from benchmark.evaluate.views import NonFiniteError, Predicted, predict
 from benchmark.launch.clips import RunClips
 from benchmark.launch.env_file import EnvFile
 from benchmark.launch.heartbeat import Heartbeat, ParentGone
 from benchmark.launch.initial_weights import initial_network, take_made_weights
 from benchmark.launch.log import log
 from benchmark.launch.result import result_of, write_predictions
-from benchmark.launch.training import Training
+from benchmark.launch.training import Training, epoch_seed
 from benchmark.launch.unreadable import UnreadableError, refuse_unreadable
+from benchmark.models.check import NetworkError
 from benchmark.models.weights import PretrainedWeightsError
 from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import EXIT_CLAIMED, RunDir
 from benchmark.runs.errors import ClaimedError, RunDirError
 from benchmark.runs.trainings import trained_by
+from benchmark.train.finite import DivergedError
+from benchmark.train.generators import seed_all
+from benchmark.train.loop import NoClipsError
+
+TOLD = (
+    *(DataError, DivergedError, NetworkError, NoClipsError, NonFiniteError),
+    *(PretrainedWeightsError, RunDirError, UnreadableError),
+)
+"""Errors whose message says what is wrong."""
 
 EVALUATION_BYTES = 2**26
 """Pixels of the views that go through the network at once, and of each batch that a loader process prepares."""
@@ -87,7 +97,7 @@ def _train_and_evaluate(
     started = time.monotonic()
     _prepare_torch(device)
     clips = RunClips(config, device, workers)
-    model = initial_network(config, device)
+    model = initial_network(config, device, clips.training.shape, clips.evaluation.shape[1:])
     sibling = trained_by(run, config)
     fingerprints = clips.fingerprints | take_made_weights(model, run, config, clips.fingerprints, sibling)
     env = EnvFile(run, device, clips, fingerprints, started)
@@ -98,6 +108,7 @@ def _train_and_evaluate(
     heartbeat = Heartbeat(run, config.train.epochs, parent)
     training.finish(clips, heartbeat)
     heartbeat.enter("evaluate", config.train.epochs)
+    seed_all(epoch_seed(config, config.train.epochs))  # for networks that draw in evaluation, wherever the run began
     predicted = _evaluate(model, config, clips, heartbeat)
     if config.eval.unreadable == "refuse":  # again: now of what was found
         refuse_unreadable(clips.val, ~predicted.readable)
@@ -154,7 +165,7 @@ def main(arguments: list[str]) -> int:
     except (KeyboardInterrupt, ParentGone):
         log("interrupted")
         return 130
-    except (DataError, PretrainedWeightsError, RunDirError, UnreadableError) as error:
+    except TOLD as error:
         log(f"{type(error).__name__}: {error}")  # says what to do; where in the code it was noticed does not help
         return 1
     except Exception:

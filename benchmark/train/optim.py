@@ -85,15 +85,17 @@ def parameter_roles(model: nn.Module) -> dict[str, Role]:
     The classifier is the module named `fc`; the stem convolution of a pathway is its `conv1`; the stem MBPM is
     `stem_mbpm`, or the representation. Other representations' weights and biases have the role of that name. What
     stands in lateral connections, or is inserted into a backbone, has ordinary weights, biases and normalisations.
+    A parameter that is used in two places has the role and the name of the first.
     """
     roles: dict[str, Role] = {}
+    names = {name for name, _ in model.named_parameters()}
     for module_name, module in model.named_modules():
         parts = module_name.split(".")
         joined = bool({"laterals", "inserts", "before"} & set(parts))
         for name, parameter in module.named_parameters(recurse=False):
-            if not parameter.requires_grad:
-                continue
             full = f"{module_name}.{name}" if module_name else name
+            if not parameter.requires_grad or full not in names:
+                continue
             if "fc" in parts and not joined:
                 roles[full] = "classifier_bias" if name == "bias" else "classifier_weight"
             elif isinstance(module, NORMS):

@@ -15,9 +15,10 @@ from benchmark.data.loader import Item
 from benchmark.data.transforms import normalise
 from benchmark.runs.atomic import write_atomic
 from benchmark.train import checkpoint
+from benchmark.train.generators import generators
 from benchmark.train.loop import train_epoch
 from benchmark.train.optim import make_optimizer
-from benchmark.train.progress import EpochState, EpochSummary, generators
+from benchmark.train.progress import EpochState, EpochSummary
 
 RECIPE = TrainConfig(
     epochs=2, batch_size=6, device_batch=2, warmup_epochs=0, lr=0.1, param_groups="plain", clip_norm=None
