@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from benchmark.launch.heartbeat import Heartbeat, ParentGone
 from benchmark.launch.initial_weights import initial_network, take_made_weights
 from benchmark.launch.log import log
 from benchmark.launch.result import result_of, write_predictions
-from benchmark.launch.training import Training, epoch_seed
+from benchmark.launch.training import Training, epoch_seed, forget_checkpoint
 from benchmark.launch.unreadable import UnreadableError, refuse_unreadable
 from benchmark.models.check import NetworkError
 from benchmark.models.weights import PretrainedWeightsError
@@ -38,6 +39,7 @@ from benchmark.runs.trainings import trained_by
 from benchmark.train.finite import DivergedError
 from benchmark.train.generators import seed_all
 from benchmark.train.loop import NoClipsError
+from benchmark.train.resumable import resumes_alike
 
 TOLD = (
     *(DataError, DivergedError, NetworkError, NoClipsError, NonFiniteError),
@@ -97,8 +99,12 @@ def _train_and_evaluate(
     started = time.monotonic()
     _prepare_torch(device)
     clips = RunClips(config, device, workers)
-    model = initial_network(config, device, clips.training.shape, clips.evaluation.shape[1:])
-    sibling = trained_by(run, config)
+    build = partial(initial_network, config, device, clips.training.shape, clips.evaluation.shape[1:])
+    model, sibling = build(), trained_by(run, config)
+    # The networks of this package keep nothing outside.
+    if config.model.name == "custom" and not resumes_alike(build, clips.training.shape, config, device):
+        forget_checkpoint(run)
+        sibling = None
     fingerprints = clips.fingerprints | take_made_weights(model, run, config, clips.fingerprints, sibling)
     env = EnvFile(run, device, clips, fingerprints, started)
     training = Training(run, config, model, device, env)

@@ -135,6 +135,19 @@ class Training:
         write_atomic(self._run.path / "metrics.jsonl", lines)
 
 
+def forget_checkpoint(run: RunDir) -> None:
+    """Say that the run's network cannot go on from a checkpoint, and remove the one that it has, if any."""
+    path = run.path / "checkpoint.pt"
+    when = "training starts anew" if path.exists() else "if this run is stopped, its training starts anew"
+    log(
+        f"{when}: the network"
+        " keeps something outside its state_dict that its logits depend on, such as a counter, a torch.Generator of its"
+        " own or a buffer with persistent=False; loaded from a checkpoint it goes on in another way. Save it by"
+        " get_extra_state and set_extra_state of torch.nn.Module, and runs are resumed"
+    )
+    path.unlink(missing_ok=True)
+
+
 class PeriodicCheckpoint:
     """Saves a checkpoint within an epoch when the last one is older than BENCHMARK_CHECKPOINT_SECONDS."""
 
