@@ -248,7 +248,7 @@ def make_loader(
         workers,
         batch_size=batch_size,
         sampler=_Order(order),
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=device is not None and device.type == "cuda",
         collate_fn=collate if dataset.cut_on_device else None,
     )
     if not dataset.cut_on_device:

@@ -129,7 +129,8 @@ def _prepare_torch(device: torch.device) -> None:
     if device.type == "cpu":
         # Runs are small there and several go side by side; and the result does not depend on the number of cores.
         torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    # As torch.use_deterministic_algorithms, which sets the compiler's too, and imports it for that.
+    torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
 
 
 def _evaluate(model: torch.nn.Module, config: RunConfig, clips: RunClips, heartbeat: Heartbeat) -> Predicted:

@@ -89,7 +89,7 @@ def train_epoch(
             norm = gradient_norm(model, recipe.clip_norm)
             residual = torch.stack(residuals).sum() if residuals else None
             state.finite = watch(state.finite, step + 1, torch.stack(losses).sum(), residual, norm)
-            if device.type == "cpu" or step % LOOK_EVERY == 0:
+            if device.type == "cpu" or (step + 1) % LOOK_EVERY == 0:
                 look(state.finite, epoch, steps, recipe)
             optimizer.step()
         state.step = step + 1

@@ -8,6 +8,7 @@ the stems by 5 too. That code is the `bqn` recipe.
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any, Literal, get_args
 
@@ -115,7 +116,20 @@ def parameter_roles(model: nn.Module) -> dict[str, Role]:
     return roles
 
 
-def make_optimizer(model: nn.Module, recipe: TrainConfig) -> torch.optim.SGD:
+class Sgd(torch.optim.SGD):
+    """torch's SGD without what its methods do for torch.compile, which never compiles a step here.
+
+    The first call of such a method imports the compiler, which takes longer than torch itself.
+    """
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+    add_param_group = inspect.unwrap(torch.optim.SGD.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.SGD.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.SGD.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.SGD.load_state_dict)
+
+
+def make_optimizer(model: nn.Module, recipe: TrainConfig) -> Sgd:
     """SGD with one group per role; each group carries its `lr_multiplier`."""
     multipliers = RECIPES[recipe.param_groups]
     named = dict(model.named_parameters())
@@ -134,7 +148,7 @@ def make_optimizer(model: nn.Module, recipe: TrainConfig) -> torch.optim.SGD:
                 "weight_decay": recipe.weight_decay * decay_multiplier,
             }
         )
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
+    return Sgd(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
 
 
 def lr_at(epoch: float, recipe: TrainConfig) -> float:
