@@ -106,7 +106,7 @@ def test_a_run_that_fails_leaves_the_others_alone_and_is_shown(tmp_path: Path) -
     )
     table = tmp_path / "mine.yaml"
     table.write_text(
-        "paper: own\ntable: mine\ncaption: One of two fails.\ndataset: motionpairs\ncolumns: [top1]\nbase: bqn_recipe\n"
+        "paper: own\ntable: mine\ncaption: One of two fails.\ndataset: motionpairs\ncolumns: [top1]\nbase: recipe/bqn\n"
         f"set: {{model: {{name: custom, entry: '{network}:Broken'}}}}\n"
         "rows:\n  - {label: broken, set: {model.options.fail: true}}\n"
         "  - {label: whole, set: {model.options.fail: false}}\n"
@@ -126,35 +126,37 @@ table: kinds
 caption: One row of every network, representation and training that the papers' tables have.
 dataset: something-v1
 columns: [top1, enopr]
-base: quiet_r50
+base: [network/tsm_r50, recipe/bqn, data/something-v1]
 rows:
   - {label: RGB difference, set: {model.representation: rgb_difference}}
-  - {label: flow, base: flow_r50}
-  - {label: low flow, base: flow_r50, set: {model.flow: {frames: 1, interval: 4}}}
+  - {label: flow, base: network/flow_r50}
+  - {label: low flow, base: network/flow_r50, set: {model.flow: {frames: 1, interval: 4}}}
   - {label: TVNet, set: {model.representation: tvnet}}
   - {label: PA, set: {model.representation: persistent_appearance}}
   - {label: dynamic image, set: {model.representation: dynamic_image}}
   - {label: squeezed, set: {model.representation: squeezed_image, train.residual_weight: 10.0}}
-  - {label: MobileNetV2, base: mobilenet_v2}
-  - {label: X3D, base: x3d_m}
-  - {label: DA, base: da_x3d_xs}
-  - {label: separate, base: da_x3d_xs, set: {train.joint.strategy: separate}}
-  - {label: scheduler, base: da_x3d_xs, set: {train.joint.strategy: scheduler}}
-  - {label: ViT, base: da_vit_b16}
-  - {label: BQN X3D, base: bqn_x3d}
-  - {label: TeSNet, base: tesnet}
-  - {label: TeSNet flow, base: tesnet, set: {model.modality: flow}}
+  - {label: MobileNetV2, base: network/mobilenet_v2}
+  - {label: X3D, base: [network/x3d_m, recipe/bqn_x3d]}
+  - {label: DA, base: [network/da_x3d_xs, recipe/da_x3d]}
+  - {label: separate, base: [network/da_x3d_xs, recipe/da_x3d], set: {train.joint.strategy: separate}}
+  - {label: scheduler, base: [network/da_x3d_xs, recipe/da_x3d], set: {train.joint.strategy: scheduler}}
+  - {label: ViT, base: [network/vit_b16, recipe/da_vit],
+     set: {model.representation: dynamic_appearance, train.joint.strategy: mgda}}
+  - {label: BQN X3D, base: [network/bqn_x3d, recipe/bqn_x3d]}
+  - {label: TeSNet, base: &tesnet [network/tesnet, recipe/tsp, data/ucf101_tsp]}
+  - {label: TeSNet flow, base: *tesnet, set: {model.modality: flow}}
   - {label: chain, set: {model.insert: [gc, rnl]}}
   - {label: NL, set: {model.insert: [nl]}}
   - {label: gates, set: {model.insert: [se, cbam, cpa]}}
   - {label: MS, set: {model.depth: 18, model.insert: [motion_squeeze], model.insert_after: [res3]}}
   - {label: CP, set: {model.depth: 18, model.insert: [correspondence], model.insert_after: [res3]}}
-  - {label: CMR, base: cmr_tim_r50, set: {model.gate: cme, model.insert: [sme], model.insert_after: [first]}}
-  - {label: MEM, base: cmr_tim_r50, set: {model.gate: mem}}
-  - {label: PEM, base: cmr_tim_r50, set: {model.gate: pem}}
-  - {label: MobileNetV2 MS, base: msnet_mobilenet_v2, set: {model.insert: [motion_squeeze],
-     model.insert_after: [stage3], model.motion_squeeze.reduced: null}}
-  - {label: I3D MS, base: msnet_i3d, set: {model.insert: [motion_squeeze], model.insert_after: [mixed_3b]}}
+  - {label: CMR, base: [network/cmr_r50, recipe/cmr]}
+  - {label: MEM, base: [network/tim_r50, recipe/cmr], set: {model.gate: mem}}
+  - {label: PEM, base: [network/tim_r50, recipe/cmr], set: {model.gate: pem}}
+  - {label: MobileNetV2 MS, base: [network/mobilenet_v2, recipe/msnet], set: {model: {temporal_shift: false,
+     stem_kernel: 7, insert: [motion_squeeze], insert_after: [stage3]}, model.motion_squeeze.reduced: null}}
+  - {label: I3D MS, base: [network/i3d, recipe/msnet],
+     set: {model.insert: [motion_squeeze], model.insert_after: [mixed_3b]}}
   - {label: two streams, average: [TeSNet, TeSNet flow]}
 """
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.cli import claims, data, noise, reading, running, timing, visualize
+from benchmark.cli import claims, data, explain, noise, reading, running, timing, visualize
 from benchmark.config.source import SpecError, did_you_mean
 from benchmark.data.errors import DataError
 from benchmark.launch.pending import check_plan
@@ -20,6 +20,7 @@ from benchmark.report.statistics.noise import NoiseError
 from benchmark.report.writing import ResultsError
 from benchmark.runs.errors import RunDirError
 from benchmark.spec.architecture import Architecture, load_architecture
+from benchmark.spec.doubtful import doubtful_settings
 from benchmark.spec.files import architecture_paths, is_architecture, protocol_names, spec_paths
 from benchmark.spec.load import load_table, select
 from benchmark.spec.table import Table
@@ -42,6 +43,8 @@ TRAINING = ("plan", "status", "submit", "time")
 """Commands that have nothing to do for a table that prints an architecture."""
 RENDERING = ("run", "render", "time")
 """Commands that show tables, in which a damaged run is a cell that says so."""
+OF_AUTHORS = ("show", "plan", "run", "submit")
+"""Commands that say what a user's own table sets in vain."""
 OF_RUNS = ("list", "plan", "status", "submit", *RENDERING)
 """Commands that end with 1 where a run directory is damaged."""
 
@@ -75,7 +78,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("list", "the tables, their rows and how many of their runs are done", json=True).set_defaults(
         call=reading.list_tables, default_all=True
     )
-    add("show", "a table's rows, printed values, settings and claims", json=True).set_defaults(call=reading.show)
+    shown = add("show", "a table's rows, printed values, settings and claims", json=True)
+    shown.add_argument(
+        "--explain", action="store_true", help="every setting of a row, where it is set and what it overrode"
+    )
+    shown.add_argument("--row", action="append", default=[], metavar="LABEL", help="explain this row; may be repeated")
+    shown.set_defaults(call=_show)
     add("plan", "the runs that tables need: done, shared, to do, and the time they take", json=True).set_defaults(
         call=reading.plan
     )
@@ -153,26 +161,39 @@ def _seeds(text: str) -> tuple[int, ...]:
     return values
 
 
-def _load(arguments: argparse.Namespace) -> list[Table | Architecture]:
-    """The tables asked for; every table's errors are collected before any is reported."""
+def _load(arguments: argparse.Namespace) -> dict[str, Table | Architecture]:
+    """The tables by the names that ask for them; every table's errors are collected before any is reported."""
     everything = arguments.all or (getattr(arguments, "default_all", False) and not arguments.tables)
     targets = list(spec_paths()) if everything else select(arguments.tables)
     if not targets:
         raise RequestError(f"name a table, or --all. There are: {', '.join(spec_paths())}")
     printed = architecture_paths()
-    tables: list[Table | Architecture] = []
+    tables: dict[str, Table | Architecture] = {}
     problems = []
     for target in targets:
         try:
             if target in printed or is_architecture(Path(target)):
-                tables.append(load_architecture(target))
+                tables[target] = load_architecture(target)
             else:
-                tables.append(load_table(target, arguments.protocol, arguments.seeds, arguments.dataset))
+                tables[target] = load_table(target, arguments.protocol, arguments.seeds, arguments.dataset)
         except SpecError as error:
             problems += error.problems
     if problems:
         raise SpecError(problems)
+    if arguments.command in OF_AUTHORS:
+        # Those of the papers set what the papers say, whatever a protocol makes of it.
+        own = [name for name, table in tables.items() if isinstance(table, Table) and name not in spec_paths()]
+        for target in own:
+            for doubt in doubtful_settings(target, arguments.protocol, arguments.dataset):
+                print(doubt, file=sys.stderr)
     return tables
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    """`show`, and with `--explain` the settings of rows."""
+    if arguments.row and not arguments.explain:
+        raise RequestError("--row is for --explain")
+    return explain.main(arguments) if arguments.explain else reading.show(arguments)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -187,9 +208,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if hasattr(arguments, "protocol") and hasattr(arguments, "tables"):
             found = _load(arguments)
-            arguments.order = [table.id for table in found]
-            arguments.loaded = [table for table in found if isinstance(table, Table)]
-            arguments.architectures = [table for table in found if isinstance(table, Architecture)]
+            arguments.order = [table.id for table in found.values()]
+            arguments.targets = [target for target, table in found.items() if isinstance(table, Table)]
+            arguments.loaded = [table for table in found.values() if isinstance(table, Table)]
+            arguments.architectures = [table for table in found.values() if isinstance(table, Architecture)]
             if arguments.command in TRAINING and not arguments.loaded and not getattr(arguments, "json", False):
                 names = ", ".join(arguments.order)
                 print(f"Nothing to train or time for {names}: `run` compares the printed layers with ours.")

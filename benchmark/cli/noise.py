@@ -14,7 +14,8 @@ from benchmark.report.writing import replace_together, results_root
 from benchmark.runs.directory import runs_root
 from benchmark.runs.key import run_key
 from benchmark.spec.files import table_paths
-from benchmark.spec.load import load_protocol, load_table
+from benchmark.spec.load import load_table
+from benchmark.spec.protocol import load_protocol
 
 if TYPE_CHECKING:
     from benchmark.spec.table import Table

@@ -18,7 +18,7 @@ from benchmark.runs.key import dotted, run_key, science, start_key, training_key
 from benchmark.runs.trainings import trained_by
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.columns import COLUMNS
-from benchmark.spec.load import load_protocol
+from benchmark.spec.protocol import load_protocol
 from benchmark.spec.table import Row, Table
 
 
@@ -119,7 +119,7 @@ def _settings(row: Row, table: Table) -> str:
 def plan(arguments: argparse.Namespace) -> int:
     """`plan`."""
     made = arguments.plan
-    protocol, _, _ = load_protocol(arguments.protocol)
+    protocol = load_protocol(arguments.protocol).protocol
     rate, source = _rate(made, protocol.seconds_per_megapixel, protocol.device)
     states = {key: "damaged" if key in arguments.damaged else RunDir.of(key).state for key in made.runs}
     todo = [key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)]

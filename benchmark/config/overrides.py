@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pydantic
@@ -21,15 +21,40 @@ MODELS: dict[str, type[Strict]] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A value and where it was written."""
+    """A value and where it was written.
+
+    Attributes:
+        over: The weaker setting that it overrides, which may override another one.
+        factor: Of a setting that a protocol scales: `over` times this; the place is the factor's.
+    """
 
     value: Any
     file: str
     line: int
+    over: Setting | None = None
+    factor: float | None = None
+
+    @property
+    def written(self) -> Setting | None:
+        """The setting itself, or the one that was scaled; None where that is a default."""
+        return self if self.factor is None else self.over
 
 
 Layer = dict[str, Setting]
 """Dotted key -> setting, leaves only."""
+
+
+def stacked(*layers: Layer) -> Layer:
+    """The settings of several layers, the weakest first; each knows the one that it overrides."""
+    result: Layer = {}
+    for layer in layers:
+        for key, setting in layer.items():
+            result[key] = _upon(setting, result[key]) if key in result else setting
+    return result
+
+
+def _upon(setting: Setting, below: Setting) -> Setting:
+    return replace(setting, over=_upon(setting.over, below) if setting.over else below)
 
 
 def flatten(values: Mapping[str, Any], file: str, line_of: typing.Callable[[str], int], prefix: str = "") -> Layer:
@@ -83,6 +108,8 @@ def problem_text(detail: Any, dotted: str, valid: list[str]) -> str:
     kind, value = detail["type"], detail.get("input")
     if kind == "extra_forbidden":
         return f"unknown key '{dotted}'.{did_you_mean(dotted, valid)}"
+    if kind == "union_tag_not_found":
+        return f"'{dotted}' has no name: a base of a network gives it one, network/NAME"
     if kind == "missing":
         return f"'{dotted}' is required"
     if kind == "value_error":
@@ -128,6 +155,7 @@ def _problem(detail: Any, layer: Layer, where: tuple[str, int]) -> Problem:
     setting = next((layer[key] for key in enclosing if key in layer), None)
     leaf_error = setting is not None or detail["type"] == "extra_forbidden"
     setting = setting or next((s for key, s in layer.items() if key.startswith(f"{dotted}.")), None)
+    setting = setting and setting.written
     file, line = (setting.file, setting.line) if setting and leaf_error else where
     name = layer["model.name"].value if "model.name" in layer else "bqn"
     valid = config_keys(name)

@@ -90,13 +90,18 @@ class TrainConfig(Strict):
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="released commands use 0.1, the paper is silent")
     start_from: str | None = Field(
         None,
-        description="a file of tables/bases/ for the same network on another data set: its run comes first, and all of"
-        " its weights but the classifier's are taken over; null: `model.pretrained`, or random weights",
+        description="[recipe/NAME, data/NAME]: the run of the same network with these bases comes first, and all of its"
+        " weights but the classifier's are taken over; null: `model.pretrained`, or random weights",
     )
     partial_bn: bool = Field(False, description="freeze every 2D batch normalisation but the first")
     precision: Literal["fp32", "bf16"] = "fp32"
     joint: JointConfig = JointConfig()
     residual_weight: float = Field(0.0, ge=0, description="of TSP's projection loss beside the recognition loss")
+
+    @field_validator("start_from", mode="before")
+    @classmethod
+    def _bases_are_one_name(cls, bases: object) -> object:
+        return " + ".join(map(str, bases)) if isinstance(bases, tuple) else bases
 
     @property
     def clips_at_once(self) -> int:

@@ -19,10 +19,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from benchmark.config.bases import base_layer, layer_at
+from benchmark.config.bases import BaseNames, composed, layer_at, names_at, read_bases
 from benchmark.config.fields import Strict
 from benchmark.config.folders import shown
-from benchmark.config.overrides import resolve
+from benchmark.config.overrides import resolve, stacked
 from benchmark.config.run import RunConfig
 from benchmark.config.source import Problem, SpecError, read_yaml
 from benchmark.spec.files import architecture_paths, parse_as
@@ -168,7 +168,7 @@ def _counted(number: int, noun: str) -> str:
 class NetworkSpec(Strict):
     """One of our networks, that a column of the printed table is compared with."""
 
-    base: str = Field(description="a file of tables/bases/, without its ending")
+    base: BaseNames
     set: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -247,10 +247,10 @@ def load_architecture(target: str) -> Architecture:
     problems += misplaced(spec.paper, spec.table, source, path)
     networks: dict[str, RunConfig] = {}
     for title, network in spec.networks.items():
-        below = base_layer(network.base, source, ("networks", title, "base"), problems)
-        if below is not None:
+        bases = read_bases(names_at(source, network.base, ("networks", title, "base")), problems)
+        if bases is not None:
             own = layer_at(source, network.set, ("networks", title, "set"))
-            config, found = resolve(below | own, (source.file, source.line("networks", title)))
+            config, found = resolve(stacked(composed(bases), own), (source.file, source.line("networks", title)))
             problems += found
             networks |= {title: config} if config else {}
     layers = []

@@ -1,35 +1,34 @@
-"""Load tables, bases and protocols from `tables/`, and resolve every row for a protocol.
+"""Load tables from `tables/`, every row resolved for a protocol.
 
-Precedence of settings, weakest first: the class defaults, the base (and the base that it builds on), the table's `set`
-and, on another data set, its `also`, the protocol's `set` and what it has for the row's network, the row's `set` and
-`also`. The protocol's scale factors then apply to every spatial size and channel width that the protocol itself does
-not set. The run that a row starts from has the settings of its base and of the protocol alone.
+A setting of a row is the strongest of these, from the weakest on:
 
-Settings of `model.` belong to one network: a base that names another one does not inherit them, and those in a table's
-`set` pass by the rows whose base is another network's.
+1. the default of its config class;
+2. the bases, each of one axis: those that the row names, else the table's (`benchmark.config.bases`);
+3. the table's `set`, without what it says of its own network where the row names another one;
+4. the protocol's `set`, and what it has for the row's network under `models`;
+5. the row's `set`;
+6. for a spatial size or a channel width that the protocol does not set: what 1 to 5 make of it, times its factor.
+
+On another data set of the table, `also` stands beside 2, 3 and 5: its bases replace those of their axes, its settings
+follow those of the `set` beside it. The run that a row starts from has the row's network, with what 3 and 5 say of it,
+and the bases of the other axes that `train.start_from` names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pydantic
-
-from benchmark.config.bases import base_layer, layer_at, network_of
-from benchmark.config.datasets import official_splits
 from benchmark.config.folders import shown, tables_root
-from benchmark.config.overrides import Layer, Setting, resolve
-from benchmark.config.run import RunConfig
-from benchmark.config.source import Located, Problem, SpecError, did_you_mean, read_yaml
+from benchmark.config.source import Located, Problem, SpecError, did_you_mean
 from benchmark.spec.columns import COLUMNS, printed_value
-from benchmark.spec.files import parse_as, protocol_names, spec_paths
-from benchmark.spec.include import Entry, Gathered, gather
-from benchmark.spec.other_datasets import layer_on, other_datasets, own_settings_on, seen_from, without_settings
+from benchmark.spec.files import spec_paths
+from benchmark.spec.include import Gathered, gather
+from benchmark.spec.other_datasets import other_datasets, seen_from, without_settings
+from benchmark.spec.protocol import load_protocol
+from benchmark.spec.rows import RowResolver
 from benchmark.spec.sides import check_claims, named_elsewhere
-from benchmark.spec.table import Protocol, Reading, Row, Table
+from benchmark.spec.table import Protocol, Row, Table
 
 
 def select(targets: list[str]) -> list[str]:
@@ -52,24 +51,6 @@ def select(targets: list[str]) -> list[str]:
     return list(chosen)
 
 
-def load_protocol(name: str) -> tuple[Protocol, Layer, dict[str, Layer]]:
-    """A protocol, its overrides, and its further overrides by network.
-
-    Raises:
-        SpecError: there is no such protocol, or its file has errors.
-    """
-    path = tables_root() / "protocols" / f"{name}.yaml"
-    if not path.exists():
-        where = shown(tables_root() / "protocols")
-        raise SpecError([Problem(where, 0, f"no protocol '{name}'.{did_you_mean(name, protocol_names())}")])
-    source = read_yaml(path, shown(path))
-    protocol, problems = parse_as(Protocol, source, extra={"name": name})
-    if protocol is None or problems:
-        raise SpecError(problems)
-    by_model = {name: layer_at(source, values, ("models", name)) for name, values in protocol.models.items()}
-    return protocol, layer_at(source, protocol.set, ("set",)), by_model
-
-
 def load_table(
     target: str,
     protocol_name: str = "embedded",
@@ -90,28 +71,46 @@ def load_table(
     Raises:
         SpecError: with every problem of the table, its bases and the protocol.
     """
-    protocol, protocol_layer, for_model = load_protocol(protocol_name)
+    gathered, resolver = open_table(target, protocol_name, dataset)
+    rows = tuple(row for entry in gathered.entries if (row := resolver.row(entry, gathered)))
+    named = named_elsewhere(gathered, resolver.dataset, resolver.problems)
+    elsewhere = tuple(row for other, entry in named if (row := resolver.row(entry, other)))
+    if resolver.problems:
+        raise SpecError(resolver.problems)
+    table = _table(gathered, rows, elsewhere, resolver.protocol.protocol, seeds)
+    return table if resolver.dataset is None else seen_from(table, resolver.dataset)
+
+
+def open_table(target: str, protocol_name: str, dataset: str | None) -> tuple[Gathered, RowResolver]:
+    """A table's file with all that it includes, and what resolves its rows; its problems are those found so far.
+
+    Raises:
+        SpecError: the file is no table, or it is not measured on this data set.
+    """
+    protocol = load_protocol(protocol_name)
     path = spec_paths().get(target, Path(target))
     problems: list[Problem] = []
     gathered = gather(path, problems)
     if gathered is None:
         raise SpecError(problems)
-    spec = gathered.spec
-    problems += _cross_checks(gathered, path)
-    problems += check_claims(gathered)
-    if dataset == spec.dataset:
+    problems += [*_cross_checks(gathered, path), *check_claims(gathered)]
+    if dataset == gathered.spec.dataset:
         dataset = None
-    if dataset is not None:
-        refused = list(without_settings(gathered, dataset, protocol, protocol_layer))
-        if refused:
-            raise SpecError(problems + refused)
-    make = _RowMaker(protocol, protocol_layer, for_model, dataset, problems)
-    rows = tuple(row for entry in gathered.entries if (row := make(entry, gathered)))
-    named = named_elsewhere(gathered, dataset, problems)
-    elsewhere = tuple(row for other, entry in named if (row := make(entry, other)))
-    if problems:
-        raise SpecError(problems)
-    table = Table(
+    if dataset is not None and (refused := list(without_settings(gathered, dataset, protocol))):
+        raise SpecError(problems + refused)
+    return gathered, RowResolver(protocol, dataset, problems)
+
+
+def _table(
+    gathered: Gathered,
+    rows: tuple[Row, ...],
+    elsewhere: tuple[Row, ...],
+    protocol: Protocol,
+    seeds: tuple[int, ...] | None,
+) -> Table:
+    """The table of these rows."""
+    spec = gathered.spec
+    return Table(
         id=f"{spec.paper}-{spec.table}",
         paper=spec.paper,
         number=spec.table,
@@ -130,198 +129,6 @@ def load_table(
         others=tuple(other_datasets(gathered)),
         note=spec.note,
     )
-    return table if dataset is None else seen_from(table, dataset)
-
-
-@dataclass
-class _RowMaker:
-    """Resolves rows as they are asked for: by a protocol, on a data set (None: the table's own)."""
-
-    protocol: Protocol
-    protocol_layer: Layer
-    for_model: dict[str, Layer]
-    dataset: str | None
-    problems: list[Problem]
-
-    def __call__(self, entry: Entry, gathered: Gathered) -> Row | None:
-        """A row of a table; None, and problems, where its base cannot be read."""
-        row, home, problems = entry.row, entry.source, self.problems
-        at = ("rows", entry.index, "base") if row.base else ("base",)
-        below = base_layer(row.base or entry.spec.base, home, at, problems)
-        if below is None:
-            return None
-        shared = layer_at(home, entry.spec.set, ("set",))
-        if row.base and network_of(below) != network_of(base_layer(entry.spec.base, home, ("base",), problems) or {}):
-            shared = {key: value for key, value in shared.items() if not key.startswith("model.")}
-        own = layer_at(home, row.set, ("rows", entry.index, "set"))
-        there, own_there = layer_on(entry, self.dataset, below, shared, problems), own_settings_on(entry, self.dataset)
-        measured_on = there | own | own_there
-        narrowed = self.protocol_layer | self.for_model.get(network_of(measured_on), {})
-        resolver = _RowResolver(
-            paper=below | shared | own,
-            unscaled=measured_on,
-            counted=layer_at(home, entry.spec.counted, ("counted",)),
-            scaled=there | narrowed | own | own_there,
-            where=(home.file, home.line("rows", entry.index)),
-            problems=problems,
-        )
-        for other in {*entry.spec.also, *row.also} if self.dataset is None and not row.quoted else ():
-            problems += _problems_on(entry, other, below, shared, own)
-        measured = not (row.quoted or row.average)
-        config = resolver.at_scale(self.protocol, narrowed) if measured else None
-        start = _start(config, entry, self.protocol, self.protocol_layer, self.for_model, problems) if config else None
-        return Row(
-            family=self.protocol.family_of(config) if config else "",
-            label=row.label,
-            config=config,
-            start=start,
-            splits=_splits(config, gathered, problems) if config else (),
-            paper_config=resolver.at_paper_scale() if measured else None,
-            readings=dict(_readings(entry, resolver if measured else None)),
-            average=row.average,
-            quoted=row.quoted,
-            printed={key: printed_value(text, COLUMNS[key]) for key, text in entry.texts.items()},
-            printed_text=entry.texts,
-            note=row.note,
-        )
-
-
-def _problems_on(entry: Entry, dataset: str, below: Layer, shared: Layer, own: Layer) -> list[Problem]:
-    """What is wrong with a row's settings on another data set, which nothing has asked for."""
-    problems: list[Problem] = []
-    there = layer_on(entry, dataset, below, shared, problems)
-    where = (entry.source.file, entry.source.line("rows", entry.index))
-    return problems + resolve(there | own | own_settings_on(entry, dataset), where)[1]
-
-
-def _start(
-    config: RunConfig,
-    entry: Entry,
-    protocol: Protocol,
-    protocol_layer: Layer,
-    for_model: dict[str, Layer],
-    problems: list[Problem],
-) -> RunConfig | None:
-    """The run whose weights a row starts from; a problem where its network is another one."""
-    name, at = config.train.start_from, ("rows", entry.index)
-    layer = base_layer(name, entry.source, at, problems) if name else None
-    if layer is None:
-        return None
-    narrowed, where = protocol_layer | for_model.get(network_of(layer), {}), (entry.source.file, entry.source.line(*at))
-    start = _RowResolver(layer, layer, {}, layer | narrowed, where, problems).at_scale(protocol, narrowed)
-    if start is None:
-        return None
-    free = {"pretrained", "dropout"}
-    ours, theirs = (one.model.model_dump(mode="json", exclude=free) for one in (config, start))
-    differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
-    if differing:
-        text = f"train.start_from: {name} is of another network: model.{', model.'.join(differing)} differ"
-        problems.append(Problem(*where, text))
-    if start.train.start_from:
-        problems.append(Problem(*where, f"train.start_from: {name} itself starts from {start.train.start_from}"))
-    return start
-
-
-def _readings(entry: Entry, resolver: _RowResolver | None) -> Iterator[tuple[str, Reading]]:
-    """How each printed cost of a row comes about: said for the column, for the row, or for the table."""
-    at = ("rows", entry.index)
-    for key in entry.texts:
-        if not COLUMNS[key].quantity:
-            continue
-        choices = (
-            (entry.row.reading_of.get(key), (*at, "reading_of", key, "set")),
-            (entry.row.reading, (*at, "reading", "set")),
-            (entry.spec.reading, ("reading", "set")),
-        )
-        reading, where = next(((r, w) for r, w in choices if r is not None), (None, ()))
-        if reading is not None:
-            config = resolver.at_paper_scale(layer_at(entry.source, reading.set, where)) if resolver else None
-            yield key, Reading(convention=reading.convention, set=reading.set, why=reading.why, config=config)
-
-
-def _splits(config: RunConfig, gathered: Gathered, problems: list[Problem]) -> tuple[str, ...]:
-    """The official splits that a row is measured on, as data sets; none where that is one."""
-    try:
-        names = official_splits(config.data.dataset, gathered.spec.splits)
-    except ValueError as error:
-        source = gathered.source
-        problem = Problem(source.file, source.line("splits"), f"splits: {error}")
-        if problem not in problems:
-            problems.append(problem)
-        return ()
-    return names if len(names) > 1 else ()
-
-
-@dataclass
-class _RowResolver:
-    """A row's merged settings; resolving one collects its problems instead of raising.
-
-    `paper`: as printed, on the table's own data set; `counted`: what differs for its costs. `unscaled`: as measured,
-    before the protocol; `scaled`: with what the protocol sets.
-    """
-
-    paper: Layer
-    unscaled: Layer
-    counted: Layer
-    scaled: Layer
-    where: tuple[str, int]
-    problems: list[Problem]
-
-    def _resolve(self, layer: Layer) -> RunConfig | None:
-        config, found = resolve(layer, self.where)
-        self.problems += found
-        return _canonical(config) if config else None
-
-    def at_paper_scale(self, variant: Layer | None = None) -> RunConfig | None:
-        return self._resolve(self.paper | self.counted | (variant or {}))
-
-    def at_scale(self, protocol: Protocol, protocol_layer: Layer) -> RunConfig | None:
-        config, found = resolve(self.unscaled, self.where)
-        if config is None:
-            self.problems += found
-            return None
-        return self._resolve(self.scaled | _scaled_layer(config, protocol, protocol_layer, self.unscaled, self.where))
-
-
-def _canonical(config: RunConfig) -> RunConfig:
-    """Two spellings of one experiment become one config.
-
-    A Quiet input as large as Busy's is the default, and so is a batch that one device holds.
-    """
-    if config.train.parts == 1 and config.train.device_batch:
-        config = config.model_copy(update={"train": config.train.model_copy(update={"device_batch": None})})
-    model = config.model
-    if model.name != "bqn":
-        return config
-    update: dict[str, Any] = {}
-    if model.quiet_size == config.data.size:
-        update["quiet_size"] = None
-    if model.quiet_segments == config.data.segments:
-        update["quiet_segments"] = None
-    return config.model_copy(update={"model": model.model_copy(update=update)}) if update else config
-
-
-def _scaled_layer(
-    config: RunConfig, protocol: Protocol, protocol_layer: Layer, origin: Layer, where: tuple[str, int]
-) -> Layer:
-    """The protocol's factors on every scaled field that it does not set itself, located where the field was written."""
-    factors = {"spatial": protocol.spatial, "width": protocol.width}
-    layer: Layer = {}
-
-    def walk(part: pydantic.BaseModel, prefix: str) -> None:
-        for name, info in type(part).model_fields.items():
-            value, dotted = getattr(part, name), f"{prefix}{name}"
-            extra = info.json_schema_extra
-            kind = extra.get("scales") if isinstance(extra, dict) else None
-            if isinstance(value, pydantic.BaseModel):
-                walk(value, f"{dotted}.")
-            elif kind and value is not None and dotted not in protocol_layer:
-                scaled = value * factors[str(kind)]
-                written = origin.get(dotted) or Setting(value, *where)
-                layer[dotted] = Setting(round(scaled) if kind == "spatial" else scaled, written.file, written.line)
-
-    walk(config, "")
-    return layer
 
 
 def misplaced(paper: str, number: str, source: Located, path: Path) -> Iterator[Problem]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchmark.config.bases import base_layer, layer_at
-from benchmark.config.overrides import Layer, Setting
 from benchmark.config.source import Problem
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.include import Entry, Gathered
-from benchmark.spec.table import Protocol, Table
+from benchmark.spec.protocol import ProtocolLayers
+from benchmark.spec.table import Table
 
 
 def other_datasets(gathered: Gathered) -> list[str]:
@@ -25,40 +24,16 @@ def has_settings(entry: Entry, dataset: str) -> bool:
     return dataset in entry.spec.also or dataset in entry.row.also
 
 
-def layer_on(entry: Entry, dataset: str | None, base: Layer, shared: Layer, problems: list[Problem]) -> Layer:
-    """A row's settings below its own: the base, the table's `set` (`shared`), and what the table sets on a data set.
-
-    The base is one of the row there, or of the table there, or the same as ever. `dataset` None is the table's own.
-    """
-    if dataset is None:
-        return base | shared
-    for also, at in ((entry.row.also, ("rows", entry.index, "also", dataset)), (entry.spec.also, ("also", dataset))):
-        name = also.get(dataset)
-        if isinstance(name, str):
-            base = base_layer(name, entry.source, at, problems) or {}
-            break
-    values, at = entry.spec.also.get(dataset), ("also", dataset)
-    settings = layer_at(entry.source, values, at) if isinstance(values, dict) else {}
-    there = {"data.dataset": Setting(dataset, entry.source.file, entry.source.line(*at))}
-    return base | shared | there | settings
-
-
-def own_settings_on(entry: Entry, dataset: str | None) -> Layer:
-    """What a row sets on another data set."""
-    values, at = entry.row.also.get(dataset or ""), ("rows", entry.index, "also", str(dataset))
-    return layer_at(entry.source, values, at) if isinstance(values, dict) else {}
-
-
-def without_settings(gathered: Gathered, dataset: str, protocol: Protocol, protocol_layer: Layer) -> Iterator[Problem]:
+def without_settings(gathered: Gathered, dataset: str, protocol: ProtocolLayers) -> Iterator[Problem]:
     """Why a table cannot be measured on another data set, if so."""
     spec, source = gathered.spec, gathered.source
     name, there = f"{spec.paper}-{spec.table}", other_datasets(gathered)
     if dataset not in there:
         others = f"; others that it is: {', '.join(there)}" if there else ""
         yield Problem(source.file, source.line("columns"), f"{name} is not measured on '{dataset}'{others}")
-    elif "data.dataset" in protocol_layer:
-        on = protocol_layer["data.dataset"].value
-        text = f"the protocol {protocol.name} measures every table on {on}: --dataset is for --protocol paper"
+    elif "data.dataset" in protocol.of_all:
+        on = protocol.of_all["data.dataset"].value
+        text = f"the protocol {protocol.protocol.name} measures every table on {on}: --dataset is for --protocol paper"
         yield Problem(source.file, source.line("columns"), text)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from benchmark.config.bases import BaseNames
 from benchmark.config.datasets import known_dataset
 from benchmark.config.fields import Strict
 from benchmark.config.run import RunConfig
@@ -53,15 +54,20 @@ class CostReading(Strict):
     why: str
 
 
+class OnDataset(Strict):
+    """What is otherwise on another data set."""
+
+    base: BaseNames = Field((), description="instead of those of their axes")
+    set: dict[str, Any] = Field(default_factory=dict, description="overrides that follow those of the `set` beside it")
+
+
 class RowSpec(Strict):
     """One line of the table as written in YAML, before its config is resolved."""
 
     label: str
-    base: str | None = Field(None, description="a file of tables/bases/, instead of the table's base")
+    base: BaseNames = Field((), description="instead of the table's of their axes")
     set: dict[str, Any] = Field(default_factory=dict)
-    also: dict[str, str | dict[str, Any]] = Field(
-        default_factory=dict, description="by another data set: this row's own base or overrides there"
-    )
+    also: dict[str, OnDataset] = Field(default_factory=dict, description="by another data set: what is this row's own")
     average: tuple[str, ...] = Field((), description="labels of the rows whose predictions this row averages")
     quoted: bool = Field(False, description="another paper's number, printed for comparison; never measured here")
     printed: dict[str, float | str] = Field(default_factory=dict, description='costs may carry a multiple: "7.13K"')
@@ -103,7 +109,7 @@ class SweepRows(Strict):
 
     sweep: dict[str, tuple[Any, ...]] = Field(min_length=1, description="dotted key -> its values")
     label: str = Field(description="with {name} for the value of the key that ends in name")
-    base: str | None = None
+    base: BaseNames = ()
     set: dict[str, Any] = Field(default_factory=dict)
     note: str = ""
 
@@ -143,12 +149,10 @@ class TableSpec(Strict):
     dataset: str = Field(description="the data set of the printed values")
     label: str = Field("Model", description="title of the label column; ' | ' splits it, and every label, into several")
     columns: tuple[str, ...] = Field(min_length=1, description="the printed columns, in order")
-    base: str = Field(description="a file of tables/bases/, without its ending")
+    base: BaseNames = Field((), description="network/NAME, recipe/NAME and data/NAME: files of tables/bases/")
     set: dict[str, Any] = Field(default_factory=dict, description="overrides for every row")
-    also: dict[str, str | dict[str, Any]] = Field(
-        default_factory=dict,
-        description="by another data set of its columns: the recipe there, a base or overrides that follow `set`;"
-        " `--dataset` measures the table on it",
+    also: dict[str, OnDataset] = Field(
+        default_factory=dict, description="by another data set of its columns, on which `--dataset` measures the table"
     )
     splits: int = Field(
         1, ge=1, description="official splits that a measured cell is the mean over, where the data set has them"

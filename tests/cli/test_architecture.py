@@ -14,7 +14,7 @@ paper: mine
 table: layers
 caption: Layers.
 networks:
-  net: {base: quiet_r50, set: {model.depth: 18}}
+  net: {base: network/tsm_r50, set: {model.depth: 18}}
 rows:
   - {label: stem, at: backbone.conv1, operation: "1x7x7, 64, stride 1,2,2", output: below}
   - {label: pool, at: backbone.maxpool, operation: "1x2x2 max pool, stride 2", output: Tx56x56, note: Drawn so.}

@@ -17,13 +17,13 @@ table: low
 caption: Flow between frames that are 1 and 4 frames apart.
 dataset: motionpairs-tiny
 columns: [top1]
-base: flow_r50
+base: [network/flow_r50, recipe/bqn, data/something-v1]
 rows:
   - {label: 8x1, set: {model.flow.frames: 1}}
   - {label: 8x1 low, set: {model.flow: {frames: 1, interval: 4}}}
   - {label: 8x5 low, set: {model.flow.interval: 4}}
   - {label: 8x1 again, set: {model.flow: {frames: 1, interval: 1}}}
-  - {label: RGB, base: quiet_r50}
+  - {label: RGB, base: network/tsm_r50}
 """
 
 

@@ -38,6 +38,38 @@ def test_show_has_printed_digits_settings_and_claims(capsys: pytest.CaptureFixtu
     assert "bqn-3d.02" in out
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_explain_fits_a_terminal_and_names_the_line_of_a_learning_rate(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main(["show", "bqn-3a", "msnet-3", "--explain"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= width
+    assert main(["show", "bqn-3a", "--row", "Quiet", "--explain", "--protocol", "proxy"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("train.lr "))
+    places = {}
+    for name in ("protocols/proxy", "bases/recipe/bqn"):
+        text = Path(f"tables/{name}.yaml").read_text().splitlines()
+        places[name] = f"tables/{name}.yaml:{next(i for i, line in enumerate(text, 1) if 'lr: ' in line)}"
+    assert lines[at].split() == ["train.lr", "0.05"]
+    assert lines[at + 1].strip() == f"{places['protocols/proxy']}, over 0.12 ({places['bases/recipe/bqn']})"
+
+
+def test_explain_as_json_has_a_row_s_own_options_and_what_each_value_overrode(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = "examples/differences.yaml"
+    assert main(["show", table, "--row", "frames", "--row", "first differences", "--explain", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["table"], row["row"], row["protocol"]) for row in rows] == [
+        (table, label, "embedded") for label in ("frames", "first differences")
+    ]
+    assert [row["settings"]["model.options.order"]["value"] for row in rows] == [0, 1]
+    assert rows[0]["settings"]["model.source"]["how"] == "computed"
+    assert next((o["value"], o["file"]) for o in rows[0]["settings"]["model.dropout"]["over"]) == (0.5, table)
+
+
 SIX = [f"bqn-3{part}" for part in "abcdef"]
 
 
@@ -107,6 +139,9 @@ def test_a_grid_wraps_the_widest_column_by_words() -> None:
         (["plan"], "name a table, or --all"),
         (["plan", "bqn-3b", "--protocol", "embeded"], "Did you mean 'embedded'?"),
         (["plan", "missing.yaml"], "missing.yaml: no such file"),
+        (["show", "bqn-3a", "--row", "Quit", "--explain"], "tables/bqn/3a.yaml: no row 'Quit'. Did you mean 'Quiet'?"),
+        (["show", "bqn-3a", "--row", "Quiet"], "--row is for --explain"),
+        (["show", "msnet-9", "--explain"], "an architecture table has no runs"),
     ],
 )
 def test_a_wrong_request_is_status_2_and_one_clear_line(
@@ -139,7 +174,6 @@ def test_help_names_every_command() -> None:
         "status",
         "render",
         "data",
-        "decode",
     ):
         assert f"  {command} " in done.stdout
 

@@ -22,7 +22,7 @@ table: times
 caption: Run times.
 dataset: something-v1
 columns: [speed, throughput, top1]
-base: quiet_r50
+base: [network/tsm_r50, recipe/bqn, data/something-v1]
 set: {model.depth: 18, model.pretrained: null, model.width: 0.125, model.dropout: 0.5, data.size: 32}
 rows:
   - {label: two, set: {data.segments: 2}, printed: {speed: 64.1}}

@@ -99,15 +99,15 @@ def check(tmp_path: Path, base: str, at: str, operation: str, output: str) -> Ch
     ],
 )  # fmt: skip
 def test_a_stem_by_hand(tmp_path: Path, operation: str, output: str, expected: tuple[str, ...]) -> None:
-    assert check(tmp_path, "quiet_r50", "backbone.conv1", operation, output).differences == expected
+    assert check(tmp_path, "network/tsm_r50", "backbone.conv1", operation, output).differences == expected
 
 
 def test_a_stage_whose_blocks_are_not_alike_needs_rows_of_its_own(tmp_path: Path) -> None:
     """With TSM the first block of each stage of MobileNetV2 has no shortcut and does not shift."""
     operation = "[TSM; bottleneck(6,24)]"
-    assert check(tmp_path, "mobilenet_v2", "backbone.layers.2", operation, "Tx56x56").differences == ()
+    assert check(tmp_path, "network/mobilenet_v2", "backbone.layers.2", operation, "Tx56x56").differences == ()
     with pytest.raises(SpecError, match=r"layers.yaml:8: net: the blocks at 'backbone.layers.1-2' are not alike"):
-        check(tmp_path, "mobilenet_v2", "backbone.layers.1-2", operation, "Tx56x56")
+        check(tmp_path, "network/mobilenet_v2", "backbone.layers.1-2", operation, "Tx56x56")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_stage_whose_blocks_are_not_alike_needs_rows_of_its_own(tmp_path: Path
 )
 def test_a_path_that_leads_nowhere_is_named_with_its_line(tmp_path: Path, at: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
-        check(tmp_path, "quiet_r50", at, "1x7x7, 64", "Tx112x112")
+        check(tmp_path, "network/tsm_r50", at, "1x7x7, 64", "Tx112x112")
     assert "layers.yaml:8: net: " in str(caught.value)
     assert message in str(caught.value)
 
@@ -138,4 +138,4 @@ def test_a_path_that_leads_nowhere_is_named_with_its_line(tmp_path: Path, at: st
 )
 def test_a_network_of_volumes_is_read_in_time_too(tmp_path: Path, at: str, operation: str, output: str) -> None:
     """I3D; its fourth pooling halves the frames of MotionSqueeze's clips."""
-    assert check(tmp_path, "msnet_i3d", at, operation, output).differences == ()
+    assert check(tmp_path, "network/i3d", at, operation, output).differences == ()

@@ -27,7 +27,7 @@ table: splits
 caption: TSM on two of the official splits.
 dataset: ucf101
 columns: [top1, mean_class_acc]
-base: quiet_r50
+base: [network/tsm_r50, recipe/bqn, data/something-v1]
 set:
   data: {size: 32, segments: 2}
   eval: {scale: 36}

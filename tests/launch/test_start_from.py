@@ -40,21 +40,21 @@ from benchmark.spec.load import load_table
 from tests.data.trees import ucf_tree
 from tests.launch.conftest import SideBySide
 
-BASE = """\
-data: {dataset: ucf101-2, size: 32, segments: 2, flip: true}
-model: {name: tsm_resnet, depth: 18, width: 0.125, dropout: 0.5}
-train: {epochs: 2, warmup_epochs: 0, batch_size: 4, lr: 0.05}
-eval: {scale: 36}
-"""
+BASES = {
+    "network/small": "model: {name: tsm_resnet, depth: 18, width: 0.125}\ndata: {size: 32, segments: 2}\n",
+    "recipe/first": "model: {dropout: 0.5}\ntrain: {epochs: 2, warmup_epochs: 0, batch_size: 4, lr: 0.05}\n",
+    "data/split2": "data: {dataset: ucf101-2, flip: true}\neval: {scale: 36}\n",
+}
 TABLE = """\
 paper: own
 table: tuned
 caption: A network of split 2, trained on with split 1.
 dataset: ucf101
 columns: [top1]
-base: first
+base: [network/small, recipe/first, data/split2]
 rows:
-  - {label: tuned, set: {data.dataset: ucf101, train.start_from: first, train.lr: 0.01, train.partial_bn: true}}
+  - label: tuned
+    set: {data.dataset: ucf101, train: {start_from: [recipe/first, data/split2], lr: 0.01, partial_bn: true}}
   - {label: scratch, set: {data.dataset: ucf101}}
 """
 
@@ -65,9 +65,10 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name, value in (("DATA", "made"), ("RUNS", "runs"), ("RESULTS", "results"), ("UCF101", "ucf"), ("TABLES", "t")):
         monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / value))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    (tmp_path / "t/bases").mkdir(parents=True)
-    (tmp_path / "t/protocols").mkdir()
-    (tmp_path / "t/bases/first.yaml").write_text(BASE)
+    for name in ("bases/network", "bases/recipe", "bases/data", "protocols"):
+        (tmp_path / "t" / name).mkdir(parents=True)
+    for name, text in BASES.items():
+        (tmp_path / f"t/bases/{name}.yaml").write_text(text)
     (tmp_path / "t/protocols/paper.yaml").write_text("title: as written\nseeds: [0, 1]\n")
     path = tmp_path / "tuned.yaml"
     path.write_text(TABLE)
@@ -83,37 +84,56 @@ def test_the_first_run_is_planned_once_and_named_in_the_keys_of_the_others(spec:
     first, *others = plan.runs.values()
     assert first.config.data.dataset == "ucf101-2"
     assert first.used_by == [("own-tuned", "tuned starts from it")]
-    assert [run.config.train.start_from for run in others] == [f"first@{first.key}"] * 2 + [None] * 2
+    name = f"recipe/first + data/split2@{first.key}"
+    assert [run.config.train.start_from for run in others] == [name] * 2 + [None] * 2
     assert [start_key(run.config) for run in others] == [first.key] * 2 + [None] * 2
     assert plan.wanted == len(plan.runs) == 5
 
     # Its views are no part of what starts from it, nor is the name of its file.
-    (spec.parent / "t/bases/first.yaml").write_text(BASE + "  # \n")
-    (spec.parent / "t/bases/other.yaml").write_text(
-        BASE.replace("{scale: 36}", "{scale: 36, clips: 2, average: probabilities}")
-    )
-    spec.write_text(TABLE.replace("start_from: first", "start_from: other"))
+    bases = spec.parent / "t/bases"
+    (bases / "data/other.yaml").write_text("base: data/split2\neval: {clips: 2, average: probabilities}\n")
+    spec.write_text(TABLE.replace("start_from: [recipe/first, data/split2]", "start_from: [data/other, recipe/first]"))
     renamed = make_plan([load_table(str(spec), "paper")])
     assert [run.key for run in renamed.runs.values()][1:] == [run.key for run in others]
     spec.write_text(TABLE)
 
     # Another first training is another experiment.
-    (spec.parent / "t/bases/first.yaml").write_text(BASE.replace("epochs: 2", "epochs: 3"))
+    (bases / "recipe/first.yaml").write_text(BASES["recipe/first"].replace("epochs: 2", "epochs: 3"))
     changed = [run.key for run in make_plan([load_table(str(spec), "paper")]).runs.values()]
     assert len({*changed, *plan.runs}) == 10
 
 
-def test_a_network_that_does_not_fit_is_noticed_before_anything_runs(spec: Path) -> None:
-    spec.write_text(TABLE.replace("train.lr: 0.01", "train.lr: 0.01, model.depth: 50"))
-    with pytest.raises(
-        SpecError, match=r"tuned.yaml:8: train.start_from: first is of another network: model.depth differ"
-    ):
-        load_table(str(spec), "paper")
-    spec.write_text(TABLE.replace("start_from: first", "start_from: fist"))
-    with pytest.raises(SpecError, match=r"no base 'fist' .* Did you mean 'first'"):
-        load_table(str(spec), "paper")
-    spec.write_text(TABLE.replace("train.lr: 0.01", "model.width: 1.0, model.pretrained: imagenet"))
-    with pytest.raises(SpecError, match=r"start_from and model\.pretrained both give the first weights"):
+def test_the_first_run_has_the_rows_network_and_the_named_recipe_and_data(spec: Path) -> None:
+    row = "lr: 0.01, partial_bn: true}, model.depth: 50, data.segments: 4, eval.clips: 2, model.dropout: 0.1"
+    spec.write_text(TABLE.replace("lr: 0.01, partial_bn: true}", row))
+    first, tuned = list(make_plan([load_table(str(spec), "paper", (0,))]).runs.values())[:2]
+    assert first.config.model == tuned.config.model.model_copy(update={"dropout": 0.5})
+    assert (first.config.data.segments, first.config.eval.clips, tuned.config.eval.clips) == (4, 1, 2)
+    assert (first.config.train.lr, first.config.data.dataset, first.config.train.start_from) == (0.05, "ucf101-2", None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("recipe/first, data/split2], lr", "recipe/fist], lr", r"no base 'fist' in .*Did you mean 'first'\?"),
+        (
+            "[recipe/first, data/split2], lr",
+            "network/small, lr",
+            "the run that comes first is of the row's own network",
+        ),
+        ("[recipe/first, data/split2], lr", "recipe/again, lr", "the run that comes first cannot start from another"),
+        (
+            "lr: 0.01",
+            "lr: 0.01}, model: {width: 1.0, pretrained: imagenet",
+            r"start_from and model\.pretrained both give",
+        ),
+    ],
+)
+def test_what_cannot_come_first_is_noticed_before_anything_runs(spec: Path, old: str, new: str, expected: str) -> None:
+    (spec.parent / "t/bases/recipe/again.yaml").write_text("base: recipe/first\ntrain: {start_from: recipe/first}\n")
+    assert old in TABLE
+    spec.write_text(TABLE.replace(old, new).replace(", partial_bn: true", ""))
+    with pytest.raises(SpecError, match=r"tuned\.yaml:[89]: .*" + expected):
         load_table(str(spec), "paper")
 
 
@@ -137,14 +157,16 @@ def test_the_weights_are_those_of_the_run_that_came_first(spec: Path, capfd: pyt
     plan = make_plan([load_table(str(spec), "paper", (0,))])
     first, tuned, _ = (RunDir.of(key) for key in plan.runs)
     tuned.prepare(plan.runs[tuned.key].config)
-    with pytest.raises(PretrainedWeightsError, match=rf"starts from first, which is not trained in .*{first.key}"):
+    with pytest.raises(
+        PretrainedWeightsError, match=rf"starts from recipe/first \+ data/split2, which is not trained in .*{first.key}"
+    ):
         execute(tuned, device="cpu")
     assert not (tuned.path / "env.json").exists()
 
     first.prepare(plan.runs[first.key].config)
     execute(first, device="cpu")
     result = execute(tuned, device="cpu")
-    assert f"starting from first, {first.path}" in capfd.readouterr().out
+    assert f"starting from recipe/first + data/split2, {first.path}" in capfd.readouterr().out
     assert result["epochs"] == 2
     weights = [torch.load(run.path / "checkpoint.pt", weights_only=True)["model"] for run in (first, tuned)]
     # Frozen normalisations keep what they have learned before: nothing else would have left them at these values.

@@ -91,7 +91,8 @@ def test_other_protocols_have_one_split(name: str) -> None:
 def test_a_fourth_split_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "paper: own\ntable: mine\ncaption: x\ndataset: ucf101\ncolumns: [top1]\nbase: ucf_da_r50\nsplits: 4\n"
+        "paper: own\ntable: mine\ncaption: x\ndataset: ucf101\ncolumns: [top1]\n"
+        "base: [network/da_r50, recipe/bqn_finetuning, data/ucf101]\nsplits: 4\n"
         "rows:\n  - {label: A}\n  - {label: B, set: {data.segments: 4}}\n"
     )
     with pytest.raises(SpecError, match=r"mine\.yaml:7: splits: ucf101 has 3 official splits, not 4") as caught:

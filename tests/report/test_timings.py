@@ -25,7 +25,7 @@ table: times
 caption: Run times.
 dataset: something-v1
 columns: [latency_ms, throughput, top1]
-base: bqn_r50
+base: [network/bqn_r50, recipe/bqn, data/something-v1]
 rows:
   - {label: light, printed: {latency_ms: 12.3, throughput: 107.3, top1: 45.6}}
   - {label: middle, set: {model.num_bplc: 4}, printed: {latency_ms: 20.4, throughput: 78.5, top1: 47.4}}

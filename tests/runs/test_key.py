@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
+from benchmark.config.datasets import DATASETS
 from benchmark.config.models import BqnConfig, LateralConfig, TsmResNetConfig
 from benchmark.config.representations import MbpmConfig
 from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
@@ -68,3 +70,9 @@ def test_what_a_run_starts_from_is_in_its_key_by_what_it_trains_not_by_its_file(
     other = with_start_key(plain, first.model_copy(update={"seed": 1}))
     assert run_key(other) != run_key(keyed[0])
     assert (start_key(first), start_name(first)) == (None, "")
+
+
+def test_another_version_of_the_data_is_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = run_key(RunConfig())
+    monkeypatch.setitem(DATASETS, "something-v1", replace(DATASETS["something-v1"], version="2"))
+    assert run_key(RunConfig()) != before

@@ -145,8 +145,8 @@ paper: mine
 table: layers
 caption: Layers.
 networks:
-  A: {base: quiet_r50}
-  B: {base: quiet_r50, set: {model.depth: 18}}
+  A: {base: network/tsm_r50}
+  B: {base: network/tsm_r50, set: {model.depth: 18}}
 rows:
   - {label: stem, at: backbone.conv1, operation: "1x7x7, 64", output: Tx112x112}
   - {label: head, at: fc, operation: {A: FC, B: FC}, output: classes}
@@ -166,8 +166,16 @@ def problems(tmp_path: Path, text: str) -> list[str]:
     [
         ("caption: Layers.", "captoin: Layers.", "layers.yaml:4: unknown key 'captoin'. Did you mean 'caption'?"),
         ("label: stem, at:", "label: stem, att:", "layers.yaml:9: unknown key 'att'. Did you mean 'at'?"),
-        ("A: {base: quiet_r50}", "A: {bas: quiet_r50}", "layers.yaml:6: unknown key 'bas'. Did you mean 'base'?"),
-        ("A: {base: quiet_r50}", "A: {base: quiet_r5}", "layers.yaml:6: no base 'quiet_r5' in tables/bases"),
+        (
+            "A: {base: network/tsm_r50}",
+            "A: {bas: network/tsm_r50}",
+            "layers.yaml:6: unknown key 'bas'. Did you mean 'base'?",
+        ),
+        (
+            "A: {base: network/tsm_r50}",
+            "A: {base: network/tsm_r5}",
+            "layers.yaml:6: no base 'tsm_r5' in tables/bases/network. Did you mean 'tsm_r50'?",
+        ),
         (
             "model.depth: 18",
             "model.dept: 18",

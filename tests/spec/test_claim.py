@@ -15,7 +15,7 @@ table: t1
 caption: A table.
 dataset: something-v1
 columns: [num_bplc, top1, top5]
-base: bqn_r50
+base: [network/bqn_r50, recipe/bqn, data/something-v1]
 rows:
   - {label: A, printed: {top1: 50.0}}
   - {label: B, set: {model.num_bplc: 4}, printed: {top1: 49.0}}
@@ -73,7 +73,8 @@ def test_a_row_of_another_table_follows_to_another_data_set_where_it_has_setting
     path = tmp_path / "t1.yaml"
     path.write_text(
         "paper: mine\ntable: t1\ncaption: c\ndataset: ucf101\ncolumns: [top1, top1@hmdb51, mean_class_acc]\n"
-        "base: ucf_bqn_r50\nalso: {hmdb51: {}}\nrows:\n  - {label: A}\nclaims:\n"
+        "base: [network/bqn_r50, recipe/bqn_finetuning, data/ucf101]\n"
+        "also: {hmdb51: {}}\nrows:\n  - {label: A}\nclaims:\n"
         '  - {id: mine-t1.01, lhs: A, relation: ">", rhs: "bqn-6 :: BQN", metric: mean_class_acc, text: t}\n'
         '  - {id: mine-t1.02, lhs: A, relation: ">", rhs: "bqn-fig6 :: trained | 9^2 | 1.1", metric: top1, text: t}\n'
     )

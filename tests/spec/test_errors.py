@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.config.source import SpecError, read_yaml
+from benchmark.config.source import SpecError
 from benchmark.spec.load import load_table, select
 
 GOOD = """\
@@ -13,7 +13,7 @@ table: t1
 caption: A table.
 dataset: something-v1
 columns: [top1, gmacs]
-base: bqn_r50
+base: [network/bqn_r50, recipe/bqn, data/something-v1]
 rows:
   - {label: A, printed: {top1: 50.0}}
   - label: B
@@ -80,7 +80,11 @@ def test_an_unknown_key_names_its_line_and_the_nearest_key(tmp_path: Path) -> No
             "t1.yaml:10: 'model.name' cannot be 'tsm_resnt'. Did you mean 'tsm_resnet'?",
         ),
         ("model.num_bplc: 4", "model.quiet_size: 512", "t1.yaml:9: model.quiet_size (512) exceeds data.size (224)"),
-        ("base: bqn_r50", "base: bqn_r5", "t1.yaml:6: no base 'bqn_r5' in tables/bases. Did you mean 'bqn_r50'?"),
+        (
+            "network/bqn_r50",
+            "network/bqn_r5",
+            "t1.yaml:6: no base 'bqn_r5' in tables/bases/network. Did you mean 'bqn_r50'?",
+        ),
         ("rhs: B", "rhs: C", "t1.yaml:13: no row 'C'. Valid: A, B."),
         ("label: B", "label: A", "t1.yaml:9: label 'A' is given twice"),
         ("label: B", "label: 'A '", "t1.yaml:9: label 'A ' has a blank too many, at an end or beside another"),
@@ -116,7 +120,7 @@ def test_all_errors_of_a_file_are_reported_at_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_base_is_the_only_error_of_its_rows(tmp_path: Path) -> None:
-    assert len(problems(tmp_path, GOOD.replace("base: bqn_r50", "base: nothing"))) == 1
+    assert len(problems(tmp_path, GOOD.replace("network/bqn_r50", "network/nothing"))) == 1
 
 
 def test_a_value_that_is_wrong_only_at_the_protocols_scale_is_found_where_it_was_written(tmp_path: Path) -> None:
@@ -135,51 +139,6 @@ def test_a_copy_of_a_known_table_cannot_take_its_place(tmp_path: Path) -> None:
     path.write_text(text)
     with pytest.raises(SpecError, match=r"'bqn-3b' is tables/bqn/3b\.yaml; give a table of your own another"):
         load_table(str(path))
-
-
-def test_folders_and_strange_tags(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").mkdir()
-    with pytest.raises(SpecError, match="cannot be read: Is a directory"):
-        read_yaml(tmp_path / "x.yaml")
-    (tmp_path / "y.yaml").write_text("a: !foo 1\n")
-    with pytest.raises(SpecError, match=r"y\.yaml:1: cannot be used"):
-        read_yaml(tmp_path / "y.yaml")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a: 1\na: 2\n", "x.yaml:2: key 'a' is given twice"),
-        ("a: [1, 2\nb: 3\n", "x.yaml:2: is not valid YAML"),
-        ("- 1\n", "x.yaml:1: must hold a mapping"),
-        ("", "x.yaml:1: must hold a mapping"),
-        ("a: 1\n---\nb: 2\n", "x.yaml:2: is not valid YAML: expected a single document in the stream, but found"),
-        ("a:\n\t- 1\n", r"x.yaml:2: is not valid YAML: found character '\t' that cannot start any token (indent by"),
-        ("s: &s {a: 1}\nt: {<<: *s, b: 2}\n", "x.yaml:2: '<<' (YAML's merge) is not read: write the settings out"),
-        ("set: {a.b: 1, a: {b: 2}}\n", "x.yaml:1: 'a.b' is given twice, below 'a.b' and below 'a'"),
-        ("set: {a: {b.c: 1}, a.b: {c: 2}}\n", "x.yaml:1: 'a.b.c' is given twice, below 'a' and below 'a.b'"),
-        ("a: 1e400\n", "x.yaml:1: cannot be used: 1e400 is beyond the largest number there is"),
-        (f"a: {'9' * 5000}\n", "x.yaml:1: cannot be used: the number is too long"),
-        (f"a: {'[' * 200_000}{']' * 200_000}\n", "x.yaml: is nested too deeply, or refers to itself"),
-        (f"a:\n  {'- ' * 200_000}1\n", "x.yaml: is nested too deeply, or refers to itself"),
-        ("\n".join(" " * i + "a:" for i in range(1500)), "x.yaml: is nested too deeply, or refers to itself"),
-        ("a: &a [*a]\n", "x.yaml: is nested too deeply, or refers to itself"),
-    ],
-)
-def test_broken_yaml(tmp_path: Path, text: str, expected: str) -> None:
-    path = tmp_path / "x.yaml"
-    path.write_text(text)
-    with pytest.raises(SpecError, match=r"x\.yaml") as caught:
-        read_yaml(path, "x.yaml")
-    assert str(caught.value).startswith(expected)
-
-
-def test_scalars_mean_what_they_look_like(tmp_path: Path) -> None:
-    path = tmp_path / "x.yaml"
-    path.write_text("time: 10:30\nlr: 1e-4\nno: no\non: on\nyes: true\nnone: null\noctal: 010\nempty:\n")
-    assert read_yaml(path).data == {
-        "time": "10:30", "lr": 1e-4, "no": "no", "on": "on", "yes": True, "none": None, "octal": "010", "empty": None,
-    }  # fmt: skip
 
 
 def test_a_missing_file_and_an_unknown_table() -> None:

@@ -17,7 +17,7 @@ table: first
 caption: Original.
 dataset: something-v1
 columns: [top1, top5, gmacs]
-base: bqn
+base: network/bqn
 set: {train.lr: 0.5}
 reading: {convention: fvcore, why: plain}
 rows:
@@ -34,7 +34,7 @@ table: second
 caption: Repeats the first.
 dataset: something-v1
 columns: [top1, gmacs]
-base: bqn
+base: network/bqn
 rows:
   - {include: first, row: b, label: B, printed: {top1: 41.5}, note: differs}
   - {include: first, rows: [a, both]}
@@ -46,9 +46,12 @@ claims:
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BENCHMARK_TABLES", str(tmp_path))
-    for name, text in {"bases/bqn": "model: {name: bqn}\n", "protocols/paper": "title: t\nseeds: [0]\n"}.items():
+    for name, text in {
+        "bases/network/bqn": "model: {name: bqn}\n",
+        "protocols/paper": "title: t\nseeds: [0]\n",
+    }.items():
         path = tmp_path / f"{name}.yaml"
-        path.parent.mkdir()
+        path.parent.mkdir(parents=True)
         path.write_text(text)
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "first.yaml").write_text(FIRST.lstrip())

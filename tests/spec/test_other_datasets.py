@@ -8,10 +8,7 @@ import pytest
 
 from benchmark.cli.main import main
 from benchmark.cli.rendering import results_folder
-from benchmark.config.bases import base_layer
-from benchmark.config.overrides import resolve
-from benchmark.config.run import RunConfig
-from benchmark.config.source import SpecError, read_yaml
+from benchmark.config.source import SpecError
 from benchmark.runs.key import run_key
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.files import table_paths
@@ -23,15 +20,6 @@ PRINTED = [
     for name in TABLES
     for dataset in sorted({COLUMNS[key].dataset for key in load_table(name).columns if COLUMNS[key].dataset})
 ]
-
-
-def base(name: str) -> RunConfig:
-    source = read_yaml(TABLES["bqn-6"], "6.yaml")
-    layer = base_layer(name, source, ("base",), [])
-    assert layer is not None
-    config, problems = resolve(layer, ("6.yaml", 1))
-    assert config is not None, problems
-    return config
 
 
 @pytest.mark.parametrize(("name", "dataset"), PRINTED)
@@ -57,39 +45,49 @@ def test_every_data_set_that_a_table_prints_is_measured(name: str, dataset: str)
 
 
 @pytest.mark.parametrize(
-    ("table", "dataset", "row", "recipe"),
+    ("table", "dataset", "row", "other", "same"),
     [
-        ("bqn-1", "ucf101", "MBPM", "ucf_busy_r50"),
-        ("thesis-5.1", "ucf101", "MBPM", "ucf_busy_r50"),
-        ("bqn-6", "hmdb51", "BQN", "hmdb_bqn_r50"),
-        ("thesis-5.11", "hmdb51", "BQN", "hmdb_bqn_r50"),
-        ("da-4b", "minikinetics", "T=8,D=1", "mini_da_x3d_xs"),
-        ("thesis-3.10", "minikinetics", "T=8,D=1", "mini_da_x3d_xs"),
-        ("msnet-2", "hmdb51", "MSNet-R50 (ours) | 8x10", "msnet_hmdb_r50"),
+        ("bqn-1", "ucf101", "MBPM", "bqn-fig6", "trained | 9^2 | 1.1"),
+        ("thesis-5.1", "ucf101", "MBPM", "bqn-fig6", "trained | 9^2 | 1.1"),
+        ("da-4b", "minikinetics", "T=8,D=1", "da-10", "T=8"),
+        ("thesis-3.10", "minikinetics", "T=8,D=1", "da-10", "T=8"),
+        ("da-6", "ucf101", "RGB (baseline)", "bqn-1", "RGB (baseline)"),
     ],
 )
-def test_the_recipe_there_is_the_papers(table: str, dataset: str, row: str, recipe: str) -> None:
-    config = load_table(table, "paper", dataset=dataset).row(row).config
-    assert config == base(recipe)
+def test_a_row_there_is_the_run_of_a_table_of_that_data_set(
+    table: str, dataset: str, row: str, other: str, same: str
+) -> None:
+    there = load_table(table, "paper", dataset=dataset).row(row).config
+    alone = load_table(other, "paper", dataset=dataset if dataset in load_table(other).others else None)
+    assert there == alone.row(same).config
 
 
-@pytest.mark.parametrize("where", ["table", "row", "base"])
+def test_a_recipe_there_replaces_that_of_every_row_and_nothing_else() -> None:
+    own, there = (load_table("msnet-2", "paper", dataset=name) for name in (None, "hmdb51"))
+    for before, row in zip(own.rows, there.rows, strict=True):
+        if before.config and row.config:
+            assert (row.config.train.lr, row.config.train.epochs, row.config.train.milestones) == (0.001, 35, (15, 30))
+            data = before.config.data.model_copy(update={"dataset": "hmdb51"})
+            model = before.config.model.model_copy(update={"pretrained": None})
+            assert (row.config.data, row.config.eval, row.config.model) == (data, before.config.eval, model)
+            assert row.start == before.config  # the very run of the table's own data set
+
+
+@pytest.mark.parametrize("where", ["table", "row", "base", "row_base"])
 def test_sizes_there_are_those_that_are_said_there(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under a protocol that leaves sizes alone, and under one that halves them."""
     monkeypatch.setenv("BENCHMARK_TABLES", str(tmp_path))
-    for name in ("bases", "protocols", "own"):
-        (tmp_path / name).mkdir()
+    for name in ("bases/network", "protocols", "own"):
+        (tmp_path / name).mkdir(parents=True)
     (tmp_path / "protocols/paper.yaml").write_text("title: as written\nseeds: [0]\n")
     (tmp_path / "protocols/half.yaml").write_text("title: half\nseeds: [0]\nspatial: 0.5\nset: {train.epochs: 9}\n")
-    (tmp_path / "bases/here.yaml").write_text("data: {size: 224}\nmodel: {name: tsm_resnet}\n")
-    there = "data: {size: 112}\neval: {scale: 128}\nmodel: {name: tsm_resnet}\n"
-    (tmp_path / "bases/there.yaml").write_text(there)
-    sizes = "{data.size: 112, eval.scale: 128}"
-    of_table = {"table": sizes, "row": "{}", "base": "there"}[where]
-    of_row = f", also: {{hmdb51: {sizes}}}" if where == "row" else ""
+    (tmp_path / "bases/network/here.yaml").write_text("data: {size: 224}\nmodel: {name: tsm_resnet}\n")
+    (tmp_path / "bases/network/there.yaml").write_text("base: network/here\ndata: {size: 112}\neval: {scale: 128}\n")
+    said = "base: network/there" if where.endswith("base") else "set: {data.size: 112, eval.scale: 128}"
+    of_table, of_row = ("", f", also: {{hmdb51: {{{said}}}}}") if where.startswith("row") else (said, "")
     (tmp_path / "own/sizes.yaml").write_text(
-        "paper: own\ntable: sizes\ncaption: Sizes.\ndataset: ucf101\ncolumns: [top1, top1@hmdb51]\nbase: here\n"
-        f"also: {{hmdb51: {of_table}}}\nrows:\n  - {{label: a, set: {{data.segments: 4}}{of_row}}}\n"
+        "paper: own\ntable: sizes\ncaption: Sizes.\ndataset: ucf101\ncolumns: [top1, top1@hmdb51]\nbase: network/here\n"
+        f"also: {{hmdb51: {{{of_table}}}}}\nrows:\n  - {{label: a, set: {{data.segments: 4}}{of_row}}}\n"
     )
     found = {}
     for protocol in ("paper", "half"):
@@ -121,15 +119,15 @@ def test_what_cannot_be_measured_is_refused_with_what_can(capsys: pytest.Capture
 
 
 def test_settings_for_a_data_set_without_a_column_are_an_error(tmp_path: Path) -> None:
-    text = TABLES["bqn-6"].read_text().replace("also: {hmdb51: {}}", "also: {hmdb5: {}, hmdb51: {data.siez: 3}}")
+    text = TABLES["bqn-6"].read_text().replace("also: {hmdb51: {}}", "also: {hmdb5: {}, hmdb51: {set: {data.siez: 3}}}")
     path = tmp_path / "mine.yaml"
     path.write_text(
         text.replace("paper: bqn", "paper: own").replace('table: "6"', "table: mine").replace("bqn-6.", "own-mine.")
     )
-    with pytest.raises(SpecError, match=r"mine.yaml:8: no column is of 'hmdb5'. Did you mean 'hmdb51'\?"):
+    with pytest.raises(SpecError, match=r"mine.yaml:9: no column is of 'hmdb5'. Did you mean 'hmdb51'\?"):
         load_table(str(path), "paper")
     path.write_text(path.read_text().replace("hmdb5: {}, ", ""))
-    with pytest.raises(SpecError, match=r"mine.yaml:8: unknown key 'data.siez'. Did you mean 'data.size'\?"):
+    with pytest.raises(SpecError, match=r"mine.yaml:9: unknown key 'data.siez'. Did you mean 'data.size'\?"):
         load_table(str(path), "paper", dataset="hmdb51")
-    with pytest.raises(SpecError, match=r"mine.yaml:8: unknown key 'data.siez'"):  # though nothing has asked for it
+    with pytest.raises(SpecError, match=r"mine.yaml:9: unknown key 'data.siez'"):  # though nothing has asked for it
         load_table(str(path), "paper")

@@ -90,6 +90,31 @@ def test_the_margin_decides_what_is_the_same_and_what_is_no_loss(judged: Judge) 
     assert "margin 5 points" in judged(_claim("~", margin=5.0), n16=HIGH, n0=LOW)[0].reason
 
 
+def test_a_loss_of_the_margin_is_neither_none_nor_one(judged: Judge) -> None:
+    (found,) = judged(_claim(">=", margin=4.03), n16=LOW, n0=HIGH)
+    assert found.state == "not resolved"
+    assert judged(_claim(">=", margin=2.0), n16=LOW, n0=HIGH)[0].state == "contradicted"
+
+
+def test_of_an_error_less_is_more(make: SimpleNamespace) -> None:
+    table = make.table("da-8", "embedded", (0, 1, 2))
+    means = {"#1": 0.5, "#2": 0.4, "#3": 0.3}
+    runs = {
+        label: [SeedResult(seed, f"{label} {seed}", "done", {"residual": mean + 0.001 * seed}) for seed in range(3)]
+        for label, mean in means.items()
+    }
+    cases = [
+        ("monotone", "#1", ("#2", "#3"), "supported"),
+        ("monotone", "#3", ("#2", "#1"), "contradicted"),
+        ("best", "#3", ("#1", "#2"), "supported"),
+        ("best", "#1", ("#2", "#3"), "contradicted"),
+        (">", "#1", ("#2",), "supported"),
+    ]
+    for relation, lhs, rhs, state in cases:
+        judging = table.model_copy(update={"claims": (_claim(relation, lhs, rhs, metric="enopr"),)})
+        assert [found.state for found in judge_claims(judging, Comparison(judging, runs), {})] == [state]
+
+
 def test_monotone_is_a_trend_that_allows_small_falls(judged: Judge) -> None:
     claim = _claim("monotone", "0", ("4", "8"))
     rows = {"n0": LOW, "n4": HIGH}
@@ -121,6 +146,16 @@ def test_best_must_beat_every_other(judged: Judge) -> None:
     assert judged(claim, n16=LOW, n0=SAME, n4=HIGH)[0].state == "contradicted"
 
 
+def test_p_is_two_sided_and_a_loss_to_one_of_several_counts_for_their_number(judged: Judge) -> None:
+    rows = {"n16": SAME, "n0": (60.6, 60.9, 61.1), "n4": (55.0, 55.2, 54.9)}
+    (alone,) = judged(_claim(">"), **rows)
+    assert alone.contrast is not None
+    assert alone.contrast.estimate is not None
+    assert alone.p is not None
+    assert alone.p == pytest.approx(2 * alone.contrast.estimate.p_below(0.0))
+    assert judged(_claim(">", "16", ("0", "4")), **rows)[0].p == pytest.approx(2 * alone.p)
+
+
 def test_claims_of_one_table_and_metric_are_corrected_together(judged: Judge) -> None:
     """One claim that is just resolved alone is not among five; a repeat is no further claim, another metric neither."""
     rows = {"n16": (60.0, 60.9, 60.4), "n0": (58.6, 59.3, 59.1), "n4": LOW, "n8": SAME}
@@ -131,8 +166,10 @@ def test_claims_of_one_table_and_metric_are_corrected_together(judged: Judge) ->
     first = judged(_claim(">"), *others, **rows)[0]
     assert first.p == alone.p
     assert first.p_adjusted is not None
+    assert first.p is not None
     assert alone.p is not None
     assert first.p_adjusted >= 2 * alone.p
+    assert (first.p < 0.05 < first.p_adjusted, first.state) == (True, "not resolved")
     again = judged(_claim(">"), _claim(">", id="c2"), _claim("<", "0", "16", id="c3"), **rows)
     assert [found.p_adjusted for found in again] == [alone.p] * 3
 
@@ -236,6 +273,7 @@ def test_costs_are_judged_exactly_and_their_sizes_by_digits(table_3b: Table) -> 
         (_claim(">", metric="gmacs", by=">32.7"), "supported", [True]),
         (_claim("<", metric="mparams"), "contradicted", []),
         (_claim("<=", metric="mparams"), "supported", []),
+        (_claim("monotone", metric="mparams"), "contradicted", []),
         (_claim("~", metric="mparams"), "supported", []),
         (_claim("~", metric="gmacs"), "contradicted", []),
     ]

@@ -46,7 +46,7 @@ def write_spec(path: Path, labels: list[str], more: str = "", columns: str = "to
     quoted = [label.replace("\\", "\\\\").replace('"', '\\"') for label in labels]
     path.write_text(
         f'paper: labels\ntable: {path.stem}\ncaption: "100% of $x$"\ndataset: motionpairs\nlabel: "$k_$"\n'
-        f"columns: [{columns}]\nbase: bqn_r50\n{more}rows:\n"
+        f"columns: [{columns}]\nbase: [network/bqn_r50, recipe/bqn, data/something-v1]\n{more}rows:\n"
         + "".join(
             f'  - {{label: "{label}", quoted: true, printed: {{top1: {50 + i}.5, gmacs: {10 + i}.0}}}}\n'
             for i, label in enumerate(quoted)

@@ -16,7 +16,8 @@ from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import run_key
 from benchmark.runs.metrics import all_metrics
-from benchmark.spec.load import load_protocol, load_table
+from benchmark.spec.load import load_table
+from benchmark.spec.protocol import load_protocol
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +49,14 @@ def test_share_is_what_a_run_s_clips_do_not_share() -> None:
     alike = np.stack([clips, clips, clips]).astype(float)
     (found,) = pool([Repeats("f", "t", {"top1": [60.0, 61.0, 62.0]}, {"top1": alike})])
     assert found.share == 0.0
+
+
+def test_share_weighs_rows_by_their_runs() -> None:
+    rng = np.random.default_rng(2)
+    clips = rng.random(400) < 0.5
+    alike, apart = np.stack([clips] * 2).astype(float), (rng.random((5, 400)) < 0.5).astype(float)
+    (found,) = pool(Repeats("f", "t", {"top1": [60.0] * len(hits)}, {"top1": hits}) for hits in (alike, apart))
+    assert found.share == pytest.approx(4 / 5, abs=0.02)
 
 
 def _finish(table_id: str, seeds: tuple[int, ...]) -> None:
@@ -105,7 +114,7 @@ def test_a_family_may_be_known_by_several_values_of_a_setting() -> None:
 
 
 def test_every_measured_row_has_a_family_that_the_protocol_names() -> None:
-    protocol, _, _ = load_protocol("embedded")
+    protocol = load_protocol("embedded").protocol
     for name in ("bqn-4", "da-1", "msnet-6", "cmr-2", "thesis-3.4"):
         for row in load_table(name).rows:
             assert (row.family in protocol.families) == (row.config is not None)

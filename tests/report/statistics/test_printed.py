@@ -66,6 +66,7 @@ def test_monotone_is_tried_by_its_whole_rise(table_3b: Table) -> None:
     assert found is not None
     assert (found.pair, found.difference, found.holds) == (("16", "0"), 2.0, True)
     assert found.beyond[0.0]
+    assert found.errors[0.8] / found.errors[0.0] == pytest.approx(0.2**0.5, rel=1e-3)  # what rows share falls out
     falling = try_printed(_claim("monotone", "16", ("8", "4", "0")), table_3b)
     assert falling is not None
     assert not falling.holds

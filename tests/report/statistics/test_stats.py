@@ -67,6 +67,14 @@ def test_interaction_is_unbiased() -> None:
     assert np.mean(np.array(found, dtype=float)) == pytest.approx(1.0, abs=0.02)
 
 
+def test_interaction_of_a_mean_over_classes_weighs_a_small_class_s_clips_more() -> None:
+    """10 clips of variance 1 and 40 of variance 9; over all clips it stands for that of the mean of both classes."""
+    strata, rng = np.repeat([0, 1], (10, 40)), np.random.default_rng(2)
+    scale = np.where(strata == 0, 1.0, 3.0)
+    found = [stats.interaction(scale * rng.normal(size=(3, 50)), strata) for _ in range(600)]
+    assert np.mean(np.array(found, dtype=float)) / 50 == pytest.approx((1 / 10 + 9 / 40) / 4, rel=0.05)
+
+
 def test_variance_of_the_mean_over_classes() -> None:
     values, strata = np.array([0.0, 100, 100, 0, 100, 100, 100]), np.array([0, 0, 0, 1, 1, 1, 1])
     expected = (np.var(values[:3], ddof=1) / 3 + np.var(values[3:], ddof=1) / 4) / 4
@@ -156,6 +164,12 @@ def test_power_and_seeds_are_those_of_a_simulation() -> None:
         df = sum(spreads) ** 2 / sum(v**2 / (seeds - 1) for v in spreads)
         resolved += Estimate(float(rows[0].mean() - rows[1].mean()), float(sum(spreads)), float(df), 0.02).low > 0
     assert resolved / 2000 == pytest.approx(stats.power(1.0, seeds, 0.72, 0.02), abs=0.05)
+
+
+def test_power_without_clips_is_that_of_two_samples_t_test() -> None:
+    """One side of it: a difference that is found with the wrong sign does not count."""
+    shift, critical = 1.0 / (0.72 / 4) ** 0.5, scipy.stats.t.ppf(0.975, 6)
+    assert stats.power(1.0, 4, 0.72, 0.0) == pytest.approx(scipy.stats.nct.sf(critical, 6, shift), abs=1e-6)
 
 
 def test_no_number_of_seeds_makes_up_for_too_few_clips() -> None:

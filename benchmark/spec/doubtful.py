@@ -1,0 +1,55 @@
+"""Settings of a table that are no mistakes, and yet may not do what their author expects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmark.config.bases import composed
+from benchmark.config.source import Problem
+from benchmark.spec.layers import RowLayers, layers_of
+from benchmark.spec.load import open_table
+from benchmark.spec.protocol import ProtocolLayers
+
+
+def doubtful_settings(target: str, protocol_name: str = "embedded", dataset: str | None = None) -> list[Problem]:
+    """What a table without errors sets in vain, or by halves, each once, in the order of its lines.
+
+    Raises:
+        SpecError: the table cannot be read.
+    """
+    gathered, resolver = open_table(target, protocol_name, dataset)
+    found: set[Problem] = set()
+    for entry in gathered.entries:
+        layers = None if entry.row.quoted or entry.row.average else layers_of(entry, resolver.dataset, [])
+        if layers is not None:
+            found.update(_in_vain(layers, resolver.protocol))
+            found.update(_batch_without_rate(layers, resolver.protocol))
+    return sorted(found)
+
+
+def _in_vain(layers: RowLayers, protocol: ProtocolLayers) -> Iterator[Problem]:
+    """What the table's `set` says and the protocol says otherwise, which is the stronger of the two."""
+    stronger = protocol.layer(layers.network)
+    for key, setting in layers.of_table.items():
+        if key in stronger and key not in layers.of_row and stronger[key].value != setting.value:
+            ruling = stronger[key]
+            yield Problem(
+                setting.file,
+                setting.line,
+                f"'{key}' has no effect on protocol '{protocol.protocol.name}', which sets it to {ruling.value}"
+                f" ({ruling.file}:{ruling.line}); set in a row, it stands",
+            )
+
+
+def _batch_without_rate(layers: RowLayers, protocol: ProtocolLayers) -> Iterator[Problem]:
+    """Another batch size than the recipe's, of base and protocol, at the recipe's learning rate."""
+    recipe = {**composed(layers.bases), **protocol.layer(layers.network)}
+    own = {**{k: s for k, s in layers.of_table.items() if k not in protocol.layer(layers.network)}, **layers.of_row}
+    batch, usual = own.get("train.batch_size"), recipe.get("train.batch_size")
+    if batch is not None and usual is not None and batch.value != usual.value and "train.lr" not in own:
+        yield Problem(
+            batch.file,
+            batch.line,
+            f"'train.batch_size' is {batch.value}, the recipe's is {usual.value} ({usual.file}:{usual.line}), and"
+            " 'train.lr' is still the recipe's: it usually goes with the batch size",
+        )
