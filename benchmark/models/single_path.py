@@ -13,11 +13,6 @@ from typing import Any, Protocol, cast
 from torch import Tensor, nn
 
 from benchmark.config.run import DataConfig
-from benchmark.models.backbones.i3d import I3d
-from benchmark.models.backbones.inception_resnet_v2 import InceptionResNetV2
-from benchmark.models.backbones.mobilenet_v2 import MobileNetV2
-from benchmark.models.backbones.resnet import ResNet
-from benchmark.models.backbones.vit import Vit
 from benchmark.models.backbones.x3d import X3d
 from benchmark.models.inserts import branch_inserter, inserter
 from benchmark.models.representations.build import build_representation
@@ -51,6 +46,8 @@ class Backbone(Protocol):
 
 
 def _resnet(config: Any, data: DataConfig) -> nn.Module:
+    from benchmark.models.backbones.resnet import ResNet
+
     return ResNet(
         config.depth,
         config.width,
@@ -67,6 +64,8 @@ def _x3d(config: Any, data: DataConfig) -> nn.Module:
 
 
 def _mobilenet_v2(config: Any, data: DataConfig) -> nn.Module:
+    from benchmark.models.backbones.mobilenet_v2 import MobileNetV2
+
     return MobileNetV2(
         config.width,
         config.temporal_shift,
@@ -78,10 +77,14 @@ def _mobilenet_v2(config: Any, data: DataConfig) -> nn.Module:
 
 
 def _i3d(config: Any, data: DataConfig) -> nn.Module:
+    from benchmark.models.backbones.i3d import I3d
+
     return I3d(config.width, config.input_channels, inserter(config))
 
 
 def _vit(config: Any, data: DataConfig) -> nn.Module:
+    from benchmark.models.backbones.vit import Vit
+
     return Vit(
         config.width,
         config.patch_size,
@@ -94,6 +97,8 @@ def _vit(config: Any, data: DataConfig) -> nn.Module:
 
 
 def _inception_resnet_v2(config: Any, data: DataConfig) -> nn.Module:
+    from benchmark.models.backbones.inception_resnet_v2 import InceptionResNetV2
+
     return InceptionResNetV2(config.width, config.pretrained, config.input_channels)
 
 
@@ -105,7 +110,7 @@ BACKBONES: dict[str, Callable[[Any, DataConfig], nn.Module]] = {
     "vit": _vit,
     "inception_resnet_v2": _inception_resnet_v2,
 }
-"""Name of a single-path network -> constructor of its `Backbone`."""
+"""Name of a single-path network -> constructor of its `Backbone`, each of which imports its own: timm takes seconds."""
 
 
 class SinglePath(nn.Module):

@@ -8,6 +8,7 @@ the stems by 5 too. That code is the `bqn` recipe.
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any, Literal, get_args
 
@@ -94,9 +95,11 @@ def parameter_roles(model: nn.Module) -> dict[str, Role]:
     The classifier is the module named `fc`; the stem convolution of a pathway is its `conv1`; the stem MBPM is
     `stem_mbpm`, or the representation. Other representations' weights and biases have the role of that name. What
     stands in lateral connections, or is inserted into a backbone, has ordinary weights, biases and normalisations; the
-    kernel over regions and the normalisation of a regional non-local block have roles of their own.
+    kernel over regions and the normalisation of a regional non-local block have roles of their own. A parameter that is
+    used in two places has the role and the name of the first.
     """
     roles: dict[str, Role] = {}
+    names = {name for name, _ in model.named_parameters()}
     of_blocks: dict[str, dict[str, Role]] = {}  # module -> name of a parameter in it -> role
     for name, block in model.named_modules():
         if isinstance(block, RegionalNonLocal):
@@ -106,9 +109,9 @@ def parameter_roles(model: nn.Module) -> dict[str, Role]:
         parts = module_name.split(".")
         joined = bool({"laterals", "inserts", "before"} & set(parts))
         for name, parameter in module.named_parameters(recurse=False):
-            if not parameter.requires_grad:
-                continue
             full = f"{module_name}.{name}" if module_name else name
+            if not parameter.requires_grad or full not in names:
+                continue
             if "fc" in parts and not joined:
                 roles[full] = "classifier_bias" if name == "bias" else "classifier_weight"
             elif name in of_blocks.get(module_name, {}):
@@ -130,7 +133,20 @@ def parameter_roles(model: nn.Module) -> dict[str, Role]:
     return roles
 
 
-def make_optimizer(model: nn.Module, recipe: TrainConfig) -> torch.optim.SGD:
+class Sgd(torch.optim.SGD):
+    """torch's SGD without what its methods do for torch.compile, which never compiles a step here.
+
+    The first call of such a method imports the compiler, which takes longer than torch itself.
+    """
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+    add_param_group = inspect.unwrap(torch.optim.SGD.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.SGD.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.SGD.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.SGD.load_state_dict)
+
+
+def make_optimizer(model: nn.Module, recipe: TrainConfig) -> Sgd:
     """SGD with one group per role; each group carries its `lr_multiplier`."""
     multipliers = MULTIPLIERS[recipe.param_groups]
     named = dict(model.named_parameters())
@@ -149,7 +165,7 @@ def make_optimizer(model: nn.Module, recipe: TrainConfig) -> torch.optim.SGD:
                 "weight_decay": recipe.weight_decay * decay_multiplier,
             }
         )
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
+    return Sgd(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
 
 
 def lr_at(epoch: float, recipe: TrainConfig) -> float:
