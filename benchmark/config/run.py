@@ -1,6 +1,6 @@
 """Run configs: everything that decides the result of one training and evaluation, and nothing else.
 
-Paths, worker counts, devices and cluster settings are not here: they never enter the run key (see `benchmark.plan`).
+Paths, worker counts, devices and cluster settings are not here: they never enter the run key (`benchmark.runs.key`).
 """
 
 from __future__ import annotations

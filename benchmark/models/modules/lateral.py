@@ -144,7 +144,7 @@ class LateralConnection(nn.Module):
         return new_busy, new_quiet
 
 
-def flow(config: LateralConfig, connection: int, block: int) -> tuple[bool, bool]:
+def directions(config: LateralConfig, connection: int, block: int) -> tuple[bool, bool]:
     """Which way a connection goes, as (Quiet to Busy, Busy to Quiet).
 
     Alternating follows Eq. 5: an odd index feeds Quiet, an even one Busy. The index is, by `config.parity`, that of the
