@@ -24,7 +24,7 @@ RANK = {package: rank for rank, packages in enumerate(ORDER) for package in pack
 READING = ("config", "spec", "plan", "runs", "report", "cli")
 READING_FILES = (
     *(f"benchmark.cost.{name}" for name in ("audit", "cache", "conventions", "latency", "record")),
-    *(f"benchmark.launch.{name}" for name in ("cluster", "local", "pending", "slurm")),
+    *(f"benchmark.launch.{name}" for name in ("cluster", "local", "pending", "queue", "slurm", "states")),
 )
 SLOW_TO_IMPORT = ("torch", "matplotlib", "scipy", "pandas")
 

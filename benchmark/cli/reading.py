@@ -1,4 +1,4 @@
-"""list, show, plan and status, none of which imports torch. Status also records queued jobs that SLURM has lost."""
+"""list, show, plan and status, none of which imports torch or writes anything."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.cli.text import duration, grid, split_of, terminal_width
+from benchmark.cli.text import duration, grid, say, split_of, terminal_width
 from benchmark.config.run import RunConfig
 from benchmark.launch.pending import is_to_do
+from benchmark.launch.states import RunState, run_states
 from benchmark.plan import Plan, estimate_seconds, make_plan, megapixels, row_runs
 from benchmark.report.text.formulas import comparison
 from benchmark.runs.directory import RunDir
@@ -121,7 +122,8 @@ def plan(arguments: argparse.Namespace) -> int:
     made = arguments.plan
     protocol = load_protocol(arguments.protocol).protocol
     rate, source = _rate(made, protocol.seconds_per_megapixel, protocol.device)
-    states = {key: "damaged" if key in arguments.damaged else RunDir.of(key).state for key in made.runs}
+    found = run_states(made.runs, say)
+    states = {key: _shown_state(run.state, key in arguments.damaged) for key, run in found.items()}
     todo = [key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)]
     trained = {training_key(run.config) for run in made.runs.values() if trained_by(RunDir.of(run.key), run.config)}
     seconds = estimate_seconds(made.runs.values(), rate, trained)
@@ -198,26 +200,26 @@ def _rate(made: Plan, declared: float | None, device: str) -> tuple[float | None
 
 def status(arguments: argparse.Namespace) -> int:
     """`status`."""
-    from benchmark.launch.slurm import refresh
-
     made = arguments.plan
-    refresh([RunDir.of(key) for key in made.runs])
+    states = run_states(made.runs, say)
     entries = [
-        _entry(run.used_by[0][0], run.used_by[0][1], run.config, run.key)
+        _entry(run.used_by[0][0], run.used_by[0][1], run.config, run.key, states[run.key])
         for run in made.runs.values()
         if run.for_its_weights
     ]
     for table in arguments.loaded:
         for row in table.rows:
             for _, config in row_runs(row, table.seeds) if row.config else ():
-                entries.append(_entry(table.id, row.label, config, run_key(config)))
+                key = run_key(config)
+                entries.append(_entry(table.id, row.label, config, key, states[key]))
     to_come = {training_key(run.config): run.key for run in made.runs.values() if is_to_do(run)}
     for entry in entries:
         first = to_come.get(str(entry.pop("start")))
         if first is not None and entry["state"] != "done":
             entry["error"] = entry["error"] or f"waits for {first}"
         if entry["key"] in arguments.damaged:
-            entry |= {"state": "damaged", "error": arguments.damaged[entry["key"]]}
+            entry |= {"state": _shown_state(entry["state"], True), "error": arguments.damaged[entry["key"]]}
+    job_texts = [entry.pop("job_text") for entry in entries]
     if arguments.json:
         return _print_json(entries)
     several = len({e["table"] for e in entries}) > 1
@@ -231,7 +233,7 @@ def status(arguments: argparse.Namespace) -> int:
         ]
         for e in entries
     ]
-    further = [e["error"] or (f"job {e['job']}" if e["job"] else "") for e in entries]
+    further = ["; ".join(filter(None, [job, e["error"]])) for job, e in zip(job_texts, entries, strict=True)]
     head = [*(["table"] if several else []), "row", "seed", "run", "state"]
     print(grid(head, rows, right=(head.index("seed"),), width=terminal_width(), further=further))
     unique = {e["key"]: e["state"] for e in entries}
@@ -240,21 +242,27 @@ def status(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _entry(table: str, label: str, config: RunConfig, key: str) -> dict[str, Any]:
+def _shown_state(state: str, damaged: bool) -> str:
+    return "damaged" if damaged and state != "unreadable" else state
+
+
+def _entry(table: str, label: str, config: RunConfig, key: str, known: RunState) -> dict[str, Any]:
     run = RunDir.of(key)
-    found = run.status
     return {
         "table": table,
         "row": label,
         "seed": config.seed,
         "dataset": config.data.dataset,
         "key": key,
-        "state": run.state,
-        "progress": _progress(run.state, found),
-        "job": found.get("job"),
+        "state": known.state,
+        "progress": _progress(known.state, run.status),
+        "job": known.job,
+        "owner": known.owner,
+        "slurm": known.slurm,
         "seconds": run.env.get("seconds"),
-        "error": found.get("error"),
+        "error": known.error,
         "start": start_key(config),
+        "job_text": known.job_text,
     }
 
 

@@ -6,8 +6,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmark.cli.text import say
 from benchmark.cost.audit import audit_table
 from benchmark.cost.latency import row_timings
+from benchmark.launch.states import run_states
+from benchmark.plan import make_plan
 from benchmark.report.costs import counted_cost
 from benchmark.report.text.audit import audit_markdown, link_to_costs
 from benchmark.report.writing import results_root
@@ -46,12 +49,14 @@ def render_tables(tables: list[Table], force: bool = False, show: bool = True) -
     from benchmark.report.render import render as write
 
     done = Written()
+    states = run_states(make_plan(tables).runs, say)
+    now = {key: (run.state, run.error or "") for key, run in states.items()}
     for table in tables:
         folder = results_folder(table)
         audit = audit_table(table)
         costs = {row.label: counted_cost(row) for row in audit}
         page = audit_markdown(table, audit, link_to_costs(folder)) if audit else None
-        made = write(table, collect(table), costs, folder, timings=row_timings(table), audit=page, force=force)
+        made = write(table, collect(table, now), costs, folder, timings=row_timings(table), audit=page, force=force)
         done.files[table.id] = made.paths
         if show:
             print(made.markdown.rstrip() + "\n")

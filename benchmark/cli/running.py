@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmark.cli.progress import run_progress, steps
 from benchmark.cli.rendering import architecture_folder, render_architectures, render_tables, results_folder
-from benchmark.cli.text import duration, split_of, terminal_width
+from benchmark.cli.text import duration, say, split_of, terminal_width
 from benchmark.config.datasets import DATASETS
 from benchmark.config.run import RunConfig
 from benchmark.cost.audit import audit_table, row_configs
@@ -25,6 +25,9 @@ from benchmark.report.writing import check_writable
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import start_key, training_key
 from benchmark.spec.table import Table
+
+TO_SUBMIT = ("pending", "failed", "interrupted")
+"""States of a run that nobody is to run."""
 
 
 def cost(arguments: argparse.Namespace) -> int:
@@ -74,25 +77,34 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def submit(arguments: argparse.Namespace) -> int:
-    """`submit`: queue what is neither done nor on its way, and return."""
+    """`submit`: queue what is neither done nor on its way, whoever submitted it, and return."""
     from benchmark.launch.cluster import load_cluster
-    from benchmark.launch.slurm import refresh
+    from benchmark.launch.slurm import submission
     from benchmark.launch.slurm import submit as submit_runs
+    from benchmark.launch.states import run_states
 
     profile = load_cluster(arguments.cluster)
     os.environ.update(profile.environment(os.environ))  # its roots are where the jobs will look
     made = arguments.plan
-    refresh([RunDir.of(key) for key in made.runs])
-    states = {key: RunDir.of(key).state for key in made.runs}
+    found = run_states(made.runs, say)
+    states = {key: run.state for key, run in found.items()}
     training = {key: training_key(run.config) for key, run in made.runs.items()}
     on_its_way = {training[key] for key, state in states.items() if state in ("queued", "running")}
     to_do = [key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)]
-    todo = [key for key in to_do if states[key] in ("pending", "failed", "interrupted")]
+    todo = [key for key in to_do if states[key] in TO_SUBMIT]
     unfinished = {training[key] for key in to_do}
     waiting = [key for key in todo if training[key] in on_its_way or start_key(made.runs[key].config) in unfinished]
     if waiting:
         print(f"{len(waiting)} of the runs wait for a training that comes first: submit them again when it is done.")
         todo = [key for key in todo if key not in waiting]
+    if unanswered := [key for key in todo if found[key].unanswered]:
+        # Whether they wait for a node cannot be told, and submitted twice they would fight for the same folder.
+        print(f"Not submitted, since SLURM does not say whether their jobs still go on ({len(unanswered)} runs):")
+        print("".join(f"    {RunDir.of(key).path}: {found[key].job_text}\n" for key in unanswered), end="")
+        print("  Where a job is over for certain, remove job.json and status.json of its run and submit again.")
+        todo = [key for key in todo if key not in unanswered]
+    if not todo and unanswered:
+        return 1
     if not todo:
         print("Nothing to submit: every run is done or on its way.")
         return 0
@@ -102,7 +114,14 @@ def submit(arguments: argparse.Namespace) -> int:
         directory = RunDir.of(key)
         directory.prepare(made.runs[key].config)
         runs.append(directory)
-    ids = submit_runs(runs, arguments.cluster)
+    with submission():
+        # Somebody else may have submitted them while the data were prepared.
+        now = run_states(todo, say)
+        runs = [run for run in runs if now[run.key].state in TO_SUBMIT]
+        ids = submit_runs(runs, arguments.cluster) if runs else []
+    if not runs:
+        print("Nothing to submit: somebody else has submitted the runs by now.")
+        return 0
     names = " ".join(arguments.tables) if not arguments.all else "--all"
     jobs = f" in {len(ids)} job{'s'[: len(ids) != 1]}" if len(ids) != len(runs) else ""
     print(f"Submitted {len(runs)} run{'s'[: len(runs) != 1]}{jobs} to {profile.name}: {', '.join(ids)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
 from textwrap import wrap
 
@@ -11,6 +12,11 @@ from benchmark.config.datasets import DATASETS
 GAP = "  "
 NARROWEST = 8
 """Characters that a column keeps where its words are cut to fit a terminal."""
+
+
+def say(text: str) -> None:
+    """A line beside what a command prints."""
+    print(text, file=sys.stderr)
 
 
 def terminal_width() -> int:

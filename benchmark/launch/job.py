@@ -27,6 +27,7 @@ from benchmark.launch.env_file import EnvFile
 from benchmark.launch.heartbeat import Heartbeat, ParentGone
 from benchmark.launch.initial_weights import initial_network, take_made_weights
 from benchmark.launch.log import log
+from benchmark.launch.queue import this_job
 from benchmark.launch.result import result_of, write_predictions
 from benchmark.launch.training import Training, epoch_seed, forget_checkpoint
 from benchmark.launch.unreadable import UnreadableError, refuse_unreadable
@@ -66,7 +67,7 @@ def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: in
     with run.claim():
         if run.result is not None:
             return run.result
-        host = {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID")}
+        host = {"host": socket.gethostname(), "pid": os.getpid(), "job": this_job()}
         run.set_status(state="running", error=None, beat=time.time(), **host)
         try:
             result = _train_and_evaluate(run, run.config, torch.device(device or _best_device()), workers, parent)

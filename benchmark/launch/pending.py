@@ -8,6 +8,7 @@ from benchmark.plan import PlannedRun
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import DamagedRunError, StaleRunError, damaged
 from benchmark.runs.key import training_key
+from benchmark.runs.sharing import unreadable
 from benchmark.runs.trainings import find_training
 
 
@@ -23,15 +24,17 @@ def is_to_do(planned: PlannedRun) -> bool:
     if not planned.for_its_weights:
         return True
     continued = map(RunDir.of, planned.continued_by)
-    all_begun = all(later.state == "done" or (later.path / "checkpoint.pt").is_file() for later in continued)
+    all_begun = all(
+        later.state in ("done", "unreadable") or (later.path / "checkpoint.pt").is_file() for later in continued
+    )
     return not all_begun and find_training(run, training_key(planned.config)) is None
 
 
 def check_plan(runs: dict[str, PlannedRun]) -> dict[str, str]:
-    """Refuse a plan under which a default has changed, and find the run directories that are damaged.
+    """Refuse a plan under which a default has changed, and find run directories that are damaged or not to be read.
 
     Returns:
-        What is damaged and what to do, by run key: such a run is neither trained nor shown, and the others stand.
+        What is wrong and what to do, by run key: such a run is neither trained nor shown, and the others stand.
 
     Raises:
         StaleRunError: naming every run directory and setting under which a default has changed.
@@ -40,6 +43,8 @@ def check_plan(runs: dict[str, PlannedRun]) -> dict[str, str]:
     for key, planned in runs.items():
         run = RunDir.of(key)
         try:
+            if path := run.unreadable:
+                raise unreadable(path)
             run.check(planned.config)
             predictions = run.path / "predictions.npz"
             if run.result is not None and not (predictions.is_file() and is_zipfile(predictions)):

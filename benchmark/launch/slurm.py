@@ -1,35 +1,32 @@
 """Run directories as a SLURM job array, through submitit. Submission returns at once; the state is in the directories.
 
-The same job as on one machine (`benchmark.launch.job`) fills the same directory, so `status` and `render` need no
-cluster: SLURM is asked only about runs that are queued. Imports without torch, and without submitit until it is used.
+The same job as on one machine (`benchmark.launch.job`) fills the same directory. `benchmark.launch.states` asks SLURM
+about jobs. Imports without torch, and without submitit until it is used.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shlex
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from benchmark.config.folders import REPOSITORY
-from benchmark.config.source import SpecError
 from benchmark.launch.cluster import ClusterProfile, load_cluster
 from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import RunDir, runs_root
-from benchmark.runs.errors import DamagedRunError
-from benchmark.runs.json_files import read_json
 from benchmark.runs.key import training_key
+from benchmark.runs.sharing import not_writable, user_name, writing
 
 MOST_TIMEOUTS = 100
 """Times that a run may reach its job's time limit and go on in another job."""
-SUBMISSION_SECONDS = 300.0
-"""A run that is queued for longer without a job id was never submitted."""
 
 
 class ClusterError(Exception):
@@ -71,6 +68,23 @@ class ClusterJob:
         return DelayedSubmission(self)
 
 
+@contextlib.contextmanager
+def submission() -> Iterator[None]:
+    """One submission into the runs folder at a time, whoever's: the next one sees what this one has queued.
+
+    Raises:
+        NotWritableRunError: this user may not write where the logs go.
+    """
+    lock = _logs_folder() / "lock"
+    with writing(lock, runs_root()):
+        opened = lock.open("a")
+    with opened:
+        # A file system without locks leaves it to the runs' own.
+        with contextlib.suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+
+
 def submit(runs: Sequence[RunDir], cluster: str) -> list[str]:
     """Queue prepared run directories as arrays no longer than the cluster allows; runs that train alike share a job.
 
@@ -83,9 +97,9 @@ def submit(runs: Sequence[RunDir], cluster: str) -> list[str]:
 
     Raises:
         ClusterError: SLURM did not take the jobs; runs that it had taken stay queued.
+        NotWritableRunError: this user may not write where the logs go, and nothing was submitted.
     """
     profile = load_cluster(cluster)
-    known_as = str(Path(cluster).resolve()) if cluster.endswith((".yaml", ".yml")) else cluster
     os.environ.update(profile.environment(os.environ))
     executor = _executor(profile)
     by_training: dict[str, list[RunDir]] = {}
@@ -93,16 +107,15 @@ def submit(runs: Sequence[RunDir], cluster: str) -> list[str]:
         by_training.setdefault(training_key(run.config), []).append(run)
     groups, ids = list(by_training.values()), list[str]()
     for start in range(0, len(groups), profile.max_array_size):
-        ids += _submit_array(executor, groups[start : start + profile.max_array_size], profile, known_as)
+        ids += _submit_array(executor, groups[start : start + profile.max_array_size], profile)
     return ids
 
 
 def _executor(profile: ClusterProfile) -> Any:
     import submitit
 
-    folder = runs_root().resolve() / ".slurm"
     try:
-        executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=MOST_TIMEOUTS)
+        executor = submitit.AutoExecutor(folder=_logs_folder(), cluster="slurm", slurm_max_num_timeout=MOST_TIMEOUTS)
     except RuntimeError as error:
         raise ClusterError(f"cluster '{profile.name}': {error}. Is SLURM installed here, and running?") from None
     executor.update_parameters(
@@ -111,9 +124,16 @@ def _executor(profile: ClusterProfile) -> Any:
     return executor
 
 
-def _submit_array(
-    executor: Any, groups: Sequence[Sequence[RunDir]], profile: ClusterProfile, known_as: str
-) -> list[str]:
+def _logs_folder() -> Path:
+    folder = runs_root().resolve() / ".slurm"
+    with writing(folder, folder.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise not_writable(folder, folder.parent)
+    return folder
+
+
+def _submit_array(executor: Any, groups: Sequence[Sequence[RunDir]], profile: ClusterProfile) -> list[str]:
     """Queue one array, a job for each group, and note in the run directories which job is theirs. Returns the ids."""
     import submitit
 
@@ -121,7 +141,7 @@ def _submit_array(
     workers = max(profile.cpus_per_task - 1, 0) if profile.gpus_per_node else 0
     for run in chain.from_iterable(groups):  # before the jobs exist: from then on status.json is theirs
         (run.path / "job.json").unlink(missing_ok=True)
-        run.set_status(state="queued", queued=time.time(), error=None)
+        run.set_status(state="queued", queued=time.time(), error=None, job=None)
     try:
         jobs = executor.submit_array(
             [ClusterJob(tuple(str(run.path.resolve()) for run in group), device, workers) for group in groups]
@@ -130,10 +150,11 @@ def _submit_array(
         for run in chain.from_iterable(groups):
             run.set_status(state="pending")
         raise ClusterError(f"cluster '{profile.name}' refused the jobs: {error}") from None
+    # With SLURM_CONF any user, also without the profile, asks the SLURM that has the job.
+    whose = {"owner": user_name(), "slurm_conf": os.environ.get("SLURM_CONF")}
     for group, job in zip(groups, jobs, strict=True):
         for run in group:
-            log = str(job.paths.stderr)
-            write_json(run.path / "job.json", {"id": job.job_id, "cluster": known_as, "log": log})
+            write_json(run.path / "job.json", {"id": job.job_id, "log": str(job.paths.stderr), **whose})
     return [job.job_id for job in jobs]
 
 
@@ -149,42 +170,3 @@ def _batch_script_lines(profile: ClusterProfile) -> list[str]:
     lines = [f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}${{PYTHONPATH:+:$PYTHONPATH}}"]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in (of_profile | exports).items()]
     return [*lines, *profile.setup]
-
-
-def refresh(runs: Sequence[RunDir]) -> None:
-    """Ask SLURM, once per cluster, about queued runs, and record those that it no longer knows as failed."""
-    by_cluster: dict[str, list[tuple[RunDir, dict[str, Any]]]] = {}
-    for run in runs:
-        if run.state != "queued":
-            continue
-        job = None
-        with contextlib.suppress(DamagedRunError):  # without it the job cannot be asked for; its own files go on
-            job = read_json(run.path / "job.json")
-        if job is None or not all(isinstance(job.get(name), str) for name in ("id", "cluster", "log")):
-            if time.time() - run.status.get("queued", 0) > SUBMISSION_SECONDS:
-                run.set_status(state="pending")  # the submission was cut off before SLURM answered
-            continue
-        by_cluster.setdefault(job["cluster"], []).append((run, job))
-    for cluster, members in by_cluster.items():
-        try:
-            alive = _alive_jobs(load_cluster(cluster))
-        except SpecError:  # the profile is gone; the run directories still tell what they can
-            continue
-        if alive is None:
-            continue
-        for run, job in members:
-            if job["id"] not in alive and run.state == "queued":
-                error = f"SLURM job {job['id']} ended without starting the run; see {job['log']}"
-                run.set_status(state="failed", error=error)
-
-
-def _alive_jobs(profile: ClusterProfile) -> set[str] | None:
-    """Ids of this user's jobs that are pending or running; None when SLURM does not answer."""
-    command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
-    try:
-        done = subprocess.run(
-            command, env=profile.environment(os.environ), capture_output=True, text=True, timeout=30, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return set(done.stdout.split())

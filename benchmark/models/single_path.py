@@ -20,10 +20,17 @@ from benchmark.models.representations.build import build_representation
 CLASSIFIER_STD = 0.001
 
 
-def build_classifier(in_features: int, num_classes: int) -> nn.Linear:
-    """A linear classifier with weights from N(0, 0.001^2) and zero bias, as in TSN, TSM and the released BQN code."""
+def build_classifier(in_features: int, num_classes: int, init: str = "normal") -> nn.Linear:
+    """A linear classifier with zero biases.
+
+    Its weights are from N(0, 0.001^2), as in TSN, TSM and the released BQN code, or from Xavier's uniform distribution
+    (`xavier`), as in MotionSqueeze's.
+    """
     fc = nn.Linear(in_features, num_classes)
-    nn.init.normal_(fc.weight, std=CLASSIFIER_STD)
+    if init == "xavier":
+        nn.init.xavier_uniform_(fc.weight)
+    else:
+        nn.init.normal_(fc.weight, std=CLASSIFIER_STD)
     nn.init.zeros_(fc.bias)
     return fc
 
@@ -127,7 +134,8 @@ class SinglePath(nn.Module):
         self.representation = build_representation(config, config.width, data)
         self.backbone = BACKBONES[config.name](config, data)
         self.dropout = nn.Dropout(config.dropout)
-        self.fc = build_classifier(cast(Backbone, self.backbone).out_channels, data.num_classes)
+        features = cast(Backbone, self.backbone).out_channels
+        self.fc = build_classifier(features, data.num_classes, getattr(config, "classifier_init", "normal"))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of clips.

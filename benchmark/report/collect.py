@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from benchmark.config.run import RunConfig
 from benchmark.data.manifest import present_fingerprints
 from benchmark.plan import row_runs
-from benchmark.report.results import SeedResult
+from benchmark.report.results import SeedResult, State
 from benchmark.report.splits import over_splits
 from benchmark.runs.directory import RunDir
-from benchmark.runs.errors import RunDirError
+from benchmark.runs.errors import RunDirError, UnreadableRunError
 from benchmark.runs.key import run_key, start_key
 from benchmark.runs.predictions import read_predictions
+from benchmark.runs.sharing import unreadable
 from benchmark.runs.trainings import find_training
 from benchmark.spec.table import Table
 
 
-def collect(table: Table) -> dict[str, list[SeedResult]]:
+def collect(table: Table, now: Mapping[str, tuple[State, str]] = MappingProxyType({})) -> dict[str, list[SeedResult]]:
     """The runs of every measured row, one per seed, in the table's order of seeds; a seed's splits are one result.
 
     Rows of other tables that a claim names are among them.
+
+    Args:
+        table: whose rows.
+        now: state and error of unfinished runs by key, where more is known of them than their folders say.
     """
     found: dict[str, list[SeedResult]] = {}
     for row in table.every_row:
@@ -29,19 +35,24 @@ def collect(table: Table) -> dict[str, list[SeedResult]]:
             continue
         by_seed: dict[int, list[SeedResult]] = {}
         for seed, config in row_runs(row, table.seeds):
-            by_seed.setdefault(seed, []).append(_seed_result(seed, config))
+            by_seed.setdefault(seed, []).append(_seed_result(seed, config, now))
         found[row.label] = [over_splits(runs) if row.splits else runs[0] for runs in by_seed.values()]
     return found
 
 
-def _seed_result(seed: int, config: RunConfig) -> SeedResult:
+def _seed_result(seed: int, config: RunConfig, now: Mapping[str, tuple[State, str]]) -> SeedResult:
     run = RunDir.of(run_key(config))
     try:
+        if path := run.unreadable:
+            raise unreadable(path)
         run.check(config)
         result = run.result
         if result is None:
-            return SeedResult(seed, run.key, run.state, note=str(run.status.get("error") or ""))
+            state, error = now.get(run.key) or (run.state, str(run.status.get("error") or ""))
+            return SeedResult(seed, run.key, state, note=error)
         predictions, metrics = read_predictions(run, result)
+    except UnreadableRunError as error:
+        return SeedResult(seed, run.key, "unreadable", note=str(error))
     except RunDirError as error:  # one damaged folder must not hide the other cells
         return SeedResult(seed, run.key, "damaged", note=str(error))
     return SeedResult(

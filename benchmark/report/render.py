@@ -97,7 +97,12 @@ def render(
         "audit.md": audit,
     }
     text = str(contents["table.md"])
-    broken = [f"{table.id} '{label}': {r.note}" for label, rs in complete.items() for r in rs if r.state == "damaged"]
+    broken = [
+        f"{table.id} '{label}': {r.note}"
+        for label, results in complete.items()
+        for r in results
+        if r.state in ("damaged", "unreadable")
+    ]
     lost = [] if force else lost_cells(out_dir, str(contents["cells.csv"]))
     if lost:
         return Rendered([], text, lost, problems, broken)

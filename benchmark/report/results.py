@@ -10,8 +10,11 @@ from typing import Any, Literal
 from benchmark.runs.predictions import Predictions
 from benchmark.spec.columns import COLUMNS
 
-State = Literal["done", "running", "queued", "failed", "damaged", "interrupted", "pending"]
-LEAST_ADVANCED: tuple[State, ...] = ("damaged", "failed", "interrupted", "pending", "queued", "running", "done")
+State = Literal["done", "running", "queued", "failed", "damaged", "unreadable", "interrupted", "pending"]
+LEAST_ADVANCED: tuple[State, ...] = (
+    *("damaged", "unreadable", "failed"),
+    *("interrupted", "pending", "queued", "running", "done"),
+)
 """What is made of several runs is as far as the least advanced of them, the first of these that occurs."""
 
 

@@ -24,11 +24,16 @@ from benchmark.runs.atomic import write_json
 from benchmark.runs.errors import ClaimedError, StaleRunError, damaged
 from benchmark.runs.json_files import ENV_TYPES, STATUS_TYPES, State, read_json, read_typed
 from benchmark.runs.key import dotted
+from benchmark.runs.sharing import not_writable, owner_of, unreadable, writing
 
 BEAT_SECONDS = 1.0
 SILENT_SECONDS = 120.0
 RESIDUAL = "residual"
 """Name of the projection loss among a run's metrics, and beside its predictions."""
+READ = ("config.json", "status.json", "result.json", "env.json", "predictions.npz")
+"""What others than the run's own process read."""
+WRITTEN = ("lock", "log.txt")
+"""What a run goes on with; all other files it replaces."""
 EXIT_CLAIMED = 75
 """Exit status of a process that finds its run held by another one."""
 
@@ -103,17 +108,47 @@ class RunDir:
         return read_typed(self.path / "status.json", STATUS_TYPES)
 
     def set_status(self, **values: Any) -> None:
-        """Replace status.json, keeping the values that are not given."""
-        write_json(self.path / "status.json", {**self.status, **values})
+        """Replace status.json, keeping the values that are not given.
+
+        Raises:
+            NotWritableRunError: this user may not.
+        """
+        with writing(self.path, self.path.parent):
+            write_json(self.path / "status.json", {**self.status, **values})
+
+    @property
+    def owner(self) -> str | None:
+        """Who has recorded its status last, else whose folder it is; None where there is none."""
+        return owner_of(self.path / "status.json") or owner_of(self.path)
+
+    @property
+    def unreadable(self) -> Path | None:
+        """What of the folder this user may not read: the folder itself, or one of the files that reports read."""
+        try:
+            names = {path.name for path in self.path.iterdir()}
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except PermissionError:
+            return self.path
+        paths = (self.path / name for name in READ if name in names)
+        return next((path for path in paths if not os.access(path, os.R_OK)), None)
 
     def prepare(self, config: RunConfig) -> None:
         """Make the folder and write config.json, or check that the folder holds this very config.
 
         Raises:
             StaleRunError: it holds another one.
+            UnreadableRunError: this user may not read it.
+            NotWritableRunError: this user may not run it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        with writing(self.path, self.path.parent):
+            self.path.mkdir(parents=True, exist_ok=True)
+        if path := self.unreadable:
+            raise unreadable(path)
         self.check(config)
+        for path in (self.path, self.path.parent / ".trained", *map(self.path.joinpath, WRITTEN)):
+            if path.exists() and not os.access(path, os.W_OK):
+                raise not_writable(path, self.path.parent)
         if not (self.path / "config.json").exists():
             write_json(self.path / "config.json", config.model_dump(mode="json"))
 
@@ -152,7 +187,9 @@ class RunDir:
 
     @property
     def state(self) -> State:
-        """What the run is doing, decided from its own files first."""
+        """What the run is doing, as its own files say."""
+        if self.unreadable:
+            return "unreadable"
         if (self.path / "result.json").exists():
             return "done"
         status = self.status
@@ -174,8 +211,11 @@ class RunDir:
 
         Raises:
             ClaimedError: another process holds it.
+            NotWritableRunError: this user may not.
         """
-        with (self.path / "lock").open("a") as lock:
+        with writing(self.path / "lock", self.path.parent):
+            opened = (self.path / "lock").open("a")
+        with opened as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

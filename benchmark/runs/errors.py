@@ -17,6 +17,14 @@ class DamagedRunError(RunDirError):
     """A file of a run directory is not as a run has written it: cut, edited, gone, or another run's."""
 
 
+class UnreadableRunError(DamagedRunError):
+    """A run directory, or a file of it, that this user may not read: what it holds is not known."""
+
+
+class NotWritableRunError(RunDirError, PermissionError):
+    """A run directory, or a file of it, that this user may not write."""
+
+
 class ClaimedError(Exception):
     """Another live process holds the run."""
 

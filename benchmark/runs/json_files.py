@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmark.runs.errors import DamagedRunError, damaged
+from benchmark.runs.sharing import unreadable
 
-State = Literal["done", "running", "queued", "failed", "interrupted", "pending"]
-STATES: tuple[State, ...] = ("done", "running", "queued", "failed", "interrupted", "pending")
+State = Literal["done", "running", "queued", "failed", "interrupted", "pending", "unreadable"]
+RECORDED: tuple[State, ...] = ("done", "running", "queued", "failed", "interrupted", "pending")
+"""What status.json may say; that a run may not be read is found in reading."""
 _NUMBER = (int, float)
 Types = Mapping[str, type | tuple[type, ...]]
 ENV_TYPES: Types = {
@@ -31,6 +33,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """Content of a JSON file, or None where there is none.
 
     Raises:
+        UnreadableRunError: this user may not read it.
         DamagedRunError: it cannot be read, or is no mapping.
     """
     try:
@@ -41,6 +44,8 @@ def read_json(path: Path) -> dict[str, Any] | None:
             raise ValueError("not a mapping")
     except FileNotFoundError:
         return None
+    except PermissionError:
+        raise unreadable(path) from None
     except (OSError, ValueError, RecursionError) as error:
         raise damaged(path, str(error)) from None
     return content
@@ -57,7 +62,7 @@ def _typed(values: dict[str, Any], types: Types) -> dict[str, Any]:
     kept: dict[str, Any] = {
         name: value for name, value in values.items() if name not in types or isinstance(value, types[name])
     }
-    if kept.get("state", "pending") not in STATES:
+    if kept.get("state", "pending") not in RECORDED:
         del kept["state"]
     if not all(isinstance(start, dict) for start in kept.get("starts", ())):
         del kept["starts"]

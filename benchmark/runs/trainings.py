@@ -13,13 +13,15 @@ from benchmark.runs.atomic import write_atomic
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import RunDirError
 from benchmark.runs.key import training_key
+from benchmark.runs.sharing import writing
 
 
 def record_training(run: RunDir, config: RunConfig) -> None:
     """Say that the run's checkpoint is of the last epoch, for runs that train alike (`trained_by`)."""
     path = _entry(run, training_key(config))
-    path.parent.mkdir(exist_ok=True)
-    write_atomic(path, run.key)
+    with writing(path.parent, run.path.parent):
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, run.key)
 
 
 def trained_by(run: RunDir, config: RunConfig) -> RunDir | None:
@@ -43,7 +45,9 @@ def find_training(run: RunDir, key: str) -> RunDir | None:
     One that was copied here is found by its config.
     """
     root, entry = run.path.parent, _entry(run, key)
-    named = [root / entry.read_text()] if entry.is_file() else []
+    named = []
+    with contextlib.suppress(OSError):  # there is none, or one may not look
+        named = [root / entry.read_text()]
     for folder in [*named, *(sorted(root.iterdir()) if root.is_dir() else [])]:
         with contextlib.suppress(OSError, ValueError, RunDirError):
             if (folder / "checkpoint.pt").is_file() and training_key(RunDir(folder).config) == key:

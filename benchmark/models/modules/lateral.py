@@ -55,7 +55,8 @@ def build_phi(kind: str, channels: int) -> nn.Module:
     Raises:
         ValueError: Another kind.
     """
-    # The released code's, and the default: a 1 x 1 convolution would cost 13 GMACs that the printed GFLOPs exclude.
+    # The default is that of the released file with Eq. 5's alternating connections. The file that the training script
+    # imports has 1 x 1 convolutions in both directions, 13 GMACs that the printed GFLOPs exclude.
     if kind == "identity":
         return nn.Identity()
     if kind == "conv1x1":

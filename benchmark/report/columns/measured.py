@@ -23,7 +23,10 @@ from benchmark.spec.table import Row, Table
 
 FEWEST_CLASSES = 20
 """Below them a top-k accuracy with k > 1 says little: five guesses among eight classes are nearly always right."""
-GRAVEST_FIRST: tuple[State, ...] = ("damaged", "failed", "running", "queued", "interrupted", "pending")
+GRAVEST_FIRST: tuple[State, ...] = (
+    *("damaged", "unreadable", "failed"),
+    *("running", "queued", "interrupted", "pending"),
+)
 """Of the runs that a cell lacks, a reader needs to know of a failure before one in progress."""
 
 
