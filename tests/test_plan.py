@@ -19,6 +19,8 @@ def test_seeds_multiply_runs_and_stay_shared() -> None:
 def test_the_estimate_grows_with_pixels_and_epochs() -> None:
     small, large = RunConfig(model=BqnConfig(quiet_size=112)), RunConfig(model=BqnConfig())
     assert megapixels(small) / megapixels(large) == pytest.approx((1 + 0.25) / 2)
+    clips = 3 * 86_017 * 50 + 11_522  # a step of training is a pass there and two back
+    assert megapixels(large) == pytest.approx(clips * 2 * 8 * 224**2 / 1e6)
     assert estimate_seconds([PlannedRun("large", large, "paper")], 2.0) == {"large": 2 * megapixels(large)}
 
 

@@ -15,7 +15,7 @@ from benchmark.launch.states import RunState, run_states
 from benchmark.plan import Plan, estimate_seconds, make_plan, megapixels, row_runs
 from benchmark.report.text.formulas import comparison
 from benchmark.runs.directory import RunDir
-from benchmark.runs.key import dotted, run_key, science, start_key, training_key
+from benchmark.runs.key import dotted, keyed_settings, run_key, start_key, training_key
 from benchmark.runs.trainings import trained_by
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.columns import COLUMNS
@@ -112,7 +112,7 @@ def _settings(row: Row, table: Table) -> str:
     if row.config == baseline:
         return "baseline"
     if row.config.model.name != baseline.model.name:
-        own = science(row.config)["model"]
+        own = keyed_settings(row.config)["model"]
         return " ".join(f"model.{key}={value}" for key, value in dotted(own).items() if key not in ("width", "dropout"))
     return " ".join(f"{key}={value}" for key, value in ours.items() if theirs.get(key) != value)
 
@@ -149,7 +149,7 @@ def plan(arguments: argparse.Namespace) -> int:
                 "seed": run.config.seed,
                 "used_by": run.used_by,
                 "seconds": seconds[key],
-                "science": science(run.config),
+                "science": keyed_settings(run.config),
             }
             for key, run in made.runs.items()
         ]

@@ -26,7 +26,7 @@ AXES: dict[str, tuple[str, ...]] = {
         "train.joint",
         "train.residual_weight",
     ),
-    "recipe": ("train", "model.dropout", "model.pretrained", "data.train_crop"),
+    "recipe": ("train", "model.dropout", "model.pretrained", "model.classifier_init", "data.train_crop"),
     "data": ("data", "eval"),
 }
 """What the bases of each axis may set, keys and whole sections, the weakest axis first.

@@ -34,6 +34,14 @@ class _Scalable(Strict):
         return self
 
 
+class ClassifierFields(Strict):
+    """Of networks that MotionSqueeze's released code trains, too: how the weights of the classifier start."""
+
+    classifier_init: Literal["normal", "xavier"] = Field(
+        "normal", description="N(0, 0.001^2), as in TSN and TSM, or Xavier's uniform; the biases start at zero"
+    )
+
+
 class _ResNetFamily(_Scalable):
     """What TSM-ResNet and BQN share: the backbone and the classifier's dropout."""
 
@@ -43,7 +51,7 @@ class _ResNetFamily(_Scalable):
     pretrained: Literal["imagenet"] | None = None
 
 
-class TsmResNetConfig(_ResNetFamily, RepresentationFields, InsertFields, GateFields):
+class TsmResNetConfig(_ResNetFamily, ClassifierFields, RepresentationFields, InsertFields, GateFields):
     """One pathway: a representation of the clip, then TSM-ResNet with average consensus over the segments."""
 
     name: Literal["tsm_resnet"] = "tsm_resnet"
@@ -60,7 +68,7 @@ class TsmResNetConfig(_ResNetFamily, RepresentationFields, InsertFields, GateFie
         return self
 
 
-class MobileNetV2Config(_Scalable, RepresentationFields, InsertFields):
+class MobileNetV2Config(_Scalable, ClassifierFields, RepresentationFields, InsertFields):
     """A representation, then MobileNetV2 with temporal shift and average consensus."""
 
     name: Literal["mobilenet_v2"] = "mobilenet_v2"
@@ -74,7 +82,7 @@ class MobileNetV2Config(_Scalable, RepresentationFields, InsertFields):
         return named_places([f"stage{i}" for i in range(1, 8)])
 
 
-class I3dConfig(_Scalable, RepresentationFields, InsertFields):
+class I3dConfig(_Scalable, ClassifierFields, RepresentationFields, InsertFields):
     """A representation, then I3D (inflated Inception-v1) as in MotionSqueeze's Figure 7."""
 
     name: Literal["i3d"] = "i3d"

@@ -1,6 +1,6 @@
 """Run configs: everything that decides the result of one training and evaluation, and nothing else.
 
-Paths, worker counts, devices and cluster settings are not here: they never enter the run key (see `benchmark.plan`).
+Paths, worker counts, devices and cluster settings are not here: they never enter the run key (`benchmark.runs.key`).
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class TrainConfig(Strict):
     warmup_epochs: float = Field(7, ge=0, description="linear from lr/10")
     schedule: Literal["cosine", "step"] = "cosine"
     milestones: tuple[int, ...] = Field((20, 40), description="epochs at which the step schedule multiplies lr by 0.1")
-    param_groups: Literal["bqn", "tsm", "tsm_flow", "msnet", "msnet_flow", "vit", "plain", "slow_classifier"] = Field(
-        "bqn", description="multipliers of lr and weight decay per group of parameters"
+    param_groups: Literal["bqn", "tsm", "tsm_flow", "msnet", "msnet_flow", "rnl", "vit", "plain", "slow_classifier"] = (
+        Field("bqn", description="multipliers of lr and weight decay per group of parameters")
     )
     clip_norm: float | None = Field(20.0, gt=0, description="total L2 norm of the gradient (released commands)")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="released commands use 0.1, the paper is silent")

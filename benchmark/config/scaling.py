@@ -1,4 +1,4 @@
-"""Configs in small: a protocol's factors on their sizes and widths. And one spelling for every experiment."""
+"""A protocol's factors on a config's sizes and widths, and one config for experiments that are spelt differently."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def cost_digest(config: RunConfig) -> str:
     The recipe, the seed, the views, the weights to start from and dropout are no part of it.
     """
     # A custom network may do with its rate of dropout what it likes.
-    no_part = {"pretrained"} if config.model.name == "custom" else {"pretrained", "dropout"}
+    no_part = {"pretrained"} if config.model.name == "custom" else {"pretrained", "dropout", "classifier_init"}
     parts = {
         "model": config.model.model_dump(mode="json", exclude=no_part),
         "segments": config.data.segments,

@@ -125,6 +125,7 @@ _THOP = (
     " since the released code runs them as modules."
 )
 
+# A name stands in `Convention` of spec/table.py, too: what a YAML file may say is known without this package.
 CONVENTIONS: dict[str, Convention] = {
     convention.name: convention
     for convention in (

@@ -1,7 +1,7 @@
 """How many cores other programs keep busy while a network is timed.
 
-It is measured, and not read from the load average, which still remembers a training that has just ended, and the
-threads of this process.
+It is measured, and not read from the load average: that still counts a training which has just ended, and it counts
+the threads of this process.
 """
 
 from __future__ import annotations

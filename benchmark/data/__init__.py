@@ -1,1 +1,1 @@
-"""Clips: data sets, decoding, segment sampling, transforms and the embedded data set. Nothing is imported here."""
+"""Clips: data sets, decoding, segment sampling, transforms and the embedded data set."""

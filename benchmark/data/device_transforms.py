@@ -110,7 +110,7 @@ def cut(clip: Uncut, device: torch.device) -> Tensor:
         y = rows[:, None, None] @ part.float() @ right
         cuts.append(y.round_().clamp_(0, 255).to(torch.uint8))
     made = torch.cat(cuts, 1)  # (boxes, n, C, S, S)
-    return made[:, clip.order.to(device)].transpose(0, 1).flatten(0, 1)
+    return made[:, clip.order.to(device, non_blocking=True)].transpose(0, 1).flatten(0, 1)
 
 
 def cut_all(batches: Iterable[Sequence[Uncut]], device: torch.device, one_view: bool) -> Iterator[tuple[Tensor, ...]]:

@@ -42,6 +42,10 @@ class Item(NamedTuple):
     clip_index: Tensor
     readable: Tensor
 
+    def only_readable(self) -> Item:
+        """A batch without the clips that could not be read: itself, and not a copy that is no longer pinned, if all."""
+        return self if bool(self.readable.all()) else Item(*(field[self.readable] for field in self))
+
 
 def clip_streams(seed: int, epoch: int, clip_id: str) -> tuple[np.random.Generator, np.random.Generator]:
     """Two random streams of a clip in an epoch, for its frames and for its crop, so that neither shifts the other."""
@@ -244,7 +248,7 @@ def make_loader(
         workers,
         batch_size=batch_size,
         sampler=_Order(order),
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=device is not None and device.type == "cuda",
         collate_fn=collate if dataset.cut_on_device else None,
     )
     if not dataset.cut_on_device:

@@ -1,6 +1,6 @@
 """A split of a data set: its clips, their pixels, and the index file that lists them.
 
-`index.csv` has a line per clip: id, path, frames, height, width, label.
+`index.csv` has a line per clip: id, path, frames, height, width, label, and a duration where a user holds the data.
 """
 
 from __future__ import annotations

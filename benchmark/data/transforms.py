@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -69,8 +70,15 @@ def normalise(clips: Tensor, name: str = "imagenet") -> Tensor:
     """uint8 (..., C, H, W) to float32 without mean and standard deviation: the named ones, TSN's for flow (C 2)."""
     if clips.shape[-3] == 2:
         return (clips.float() / 255 - FLOW_MEAN) / FLOW_STD
-    mean, std = (torch.tensor(v, device=clips.device).view(3, 1, 1) * 255 for v in NORMALISATIONS[name])
+    mean, std = _moments(name, clips.device)
     return (clips.float() - mean) / std
+
+
+@cache
+def _moments(name: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation, (3, 1, 1); kept, since bringing them to a device waits for it."""
+    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) * 255 for v in NORMALISATIONS[name])
+    return mean, std
 
 
 def _box_at(height: int, width: int, side: tuple[int, int], quarters: tuple[int, int], flip: bool = False) -> Box:

@@ -15,16 +15,26 @@ from benchmark.data.transforms import normalise
 from benchmark.models.forward import autocast, residual_of
 
 
+class NonFiniteError(RuntimeError):
+    """No clip has logits that are finite."""
+
+
 @dataclass(frozen=True)
 class Predicted:
     """Of every clip of a split: logits (clips, classes), averaged over its views, and whether it could be read.
 
-    `residual` is the mean of the network's projection loss over views; None without one.
+    The logits of a clip are NaN where it could not be read or the network gave some that are not finite: a clip with an
+    infinite logit has no class. `residual` is the mean of the network's projection loss over views; None without one.
     """
 
     logits: np.ndarray
     readable: np.ndarray
     residual: float | None
+
+    @property
+    def non_finite(self) -> int:
+        """How many clips could be read and have no finite logits."""
+        return int((self.readable & np.isnan(self.logits).any(1)).sum())
 
 
 def average_over_views(scores: Tensor, average: str) -> Tensor:
@@ -68,22 +78,36 @@ def predict(
         average: see `average_over_views`.
 
     Returns:
-        Logits float32, a row of NaN where the clip could not be read.
+        Logits float32, a row of NaN where the clip could not be read or has some that are not finite.
+
+    Raises:
+        NonFiniteError: clips could be read, and none has finite logits.
     """
     device = next(model.parameters()).device
     model.eval()
-    residual_sum, seen = 0.0, 0
-    logits, could_read = np.full((clips, classes), np.nan, dtype=np.float32), np.zeros(clips, dtype=bool)
+    residual_sum, seen = torch.zeros((), dtype=torch.float64, device=device), 0
+    # The device is asked once, after the last batch.
+    read, scores = [np.zeros(0, np.int64)], [torch.zeros(0, classes, device=device)]
     for step, item in enumerate(batches):
-        frames, readable = item.frames[item.readable], item.clip_index[item.readable].numpy()
-        if len(readable):
-            count, views = frames.shape[:2]
+        item = item.only_readable()
+        if len(item.label):
+            count, views = item.frames.shape[:2]
             with autocast(device, precision):
-                out = model(normalise(frames.flatten(0, 1).to(device, non_blocking=True), normalisation))
+                out = model(normalise(item.frames.flatten(0, 1).to(device, non_blocking=True), normalisation))
                 residual = residual_of(model)
             if residual is not None:
-                residual_sum, seen = residual_sum + residual.item() * count, seen + count
-            could_read[readable] = True
-            logits[readable] = average_over_views(out.float().unflatten(0, (count, views)), average).cpu().numpy()
+                residual_sum, seen = residual_sum + residual.double() * count, seen + count
+            read.append(item.clip_index.numpy())
+            scores.append(average_over_views(out.float().unflatten(0, (count, views)), average))
         on_step(step + 1, steps)
-    return Predicted(logits, could_read, residual_sum / seen if seen else None)
+    logits, could_read = np.full((clips, classes), np.nan, dtype=np.float32), np.zeros(clips, dtype=bool)
+    readable, found = np.concatenate(read), torch.cat(scores).cpu().numpy()
+    could_read[readable] = True
+    finite = np.isfinite(found).all(1)
+    logits[readable[finite]] = found[finite]
+    if len(readable) and not finite.any():
+        raise NonFiniteError(
+            f"the network's logits are NaN or infinite for all {len(readable)} clips that could be read, in evaluation"
+            " mode; its training ended with finite weights: look for what differs between the two modes"
+        )
+    return Predicted(logits, could_read, residual_sum.item() / seen if seen else None)

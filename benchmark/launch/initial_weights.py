@@ -7,34 +7,56 @@ They are drawn from the seed, unless `model.pretrained` or a representation's ow
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
 from benchmark.config.run import RunConfig
 from benchmark.launch.log import log
 from benchmark.models.build import build_model
+from benchmark.models.check import check_logits, has_lazy
 from benchmark.models.weights import PretrainedWeightsError, take_over
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import start_key, start_name
 from benchmark.runs.trainings import find_training
+from benchmark.train.generators import seed_all
 from benchmark.train.optim import freeze_all_but_first_bn
 
 
-def initial_network(config: RunConfig, device: torch.device) -> torch.nn.Module:
+def initial_network(
+    config: RunConfig, device: torch.device, training: Sequence[int], evaluation: Sequence[int]
+) -> torch.nn.Module:
     """The network of a run on its device, with weights drawn from the seed or pretrained.
 
+    Args:
+        config: the run's.
+        device: where it runs.
+        training: shape of a clip in training, (T, C, S, S).
+        evaluation: shape of a view in evaluation.
+
     Raises:
+        NetworkError: it gives no logits of the data set's classes, or has nothing to train.
         PretrainedWeightsError: pretrained weights are neither in the weights folder nor reachable.
     """
-    torch.manual_seed(config.seed)
-    model = build_model(config.model, config.data).to(device)
+    model = _built(config, device)
+    # A user's network may count its calls: another one of the same weights is tried in its place.
+    tried = _built(config, device) if config.model.name == "custom" else model
+    recipe, data = config.train, config.data
+    check_logits(tried, training, evaluation, data.num_classes, device, recipe.precision, data.normalisation)
+    if has_lazy(model):
+        model.load_state_dict(tried.state_dict())
     for parameter in model.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     if config.train.partial_bn:  # before the optimiser is made, which leaves out what is frozen
         freeze_all_but_first_bn(model)
     return model
+
+
+def _built(config: RunConfig, device: torch.device) -> torch.nn.Module:
+    seed_all(config.seed)
+    return build_model(config.model, config.data).to(device)
 
 
 def take_made_weights(
@@ -100,9 +122,11 @@ def start_from(model: torch.nn.Module, run: RunDir, config: RunConfig, key: str)
     return digest_of(state["model"])
 
 
-def digest_of(state: Mapping[str, torch.Tensor]) -> str:
-    """What distinguishes the weights of a state dict: a sha256 of their names and bytes."""
+def digest_of(state: Mapping[str, Any]) -> str:
+    """What distinguishes the weights of a state dict: a sha256 of their names and bytes, and of any extra state."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    for name, value in sorted(state.items()):
+        is_tensor = isinstance(value, torch.Tensor)
+        content = value.detach().cpu().contiguous().numpy().tobytes() if is_tensor else repr(value).encode()
+        digest.update(name.encode() + content)
     return digest.hexdigest()

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import torch
 
 from benchmark.config.run import RunConfig
 from benchmark.data.errors import DataError
-from benchmark.evaluate.views import Predicted, predict
+from benchmark.evaluate.views import NonFiniteError, Predicted, predict
 from benchmark.launch.clips import RunClips
 from benchmark.launch.env_file import EnvFile
 from benchmark.launch.heartbeat import Heartbeat, ParentGone
@@ -28,13 +29,24 @@ from benchmark.launch.initial_weights import initial_network, take_made_weights
 from benchmark.launch.log import log
 from benchmark.launch.queue import this_job
 from benchmark.launch.result import result_of, write_predictions
-from benchmark.launch.training import Training
+from benchmark.launch.training import Training, epoch_seed, forget_checkpoint
 from benchmark.launch.unreadable import UnreadableError, refuse_unreadable
+from benchmark.models.check import NetworkError
 from benchmark.models.weights import PretrainedWeightsError
 from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import EXIT_CLAIMED, RunDir
 from benchmark.runs.errors import ClaimedError, RunDirError
 from benchmark.runs.trainings import trained_by
+from benchmark.train.finite import DivergedError
+from benchmark.train.generators import seed_all
+from benchmark.train.loop import NoClipsError
+from benchmark.train.resumable import resumes_alike
+
+TOLD = (
+    *(DataError, DivergedError, NetworkError, NoClipsError, NonFiniteError),
+    *(PretrainedWeightsError, RunDirError, UnreadableError),
+)
+"""Errors whose message says what is wrong."""
 
 EVALUATION_BYTES = 2**26
 """Pixels of the views that go through the network at once, and of each batch that a loader process prepares."""
@@ -88,8 +100,12 @@ def _train_and_evaluate(
     started = time.monotonic()
     _prepare_torch(device)
     clips = RunClips(config, device, workers)
-    model = initial_network(config, device)
-    sibling = trained_by(run, config)
+    build = partial(initial_network, config, device, clips.training.shape, clips.evaluation.shape[1:])
+    model, sibling = build(), trained_by(run, config)
+    # The networks of this package keep nothing outside.
+    if config.model.name == "custom" and not resumes_alike(build, clips.training.shape, config, device):
+        forget_checkpoint(run)
+        sibling = None
     fingerprints = clips.fingerprints | take_made_weights(model, run, config, clips.fingerprints, sibling)
     env = EnvFile(run, device, clips, fingerprints, started)
     training = Training(run, config, model, device, env)
@@ -99,6 +115,7 @@ def _train_and_evaluate(
     heartbeat = Heartbeat(run, config.train.epochs, parent)
     training.finish(clips, heartbeat)
     heartbeat.enter("evaluate", config.train.epochs)
+    seed_all(epoch_seed(config, config.train.epochs))  # for networks that draw in evaluation, wherever the run began
     predicted = _evaluate(model, config, clips, heartbeat)
     if config.eval.unreadable == "refuse":  # again: now of what was found
         refuse_unreadable(clips.val, ~predicted.readable)
@@ -113,7 +130,8 @@ def _prepare_torch(device: torch.device) -> None:
     if device.type == "cpu":
         # Runs are small there and several go side by side; and the result does not depend on the number of cores.
         torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    # As torch.use_deterministic_algorithms, which sets the compiler's too, and imports it for that.
+    torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
 
 
 def _evaluate(model: torch.nn.Module, config: RunConfig, clips: RunClips, heartbeat: Heartbeat) -> Predicted:
@@ -155,7 +173,7 @@ def main(arguments: list[str]) -> int:
     except (KeyboardInterrupt, ParentGone):
         log("interrupted")
         return 130
-    except (DataError, PretrainedWeightsError, RunDirError, UnreadableError) as error:
+    except TOLD as error:
         log(f"{type(error).__name__}: {error}")  # says what to do; where in the code it was noticed does not help
         return 1
     except Exception:

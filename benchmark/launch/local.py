@@ -1,7 +1,7 @@
 """Run directories on this machine: one process a run, several side by side, each isolated from the others' failures.
 
 Progress is read from the run directories, as for a cluster, so what is shown is what is recorded. A Ctrl-C reaches
-every process; each leaves its last finished epoch, and the same command goes on from there. Imports without torch.
+every process; each leaves its last checkpoint, and the same command goes on from there. Imports without torch.
 """
 
 from __future__ import annotations

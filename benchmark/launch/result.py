@@ -39,7 +39,7 @@ def result_of(
     metrics: dict[str, float],
     history: list[EpochSummary],
 ) -> dict[str, Any]:
-    """The content of result.json: metrics, and how many clips were missing or could not be read."""
+    """The content of result.json: metrics, and how many clips were missing, unreadable or without finite logits."""
     return {
         "key": run.key,
         "seed": config.seed,
@@ -47,6 +47,7 @@ def result_of(
         "metrics": metrics,
         "num_clips": len(clips.val),
         "unreadable_clips": int((~predicted.readable).sum()),
+        "non_finite_clips": predicted.non_finite,
         "unreadable_training_clips": max(summary.unreadable for summary in history),
         "missing_clips": clips.val.missing,
         "missing_training_clips": clips.train.missing,

@@ -25,9 +25,11 @@ from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import DamagedRunError
 from benchmark.runs.trainings import record_training
 from benchmark.train import checkpoint
+from benchmark.train.finite import DivergedError, non_finite
+from benchmark.train.generators import generators, seed_all
 from benchmark.train.loop import train_epoch
 from benchmark.train.optim import make_optimizer
-from benchmark.train.progress import EpochState, EpochSummary, generators
+from benchmark.train.progress import EpochState, EpochSummary
 
 CHECKPOINT_SECONDS = "BENCHMARK_CHECKPOINT_SECONDS"
 """Variable that says how old the last checkpoint may be within an epoch: 600 seconds unless set."""
@@ -48,6 +50,7 @@ class Training:
         self._run, self._config, self._device, self._env = run, config, device, env
         self._optimizer = make_optimizer(model, config.train)
         self._taken_over = False
+        self._never_finite = non_finite(model.state_dict())  # a mask of -inf, say
 
     def resume_or_take_over(self, sibling: RunDir | None) -> None:
         """Go on from the run's own checkpoint if it has one, else with all that another run has trained.
@@ -72,6 +75,7 @@ class Training:
         for epoch in range(len(self.history), self._config.train.epochs):
             heartbeat.enter("train", epoch)
             self._train_epoch(epoch, clips, heartbeat)
+            self._check_weights()
             self._save()
             self._write_metrics()
             summary, epochs = self.history[-1], self._config.train.epochs
@@ -83,7 +87,7 @@ class Training:
     def _train_epoch(self, epoch: int, clips: RunClips, heartbeat: Heartbeat) -> None:
         config, recipe = self._config, self._config.train
         # Each epoch draws from the seed and the epoch alone, so that a resumed run comes to the same result.
-        torch.manual_seed(_epoch_seed(config, epoch))
+        seed_all(epoch_seed(config, epoch))
         clips.training.set_epoch(epoch)
         order = _order(config, len(clips.training), epoch)
         steps = math.ceil(len(order) / recipe.batch_size)
@@ -101,6 +105,14 @@ class Training:
         normalisation = config.data.normalisation
         summary = train_epoch(self.model, self._optimizer, batches, steps, epoch, recipe, on_step, normalisation, state)
         self.history.append(summary)
+
+    def _check_weights(self) -> None:
+        """Raises DivergedError if weights or running statistics are not finite."""
+        if bad := sorted(non_finite(self.model.state_dict()) - self._never_finite):
+            named = ", ".join(bad[:5]) + (", ..." if len(bad) > 5 else "")
+            raise DivergedError(
+                f"{len(bad)} tensors of the network are not finite after epoch {len(self.history)}: {named}"
+            )
 
     def _save(self, within: EpochState | None = None) -> None:
         path = self._run.path / "checkpoint.pt"
@@ -123,6 +135,19 @@ class Training:
         write_atomic(self._run.path / "metrics.jsonl", lines)
 
 
+def forget_checkpoint(run: RunDir) -> None:
+    """Say that the run's network cannot go on from a checkpoint, and remove the one that it has, if any."""
+    path = run.path / "checkpoint.pt"
+    when = "training starts anew" if path.exists() else "if this run is stopped, its training starts anew"
+    log(
+        f"{when}: the network"
+        " keeps something outside its state_dict that its logits depend on, such as a counter, a torch.Generator of its"
+        " own or a buffer with persistent=False; loaded from a checkpoint it goes on in another way. Save it by"
+        " get_extra_state and set_extra_state of torch.nn.Module, and runs are resumed"
+    )
+    path.unlink(missing_ok=True)
+
+
 class PeriodicCheckpoint:
     """Saves a checkpoint within an epoch when the last one is older than BENCHMARK_CHECKPOINT_SECONDS."""
 
@@ -137,7 +162,8 @@ class PeriodicCheckpoint:
             self._last = time.monotonic()
 
 
-def _epoch_seed(config: RunConfig, epoch: int) -> int:
+def epoch_seed(config: RunConfig, epoch: int) -> int:
+    """Of an epoch of a run, by 0-based number; the evaluation has that of the epoch after the last."""
     return int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0])
 
 

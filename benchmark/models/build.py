@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import importlib
 
 from torch import nn
 
 from benchmark.config.models import ModelConfig
 from benchmark.config.run import DataConfig
-from benchmark.models.bqn import Bqn
-from benchmark.models.bqn_x3d import BqnX3d
-from benchmark.models.custom import build_custom
-from benchmark.models.single_path import SinglePath
-from benchmark.models.tesnet import TesNet
 
-MODELS: dict[str, Callable[[Any, DataConfig], nn.Module]] = {
-    "tsm_resnet": SinglePath,
-    "mobilenet_v2": SinglePath,
-    "x3d": SinglePath,
-    "i3d": SinglePath,
-    "vit": SinglePath,
-    "inception_resnet_v2": SinglePath,
-    "tesnet": TesNet,
-    "bqn": Bqn,
-    "bqn_x3d": BqnX3d,
-    "custom": build_custom,
+SINGLE_PATH = "benchmark.models.single_path:SinglePath"
+MODELS: dict[str, str] = {
+    "tsm_resnet": SINGLE_PATH,
+    "mobilenet_v2": SINGLE_PATH,
+    "x3d": SINGLE_PATH,
+    "i3d": SINGLE_PATH,
+    "vit": SINGLE_PATH,
+    "inception_resnet_v2": SINGLE_PATH,
+    "tesnet": "benchmark.models.tesnet:TesNet",
+    "bqn": "benchmark.models.bqn:Bqn",
+    "bqn_x3d": "benchmark.models.bqn_x3d:BqnX3d",
+    "custom": "benchmark.models.custom:build_custom",
 }
+"""Name of a network -> what makes it from its config and the data's, imported for this network alone."""
 
 
 def build_model(model: ModelConfig, data: DataConfig) -> nn.Module:
@@ -43,4 +39,6 @@ def build_model(model: ModelConfig, data: DataConfig) -> nn.Module:
     Raises:
         PretrainedWeightsError: Pretrained weights are neither in the weights folder nor reachable.
     """
-    return MODELS[model.name](model, data)
+    module, _, name = MODELS[model.name].partition(":")
+    network: nn.Module = getattr(importlib.import_module(module), name)(model, data)
+    return network

@@ -13,11 +13,6 @@ from typing import Any, Protocol, cast
 from torch import Tensor, nn
 
 from benchmark.config.run import DataConfig
-from benchmark.models.backbones.i3d import I3d
-from benchmark.models.backbones.inception_resnet_v2 import InceptionResNetV2
-from benchmark.models.backbones.mobilenet_v2 import MobileNetV2
-from benchmark.models.backbones.resnet import ResNet
-from benchmark.models.backbones.vit import Vit
 from benchmark.models.backbones.x3d import X3d
 from benchmark.models.inserts import branch_inserter, inserter
 from benchmark.models.representations.build import build_representation
@@ -25,10 +20,17 @@ from benchmark.models.representations.build import build_representation
 CLASSIFIER_STD = 0.001
 
 
-def build_classifier(in_features: int, num_classes: int) -> nn.Linear:
-    """A linear classifier with weights from N(0, 0.001^2) and zero bias, as in TSN, TSM and the released BQN code."""
+def build_classifier(in_features: int, num_classes: int, init: str = "normal") -> nn.Linear:
+    """A linear classifier with zero biases.
+
+    Its weights are from N(0, 0.001^2), as in TSN, TSM and the released BQN code, or from Xavier's uniform distribution
+    (`xavier`), as in MotionSqueeze's.
+    """
     fc = nn.Linear(in_features, num_classes)
-    nn.init.normal_(fc.weight, std=CLASSIFIER_STD)
+    if init == "xavier":
+        nn.init.xavier_uniform_(fc.weight)
+    else:
+        nn.init.normal_(fc.weight, std=CLASSIFIER_STD)
     nn.init.zeros_(fc.bias)
     return fc
 
@@ -44,6 +46,8 @@ class Backbone(Protocol):
 
 
 def _resnet(config: Any, data: DataConfig) -> nn.Module:
+    from benchmark.models.backbones.resnet import ResNet
+
     return ResNet(
         config.depth,
         config.width,
@@ -60,6 +64,8 @@ def _x3d(config: Any, data: DataConfig) -> nn.Module:
 
 
 def _mobilenet_v2(config: Any, data: DataConfig) -> nn.Module:
+    from benchmark.models.backbones.mobilenet_v2 import MobileNetV2
+
     return MobileNetV2(
         config.width,
         config.temporal_shift,
@@ -71,10 +77,14 @@ def _mobilenet_v2(config: Any, data: DataConfig) -> nn.Module:
 
 
 def _i3d(config: Any, data: DataConfig) -> nn.Module:
+    from benchmark.models.backbones.i3d import I3d
+
     return I3d(config.width, config.input_channels, inserter(config))
 
 
 def _vit(config: Any, data: DataConfig) -> nn.Module:
+    from benchmark.models.backbones.vit import Vit
+
     return Vit(
         config.width,
         config.patch_size,
@@ -87,6 +97,8 @@ def _vit(config: Any, data: DataConfig) -> nn.Module:
 
 
 def _inception_resnet_v2(config: Any, data: DataConfig) -> nn.Module:
+    from benchmark.models.backbones.inception_resnet_v2 import InceptionResNetV2
+
     return InceptionResNetV2(config.width, config.pretrained, config.input_channels)
 
 
@@ -98,7 +110,7 @@ BACKBONES: dict[str, Callable[[Any, DataConfig], nn.Module]] = {
     "vit": _vit,
     "inception_resnet_v2": _inception_resnet_v2,
 }
-"""Name of a single-path network -> constructor of its `Backbone`."""
+"""Name of a single-path network -> constructor of its `Backbone`, each of which imports its own: timm takes seconds."""
 
 
 class SinglePath(nn.Module):
@@ -122,7 +134,8 @@ class SinglePath(nn.Module):
         self.representation = build_representation(config, config.width, data)
         self.backbone = BACKBONES[config.name](config, data)
         self.dropout = nn.Dropout(config.dropout)
-        self.fc = build_classifier(cast(Backbone, self.backbone).out_channels, data.num_classes)
+        features = cast(Backbone, self.backbone).out_channels
+        self.fc = build_classifier(features, data.num_classes, getattr(config, "classifier_init", "normal"))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of clips.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmark.config.models import BqnConfig, BqnX3dConfig, Stage
 from benchmark.config.run import DataConfig
-from benchmark.models.modules.lateral import LateralConnection, flow, resize
+from benchmark.models.modules.lateral import LateralConnection, directions, resize
 from benchmark.models.modules.mbpm import Mbpm
 
 
@@ -60,7 +60,7 @@ class TwoPathways(nn.Module, Generic[P]):
         """Put lateral connections after some residual blocks, given by their ordinals over all stages, from 1."""
         for number, (stage, index, _) in enumerate(self.busy.blocks(), start=1):
             if number in connected:
-                to_busy, to_quiet = flow(config.lateral, len(self.laterals) + 1, number)
+                to_busy, to_quiet = directions(config.lateral, len(self.laterals) + 1, number)
                 channels = self.busy.stage_channels[stage]
                 self.laterals[f"{stage}_{index}"] = build(channels, to_busy, to_quiet, stage, config.lateral)
 

@@ -81,7 +81,8 @@ def take_over(model: nn.Module, state: Mapping[str, Tensor], origin: str) -> Non
     """
     own = {name: tensor for name, tensor in model.state_dict().items() if "fc" not in name.split(".")}
     given = {name: tensor for name, tensor in state.items() if "fc" not in name.split(".")}
-    own_shapes, given_shapes = ({name: tensor.shape for name, tensor in one.items()} for one in (own, given))
+    # What get_extra_state gives need not be a tensor.
+    own_shapes, given_shapes = ({n: getattr(value, "shape", None) for n, value in one.items()} for one in (own, given))
     names = own_shapes.keys() | given_shapes.keys()
     wrong = sorted(name for name in names if own_shapes.get(name) != given_shapes.get(name))
     if wrong:

@@ -71,6 +71,8 @@ def _notes(run: RunDir, config: RunConfig, result: Mapping[str, Any]) -> list[st
     """What a reader must know of a finished run beside its value."""
     unreadable, untrained = result.get("unreadable_clips", 0), result.get("unreadable_training_clips", 0)
     notes = [f"{unreadable} clips unreadable, counted as wrong"] if unreadable else []
+    non_finite = result.get("non_finite_clips", 0)
+    notes += [f"{non_finite} clips with logits that are not finite, counted as wrong"] if non_finite else []
     missing = result.get("missing_clips", 0)
     notes += [f"{missing} clips of the split are not on this disk and were not evaluated"] if missing else []
     notes += [f"up to {untrained} training clips an epoch unreadable, left out"] if untrained else []

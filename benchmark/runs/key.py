@@ -19,14 +19,14 @@ from benchmark.config.datasets import DATASETS
 from benchmark.config.run import RunConfig
 
 ALWAYS_KEYED = ("name", "dataset", "seed")
-"""Fields that stand in the science config even with their default values."""
+"""Fields that stand in the key even with their default values."""
 SEPARATOR = "@"
 """Between name and key in `train.start_from` of a planned run."""
 
 
 def run_key(config: RunConfig) -> str:
-    """What names the run and its directory: a hash of the settings that `science` keeps."""
-    text = json.dumps(science(config), sort_keys=True, separators=(",", ":"))
+    """What names the run and its directory: a hash of the settings that `keyed_settings` keeps."""
+    text = json.dumps(keyed_settings(config), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -56,8 +56,11 @@ def start_name(config: RunConfig) -> str:
     return (config.train.start_from or "").partition(SEPARATOR)[0]
 
 
-def science(config: RunConfig) -> dict[str, Any]:
-    """What the run key is a hash of: every setting that differs from its default, as nested plain data."""
+def keyed_settings(config: RunConfig) -> dict[str, Any]:
+    """What the run key is a hash of, as nested plain data.
+
+    Every setting that differs from its default, the names of network and data set, the seed, and the data's version.
+    """
     # A default that changes in the code leaves the key as it was. The run directory that holds the old value is then
     # noticed and refused (`RunDir.check`), instead of the old result being taken for the new experiment's.
 

@@ -1,1 +1,1 @@
-"""Declarative specs: tables, rows, claims, protocols and run configs. Imports without torch."""
+"""Declarative specs: tables, rows, claims and protocols. Imports without torch."""

@@ -19,7 +19,7 @@ class Column:
         key, title: Its name in a table's file, and in a rendered table.
         unit: Of the value; counted ones are in 1e9 (G) or 1e6 (M), which a printed cell may override ("7.13K").
         kind: A name in report/columns/kinds.py. The fields from `path` on are each of one kind, and say what our value
-            is; they are empty in columns of other kinds.
+            is; in columns of other kinds they mean nothing.
         better: Which way an improvement points.
         decimals: Shown of a value.
         path: Of a config column: the dotted key whose value it shows.

@@ -15,6 +15,7 @@ from benchmark.config.run import TrainConfig
 from benchmark.data.loader import Item
 from benchmark.data.transforms import normalise
 from benchmark.models.forward import autocast, residual_of
+from benchmark.train.finite import LOOK_EVERY, gradient_norm, look, watch
 from benchmark.train.gradient import BatchGradient
 from benchmark.train.optim import freeze_all_but_first_bn, lr_at, set_lr
 from benchmark.train.progress import EpochState, EpochSummary
@@ -25,10 +26,6 @@ OnStep = Callable[[int, int], None]
 
 class NoClipsError(Exception):
     """An epoch had no clip to train on."""
-
-
-class DivergedError(Exception):
-    """The loss is not finite: the run cannot go on."""
 
 
 def train_epoch(
@@ -60,7 +57,7 @@ def train_epoch(
         state: where to go on; it is kept up to date, so that `on_step` can save it.
 
     Raises:
-        DivergedError: the loss is not finite.
+        DivergedError: a loss or the gradient is not finite.
         NoClipsError: no clip could be read.
     """
     device = next(model.parameters()).device
@@ -74,21 +71,26 @@ def train_epoch(
         set_lr(optimizer, lr)
         optimizer.zero_grad(set_to_none=True)
         gradient = BatchGradient(model, recipe, epoch * steps + step + 1, recipe.epochs * steps)
+        losses, residuals = list[Tensor](), list[Tensor]()
         for item in islice(source, recipe.parts):
             state.restore_generators(device)  # only now: a loader draws from them when it starts
             state.unreadable += len(item.readable) - int(item.readable.sum())
-            if not item.readable.any():
+            item = item.only_readable()
+            if not len(item.label):
                 continue
             with _running_statistics_kept(norms, keep=gradient.clips > 0):
                 part = _forward(model, item, device, recipe, normalisation)
-            part.check_finite(f"at epoch {epoch + 1}, step {step + 1}", lr)
             gradient.add(part.clips, part.loss, part.residual)
-            residual = None if part.residual is None else part.residual.item()
-            state.add(part.clips, part.loss.item(), residual, int(part.correct))
+            state.add(part.clips, part.loss, part.residual, part.correct)
+            losses.append(part.loss.detach())
+            residuals += [] if part.residual is None else [part.residual.detach()]
         if gradient.clips:
             state.alpha += gradient.finish() * gradient.clips
-            if recipe.clip_norm is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            norm = gradient_norm(model, recipe.clip_norm)
+            residual = torch.stack(residuals).sum() if residuals else None
+            state.finite = watch(state.finite, step + 1, torch.stack(losses).sum(), residual, norm)
+            if device.type == "cpu" or (step + 1) % LOOK_EVERY == 0:
+                look(state.finite, epoch, steps, recipe)
             optimizer.step()
         state.step = step + 1
         on_step(step + 1, steps)
@@ -96,28 +98,23 @@ def train_epoch(
         raise AssertionError(f"there are more batches than {steps} steps")
     if not state.clips:
         raise NoClipsError(f"none of the {state.unreadable} training clips of epoch {epoch + 1} could be read")
+    assert state.finite is not None
+    look(state.finite, epoch, steps, recipe)
     return state.summary(epoch, lr)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What came of the readable clips of a part: mean losses, and how many the network had right."""
+    """What came of the clips of a part: mean losses, and how many the network had right."""
 
     clips: int
     loss: Tensor
     residual: Tensor | None
     correct: Tensor
 
-    def check_finite(self, where: str, lr: float) -> None:
-        if not torch.isfinite(self.loss):
-            raise DivergedError(f"the loss is {self.loss.item()} {where}, lr {lr:.3g}")
-        if self.residual is not None and not torch.isfinite(self.residual):
-            raise DivergedError(f"the projection loss is {self.residual.item()} {where}")
-
 
 def _forward(model: nn.Module, item: Item, device: torch.device, recipe: TrainConfig, normalisation: str) -> _Part:
-    frames = item.frames[item.readable].to(device, non_blocking=True)
-    labels = item.label[item.readable].to(device, non_blocking=True)
+    frames, labels = (field.to(device, non_blocking=True) for field in (item.frames, item.label))
     with autocast(device, recipe.precision):
         logits = model(normalise(frames, normalisation))
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)

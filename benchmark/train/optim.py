@@ -8,6 +8,7 @@ the stems by 5 too. That code is the `bqn` recipe.
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any, Literal, get_args
 
@@ -16,6 +17,7 @@ from torch import nn
 
 from benchmark.config.run import TrainConfig
 from benchmark.models.modules.mbpm import Mbpm
+from benchmark.models.modules.regional_nonlocal import RegionalNonLocal
 from benchmark.models.representations.tvnet import Tvnet
 
 Role = Literal[
@@ -28,9 +30,14 @@ Role = Literal[
     "norm",
     "classifier_weight",
     "classifier_bias",
+    "region_kernel",
+    "block_scale",
+    "block_shift",
 ]
 
 ROLES: tuple[Role, ...] = get_args(Role)
+WIDER: dict[Role, Role] = {"region_kernel": "weight", "block_scale": "norm", "block_shift": "norm"}
+"""What a parameter counts as where a recipe does not name its role: those of the regional non-local block."""
 
 _FLOW_FILTERS = (0.01, 0)
 """Of TVNet's derivative filters, in every recipe. Their gradient is several times that of all other weights together:
@@ -47,22 +54,24 @@ _TSM: dict[Role, tuple[float, float]] = {
     "classifier_weight": (5, 1),
     "classifier_bias": (10, 0),
 }
-RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
+_EQUAL: dict[Role, tuple[float, float]] = {role: (1, 1) for role in ROLES if role not in WIDER}
+MULTIPLIERS: dict[str, dict[Role, tuple[float, float]]] = {
     "bqn": {**_TSM, "stem_conv": (5, 1), "classifier_weight": (5, 0)},
     "tsm": _TSM,
     "tsm_flow": {**_TSM, "stem_conv": (5, 1)},
     "msnet": {**_TSM, "classifier_weight": (1, 1), "classifier_bias": (2, 0)},
     "msnet_flow": {**_TSM, "stem_conv": (5, 1), "classifier_weight": (1, 1), "classifier_bias": (2, 0)},
     "vit": {
-        **dict.fromkeys(ROLES, (1, 1)),
+        **_EQUAL,
         "flow_filters": _FLOW_FILTERS,
         "representation": (5, 1),
         "bias": (1, 0),
         "norm": (1, 0),
     },
-    "plain": {**dict.fromkeys(ROLES, (1, 1)), "flow_filters": _FLOW_FILTERS},
+    "rnl": {**_TSM, "region_kernel": (2, 0), "block_scale": (1, 1), "block_shift": (2, 0)},
+    "plain": {**_EQUAL, "flow_filters": _FLOW_FILTERS},
     "slow_classifier": {
-        **dict.fromkeys(ROLES, (1, 1)),
+        **_EQUAL,
         "flow_filters": _FLOW_FILTERS,
         "classifier_weight": (0.1, 1),
         "classifier_bias": (0.1, 1),
@@ -71,9 +80,10 @@ RECIPES: dict[str, dict[Role, tuple[float, float]]] = {
 """Recipe -> role -> (multiplier of the learning rate, multiplier of the weight decay).
 
 `msnet` is TSM's without the classifier's multipliers, as MotionSqueeze's code comes out: the rule for linear layers
-never meets its classifier, a convolution. `vit` is what the DA paper says of ViT: the rate of PWTP is five times the
-others'. `slow_classifier` is for batches of a few clips: there the classifier overshoots at rates that the other
-weights need.
+never meets its classifier, a convolution. `rnl` is what trained the published numbers of RNL: its code takes the first
+parameter of a module for its weight and the second for its bias, and a region's first parameter is its mask. `vit` is
+what the DA paper says of ViT: the rate of PWTP is five times the others'. `slow_classifier` is for batches of a few
+clips: there the classifier overshoots at rates that the other weights need.
 """
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
@@ -84,18 +94,28 @@ def parameter_roles(model: nn.Module) -> dict[str, Role]:
 
     The classifier is the module named `fc`; the stem convolution of a pathway is its `conv1`; the stem MBPM is
     `stem_mbpm`, or the representation. Other representations' weights and biases have the role of that name. What
-    stands in lateral connections, or is inserted into a backbone, has ordinary weights, biases and normalisations.
+    stands in lateral connections, or is inserted into a backbone, has ordinary weights, biases and normalisations; the
+    kernel over regions and the normalisation of a regional non-local block have roles of their own. A parameter that is
+    used in two places has the role and the name of the first.
     """
     roles: dict[str, Role] = {}
+    names = {name for name, _ in model.named_parameters()}
+    of_blocks: dict[str, dict[str, Role]] = {}  # module -> name of a parameter in it -> role
+    for name, block in model.named_modules():
+        if isinstance(block, RegionalNonLocal):
+            of_blocks[f"{name}.region"] = {"weight": "region_kernel"}
+            of_blocks[f"{name}.output.bn"] = {"weight": "block_scale", "bias": "block_shift"}
     for module_name, module in model.named_modules():
         parts = module_name.split(".")
         joined = bool({"laterals", "inserts", "before"} & set(parts))
         for name, parameter in module.named_parameters(recurse=False):
-            if not parameter.requires_grad:
-                continue
             full = f"{module_name}.{name}" if module_name else name
+            if not parameter.requires_grad or full not in names:
+                continue
             if "fc" in parts and not joined:
                 roles[full] = "classifier_bias" if name == "bias" else "classifier_weight"
+            elif name in of_blocks.get(module_name, {}):
+                roles[full] = of_blocks[module_name][name]
             elif isinstance(module, NORMS):
                 roles[full] = "norm"
             elif "stem_mbpm" in parts or ("representation" in parts and isinstance(module, Mbpm)):
@@ -113,13 +133,26 @@ def parameter_roles(model: nn.Module) -> dict[str, Role]:
     return roles
 
 
-def make_optimizer(model: nn.Module, recipe: TrainConfig) -> torch.optim.SGD:
+class Sgd(torch.optim.SGD):
+    """torch's SGD without what its methods do for torch.compile, which never compiles a step here.
+
+    The first call of such a method imports the compiler, which takes longer than torch itself.
+    """
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+    add_param_group = inspect.unwrap(torch.optim.SGD.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.SGD.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.SGD.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.SGD.load_state_dict)
+
+
+def make_optimizer(model: nn.Module, recipe: TrainConfig) -> Sgd:
     """SGD with one group per role; each group carries its `lr_multiplier`."""
-    multipliers = RECIPES[recipe.param_groups]
+    multipliers = MULTIPLIERS[recipe.param_groups]
     named = dict(model.named_parameters())
     by_role: dict[Role, list[nn.Parameter]] = {}
     for name, role in parameter_roles(model).items():
-        by_role.setdefault(role, []).append(named[name])
+        by_role.setdefault(role if role in multipliers else WIDER[role], []).append(named[name])
     groups: list[dict[str, Any]] = []
     for role, parameters in by_role.items():
         lr_multiplier, decay_multiplier = multipliers[role]
@@ -132,7 +165,7 @@ def make_optimizer(model: nn.Module, recipe: TrainConfig) -> torch.optim.SGD:
                 "weight_decay": recipe.weight_decay * decay_multiplier,
             }
         )
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
+    return Sgd(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
 
 
 def lr_at(epoch: float, recipe: TrainConfig) -> float:

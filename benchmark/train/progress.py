@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from benchmark.train.generators import set_generators
 
 
 @dataclass(frozen=True)
@@ -29,25 +32,30 @@ class EpochSummary:
 class EpochState:
     """How far an epoch is: optimiser steps done, and sums over the clips that they have seen.
 
-    `generators` are the states of torch's random generators to go on with, the CPU's and, of a GPU run, the GPU's.
+    `loss`, `correct`, `residual` and `finite` (see `benchmark.train.finite.watch`) are scalars of the training device,
+    so that no step waits for it; they are numbers before the first step. `generators` are the states of the random
+    generators to go on with.
     """
 
     step: int = 0
     clips: int = 0
     unreadable: int = 0
-    loss: float = 0.0
-    correct: int = 0
-    residual: float | None = None
+    loss: Tensor | float = 0.0
+    correct: Tensor | int = 0
+    residual: Tensor | None = None
     alpha: float = 0.0
-    generators: list[Tensor] | None = None
+    generators: dict[str, Any] | None = None
+    finite: Tensor | None = None
 
-    def add(self, clips: int, loss: float, residual: float | None, correct: int) -> None:
+    def add(self, clips: int, loss: Tensor, residual: Tensor | None, correct: Tensor) -> None:
         """Clips that the network has seen: how many, their mean losses, and how many of them it had right."""
         self.clips += clips
-        self.loss += loss * clips
+        # Sums in double precision, as Python's own numbers have.
+        self.loss = self.loss + loss.detach().double() * clips
         if residual is not None:
-            self.residual = (self.residual or 0.0) + residual * clips
-        self.correct += correct
+            added = residual.detach().double() * clips
+            self.residual = added if self.residual is None else self.residual + added
+        self.correct = self.correct + correct
 
     def restore_generators(self, device: torch.device) -> None:
         """Go on with the random generators as they were saved; once, and not at all where the epoch began here."""
@@ -57,18 +65,8 @@ class EpochState:
 
     def summary(self, epoch: int, lr: float) -> EpochSummary:
         """Of an epoch that has seen a clip: the means."""
-        clips = self.clips
-        extra = {} if self.residual is None else {"residual": self.residual / clips, "alpha": self.alpha / clips}
-        return EpochSummary(epoch, lr, self.loss / clips, 100 * self.correct / clips, clips, self.unreadable, **extra)
-
-
-def generators(device: torch.device) -> list[Tensor]:
-    """States of the random generators that training on a device draws from."""
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
-
-
-def set_generators(states: list[Tensor], device: torch.device) -> None:
-    """Sets the generators to states that `generators` gave, on a device of the same kind."""
-    torch.set_rng_state(states[0].cpu())
-    if device.type == "cuda" and len(states) > 1:
-        torch.cuda.set_rng_state(states[1].cpu(), device)
+        clips, loss, correct = self.clips, float(self.loss), int(self.correct)
+        extra = {}
+        if self.residual is not None:
+            extra = {"residual": self.residual.item() / clips, "alpha": self.alpha / clips}
+        return EpochSummary(epoch, lr, loss / clips, 100 * correct / clips, clips, self.unreadable, **extra)

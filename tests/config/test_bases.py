@@ -101,7 +101,7 @@ def test_a_setting_knows_its_line_and_what_it_overrode() -> None:
         (
             ["recipe/sizes"],
             "bases/recipe/sizes.yaml:4: 'data.size' is for a base of network; one of recipe sets train, model.dropout,"
-            " model.pretrained, data.train_crop",
+            " model.pretrained, model.classifier_init, data.train_crop",
         ),
     ],
 )

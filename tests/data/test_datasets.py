@@ -15,7 +15,7 @@ from benchmark.data.decode.video import read_frames
 from benchmark.data.embedded.dataset import check_generated, split_folder
 from benchmark.data.embedded.motionpairs import Setting
 from benchmark.data.errors import DataError
-from benchmark.data.loader import ClipDataset, epoch_order, make_loader
+from benchmark.data.loader import ClipDataset, clip_streams, epoch_order, make_loader
 
 DATA, EVAL = DataConfig(dataset="motionpairs", size=56), EvalConfig(scale=64)
 
@@ -81,6 +81,11 @@ def test_training_items_depend_on_seed_epoch_and_clip_only(small: Setting) -> No
     two.set_epoch(3)
     assert not torch.equal(shuffled[7], two[7].frames)
     assert not torch.equal(shuffled[7], clips(small, seed=1)[7].frames)
+
+
+def test_places_and_crops_are_drawn_anew_for_every_seed_epoch_and_clip() -> None:
+    cases = [(0, 0, "a"), (1, 0, "a"), (0, 1, "a"), (0, 0, "b")]
+    assert len({stream.random() for case in cases for stream in clip_streams(*case)}) == 2 * len(cases)
 
 
 def test_worker_processes_change_nothing(small: Setting) -> None:

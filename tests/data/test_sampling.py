@@ -56,10 +56,10 @@ def test_dense_single_frames_span_64_and_wrap_around() -> None:
 
 def test_training_starts_cover_each_segment_and_nothing_else() -> None:
     rng = np.random.default_rng(0)
-    draws = np.stack([train_uniform(36, 8, 3, rng) for _ in range(500)])
-    spacing = (36 - 3 + 1) // 8
-    for k in range(8):
-        assert set(draws[:, k].tolist()) == set(range(k * spacing, (k + 1) * spacing))
+    for frames in (34, 36):
+        draws = np.stack([train_uniform(frames, 8, 3, rng) for _ in range(500)])
+        for k in range(8):
+            assert set(draws[:, k].tolist()) == set(range(4 * k, 4 * k + 4))
 
 
 def test_training_on_a_clip_shorter_than_its_segments_allow() -> None:
@@ -78,6 +78,7 @@ def test_dense_training_never_draws_the_last_position() -> None:
     rng = np.random.default_rng(0)
     firsts = {int(train_dense(27, 8, 3, rng)[0]) for _ in range(200)}
     assert firsts == {0, 1, 2}  # four positions would fit
+    assert train_dense(40, 8, 1, rng).tolist() == [(8 * k) % 40 for k in range(8)]  # a shorter clip begins again
 
 
 def test_rows_with_one_and_three_frames_draw_the_same_places_within_their_segments() -> None:
@@ -163,7 +164,7 @@ def test_drawn_views_are_training_clips() -> None:
 
 
 def test_views_and_their_limits() -> None:
-    assert eval_indices(36, 8, 3, "uniform", 2).shape == (2, 24)
+    assert eval_indices(36, 8, 3, "uniform", 2).tolist() == expand(twice_uniform(36, 8, 3), 3, 36).tolist()
     for sampling in ("uniform", "dense"):
         with pytest.raises(ValueError, match="clips must be at least 1"):
             eval_indices(36, 8, 3, sampling, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,21 +96,3 @@ def test_other_views_take_over_a_whole_training_on_the_same_clips(made: Callable
     )
     for name in ("half", "others"):
         assert "trained_by" not in made(name, TWO_VIEWS).env
-
-
-def test_predictions_are_stored_by_id_whatever_the_order_of_the_list(
-    made: Callable[..., RunDir], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = made()
-    (listed,) = tmp_path.rglob("testlist01.txt")
-    listed.write_text("\n".join(reversed(listed.read_text().split())))
-    monkeypatch.setenv("BENCHMARK_DATA", str(tmp_path / "made again"))
-    prepare("ucf101", workers=1)
-    found, expected = predictions(made("reversed")), predictions(one)
-    assert expected["ids"].tolist() == sorted(expected["ids"])
-    assert json.loads((one.path / "result.json").read_text())["num_clips"] == 6
-    for name, values in expected.items():
-        if values.dtype.kind == "f":
-            assert found[name] == pytest.approx(values, abs=1e-4)
-        else:
-            assert found[name].tolist() == values.tolist()

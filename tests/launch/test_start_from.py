@@ -103,6 +103,14 @@ def test_the_first_run_is_planned_once_and_named_in_the_keys_of_the_others(spec:
     assert len({*changed, *plan.runs}) == 10
 
 
+def test_a_first_run_that_is_a_row_of_its_own_too_is_there_for_its_cell(spec: Path) -> None:
+    assert next(run.for_its_weights for run in make_plan([load_table(str(spec), "paper")]).runs.values())
+    spec.write_text(TABLE + "  - {label: first}\n")
+    plan = make_plan([load_table(str(spec), "paper")])
+    assert (plan.wanted, len(plan.runs)) == (7, 6)
+    assert not any(run.for_its_weights for run in plan.runs.values())
+
+
 def test_the_first_run_has_the_rows_network_and_the_named_recipe_and_data(spec: Path) -> None:
     row = "lr: 0.01, partial_bn: true}, model.depth: 50, data.segments: 4, eval.clips: 2, model.dropout: 0.1"
     spec.write_text(TABLE.replace("lr: 0.01, partial_bn: true}", row))

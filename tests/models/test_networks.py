@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ from benchmark.models.forward import residual_of
 from benchmark.models.modules.lateral import LateralConnection
 from benchmark.models.modules.mbpm import Mbpm
 from benchmark.models.modules.regional_nonlocal import RegionalNonLocal
-from benchmark.models.single_path import SinglePath
+from benchmark.models.single_path import SinglePath, build_classifier
+from benchmark.spec.load import load_table
 
 SMALL = DataConfig(dataset="motionpairs", segments=4, size=56)
 PAPER = DataConfig(dataset="something-v1", segments=8, size=224)
@@ -404,3 +406,15 @@ def total_gmacs(config: ModelConfig, data: DataConfig) -> float:
     model = build_model(config, data).eval()
     analysis = FlopCountAnalysis(model, clips(config, 1, data))
     return float(analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total() / 1e9)
+
+
+def test_a_classifier_starts_as_its_recipe_s_code_has_it() -> None:
+    """Xavier's uniform in MotionSqueeze's: of ResNet-18 with 174 classes, a standard deviation of 0.054."""
+    for init, sd in (("normal", 0.001), ("xavier", math.sqrt(2 / (512 + 174)))):
+        fc = build_classifier(512, 174, init)
+        assert fc.weight.std().item() == pytest.approx(sd, rel=0.02)
+        assert not fc.bias.any()
+    config = load_table("msnet-8", "embedded").rows[0].config
+    assert config is not None
+    network = build_model(config.model, config.data)
+    assert network.get_parameter("fc.weight").std().item() > 0.05

@@ -89,6 +89,10 @@ DAMAGE: dict[str, tuple[Callable[[RunDir], object], str]] = {
         lambda run: _change_predictions(run, **_first(run, 40)),
         "it has 40 clips, result.json says 50",
     ),
+    "predictions of fewer clips than were found": (
+        lambda run: _edit(run, "env.json", clips={"val": {"found": 51}}),
+        "it has 50 clips, env.json says 51",
+    ),
     "a clip twice": (
         lambda run: _change_predictions(run, ids=np.array(["clip00", *(f"clip{i:02d}" for i in range(49))])),
         "its clips are not each there once",

@@ -49,7 +49,8 @@ def finish(table: Table, label: str, accuracy: float, skip: str = "") -> dict[tu
         np.savez(run.path / "predictions.npz", ids=made.ids, labels=made.labels, logits=made.logits)
         metrics = all_metrics(made.logits, made.labels)
         write_json(
-            run.path / "result.json", {"key": run.key, "metrics": metrics, "unreadable_clips": int(number % 3 == 1)}
+            run.path / "result.json",
+            {"key": run.key, "metrics": metrics, "unreadable_clips": int(number % 3 == 1), "non_finite_clips": 2},
         )
         written[seed, name] = made
     return written
@@ -115,6 +116,7 @@ def test_a_cell_is_the_mean_and_the_sd_of_the_seeds_means_over_splits(runs: Path
     assert cell.sd == pytest.approx(statistics.stdev(means))
     assert (cell.n, cell.wanted, [key.count("+") for key in cell.runs]) == (3, 3, [2, 2, 2])
     assert "split 2: 1 clips unreadable, counted as wrong" in cell.note
+    assert "2 clips with logits that are not finite, counted as wrong" in cell.note
 
 
 def test_a_seed_counts_when_its_three_splits_are_done(runs: Path) -> None:

@@ -10,7 +10,7 @@ from benchmark.config.datasets import DATASETS
 from benchmark.config.models import BqnConfig, LateralConfig, TsmResNetConfig
 from benchmark.config.representations import MbpmConfig
 from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
-from benchmark.runs.key import run_key, science, start_key, start_name, training_key, with_start_key
+from benchmark.runs.key import keyed_settings, run_key, start_key, start_name, training_key, with_start_key
 
 
 def test_a_default_written_out_is_the_same_run() -> None:
@@ -50,8 +50,8 @@ def test_the_key_is_stable_across_processes_and_hash_seeds() -> None:
     assert keys == {run_key(RunConfig())}
 
 
-def test_science_holds_what_differs_and_the_data_version() -> None:
-    assert science(RunConfig(train=TrainConfig(lr=0.1))) == {
+def test_the_key_holds_what_differs_and_the_data_version() -> None:
+    assert keyed_settings(RunConfig(train=TrainConfig(lr=0.1))) == {
         "model": {"name": "bqn"},
         "data": {"dataset": "something-v1"},
         "train": {"lr": 0.1},

@@ -10,7 +10,7 @@ from benchmark.config.folders import REPOSITORY
 from benchmark.config.source import SpecError
 from benchmark.runs.key import dotted
 from benchmark.spec.explain import Origin, explain
-from benchmark.spec.files import protocol_names, table_paths
+from benchmark.spec.files import table_paths
 from benchmark.spec.load import load_table
 
 
@@ -75,7 +75,7 @@ def test_another_data_set_is_of_also(tmp_path: Path) -> None:
     assert "start_from" in written(start[0])
 
 
-@pytest.mark.parametrize("protocol", protocol_names())
+@pytest.mark.parametrize("protocol", ["embedded", "paper"])
 def test_every_value_of_every_row_is_explained_and_written_where_it_says(protocol: str) -> None:
     for name in table_paths():
         table = load_table(name, protocol)

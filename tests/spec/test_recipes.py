@@ -85,8 +85,8 @@ X3D_TUNED = BQN._replace(decay=4e-4, weights="kinetics400")
 X3D_K400 = BQN._replace(lr=0.4, epochs=256, decay=5e-5, dropout=0.5)
 # Thesis 3.3.1; its "when the validation accuracy saturates" has no epochs.
 TSP = Recipe(0.001, 32, 30, 4e-5, 0.5, steps=(15, 25), clip=None)
-# Thesis 4.6 [clipping, clips of a GPU].
-RNL = Recipe(0.01, 64, 50, 1e-4, 0.5, device=16)
+# Thesis 4.6 [clipping, clips of a GPU, groups].
+RNL = Recipe(0.01, 64, 50, 1e-4, 0.5, device=16, groups="rnl")
 # MotionSqueeze 4.2 [decay, dropout, clipping, groups].
 MS = Recipe(0.01, 48, 40, 5e-4, 0.5, steps=(20, 30), clip=200.0, nesterov=True, device=12, groups="msnet")
 MS_K400 = MS._replace(epochs=80, steps=(40, 60), decay=1e-4, clip=20.0)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from benchmark.config.run import TrainConfig
 from benchmark.data.loader import Item
-from benchmark.train.loop import DivergedError, NoClipsError, train_epoch
+from benchmark.train.finite import DivergedError, look, watch
+from benchmark.train.loop import NoClipsError, train_epoch
 from benchmark.train.optim import lr_at, make_optimizer
 
 RECIPE = TrainConfig(epochs=2, warmup_epochs=0, lr=0.1, param_groups="plain", label_smoothing=0.0)
@@ -121,3 +122,38 @@ def test_the_projection_loss_has_the_weight_that_the_recipe_says() -> None:
     summary = train([batch([9], [1], [True])], model, **recipe)
     assert (summary.residual, summary.alpha) == (4.0, 0.25)
     assert model.alone.item() == pytest.approx(2.0 - 0.1 * 0.25 * 4.0)
+
+
+class Fault(Mean):
+    """Its forward pass has something wrong with it at the second step."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.calls = kind, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        logits = super().forward(x)
+        if self.calls != 2:
+            return logits
+        return logits + (logits * 0).sqrt() if self.kind == "gradient" else logits * torch.inf
+
+
+@pytest.mark.parametrize("clip_norm", [None, 20.0])
+def test_a_gradient_of_nan_under_a_finite_loss_stops_the_run(clip_norm: float | None) -> None:
+    with pytest.raises(DivergedError, match=r"the gradient is (nan|inf) at epoch 1, step 2, lr 0.0962"):
+        train([batch([9], [1], [True])] * 4, Fault("gradient"), clip_norm=clip_norm)
+
+
+def test_the_first_step_that_is_not_finite_is_named_when_the_device_is_looked_at_later() -> None:
+    finite, bad = torch.tensor(1.0), torch.tensor(torch.inf)
+    note = watch(None, 1, finite, None, finite)
+    for step, loss in ((2, finite), (3, bad), (4, finite), (5, -bad)):
+        note = watch(note, step, loss, finite, finite)
+    with pytest.raises(DivergedError, match="the loss is inf at epoch 2, step 3, lr"):
+        look(note, 1, 10, RECIPE)
+
+
+def test_a_batch_whose_part_is_infinite_stops_at_its_step() -> None:
+    with pytest.raises(DivergedError, match="the loss is nan at epoch 1, step 1"):
+        train([batch([9], [1], [True])] * 2, Fault("loss"), batch_size=2, device_batch=1)

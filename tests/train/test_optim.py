@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.config.models import BqnConfig, LateralConfig, TsmResNetConfig
+from benchmark.config.models import BqnConfig, LateralConfig, TsmResNetConfig, VitConfig
 from benchmark.config.run import DataConfig, TrainConfig
 from benchmark.models.build import build_model
-from benchmark.train.optim import RECIPES, freeze_all_but_first_bn, lr_at, make_optimizer, parameter_roles, set_lr
+from benchmark.models.modules.regional_nonlocal import RegionalNonLocal
+from benchmark.train.optim import MULTIPLIERS, freeze_all_but_first_bn, lr_at, make_optimizer, parameter_roles, set_lr
 
 DATA = DataConfig(dataset="motionpairs", size=56)
 RECIPE = TrainConfig(lr=0.1, weight_decay=1e-3, epochs=50, warmup_epochs=7)
@@ -52,6 +53,16 @@ def test_msnet_has_nothing_special_for_the_classifier(bqn: nn.Module) -> None:
 
 def test_plain_treats_every_parameter_alike(bqn: nn.Module) -> None:
     assert set(groups(bqn, RECIPE.model_copy(update={"param_groups": "plain"})).values()) == {(1, 1e-3)}
+
+
+def test_biases_and_normalisations_of_a_transformer_do_not_decay() -> None:
+    with torch.device("meta"):
+        vit = build_model(VitConfig(width=0.125, depth=2), DATA.model_copy(update={"size": 64, "segments": 2}))
+    normed = {name for name, role in parameter_roles(vit).items() if role == "norm"}
+    assert normed == {name for name, p in vit.named_parameters() if ".norm" in name}
+    for recipe, bias in (("vit", (1, 0)), ("tsm", (2, 0))):
+        found = groups(vit, RECIPE.model_copy(update={"param_groups": recipe}))
+        assert (found["weight"], found["bias"], found["norm"]) == ((1, 1e-3), bias, (1, 0))
 
 
 def test_every_trainable_parameter_has_one_role(bqn: nn.Module) -> None:
@@ -124,8 +135,8 @@ def test_representations_have_roles_of_their_own() -> None:
         "tvnet": {"flow_filters"},
         "dynamic_appearance": {"representation", "norm"},
     }
-    assert RECIPES["vit"]["representation"] == (5, 1)
-    assert all(recipe["flow_filters"][0] < recipe["weight"][0] for recipe in RECIPES.values())
+    assert MULTIPLIERS["vit"]["representation"] == (5, 1)
+    assert all(recipe["flow_filters"][0] < recipe["weight"][0] for recipe in MULTIPLIERS.values())
 
 
 def test_partial_bn_spares_the_representation() -> None:
@@ -135,3 +146,21 @@ def test_partial_bn_spares_the_representation() -> None:
     live = [name for name, m in model.named_modules() if isinstance(m, torch.nn.BatchNorm2d) and m.training]
     assert [name for name in live if not name.startswith("representation.")] == ["backbone.bn1"]
     assert "representation.local_norm" in live
+
+
+def test_rnl_s_code_takes_a_block_s_kernel_and_shift_for_biases_and_decays_its_scale() -> None:
+    config = TsmResNetConfig(depth=18, width=0.125, insert=("rnl",), insert_after=("res3",))
+    model = build_model(config, DATA)
+    (block,) = [name for name, module in model.named_modules() if isinstance(module, RegionalNonLocal)]
+    roles = parameter_roles(model)
+    assert [roles[f"{block}.{name}"] for name in ("region.weight", "output.bn.weight", "output.bn.bias")] == [
+        "region_kernel",
+        "block_scale",
+        "block_shift",
+    ]
+    found = groups(model, RECIPE.model_copy(update={"param_groups": "rnl"}))
+    assert [found[role] for role in ("region_kernel", "block_scale", "block_shift")] == [(2, 0), (1, 1e-3), (2, 0)]
+    plain = make_optimizer(model, RECIPE.model_copy(update={"param_groups": "tsm"}))
+    assert {group["role"] for group in plain.param_groups} == {
+        *("stem_conv", "weight", "bias", "norm", "classifier_weight", "classifier_bias")
+    }

@@ -13,11 +13,13 @@ from torch.nn import functional
 from benchmark.config.run import TrainConfig
 from benchmark.data.loader import Item
 from benchmark.data.transforms import normalise
+from benchmark.evaluate.views import predict
 from benchmark.runs.atomic import write_atomic
 from benchmark.train import checkpoint
+from benchmark.train.generators import generators
 from benchmark.train.loop import train_epoch
 from benchmark.train.optim import make_optimizer
-from benchmark.train.progress import EpochState, EpochSummary, generators
+from benchmark.train.progress import EpochState, EpochSummary
 
 RECIPE = TrainConfig(
     epochs=2, batch_size=6, device_batch=2, warmup_epochs=0, lr=0.1, param_groups="plain", clip_norm=None
@@ -154,3 +156,25 @@ def test_a_loader_is_left_at_its_end() -> None:
     assert ended == [True]
     with pytest.raises(AssertionError, match="more batches than 1 steps"):
         trained(Small(), iter(parts(clips(12), 2)), 1, RECIPE)
+
+
+class ThroughError(Exception):
+    pass
+
+
+def leave_at_the_end(step: int, steps: int) -> None:
+    if step == steps:
+        raise ThroughError
+
+
+@pytest.mark.parametrize("change", [{}, {"device_batch": None}, {"clip_norm": 20.0}, {"partial_bn": True}])
+def test_no_step_waits_for_the_device(change: dict[str, Any]) -> None:
+    """On the meta device, whose values can never be read, the steps of an epoch and of an evaluation go through."""
+    recipe = RECIPE.model_copy(update=change)
+    batches = parts(clips(18, (4,)), recipe.clips_at_once)
+    with pytest.raises(ThroughError):
+        trained(Small(dropout=0.5).to("meta"), batches, 3, recipe, on_step=leave_at_the_end)
+    views = [batch._replace(frames=batch.frames[:, None]) for batch in batches]
+    model, steps = Small().to("meta"), len(views)
+    with pytest.raises(ThroughError):
+        predict(model, views, 18, 3, steps, "fp32", leave_at_the_end)

@@ -1,6 +1,6 @@
 """motionpairs, the embedded data set: procedural clips whose label is a motion and nothing else.
 
-What is drawn A textured sprite of random outline moves over a textured background, seen by a trembling camera, past
+What is drawn. A textured sprite of random outline moves over a textured background, seen by a trembling camera, past
     smaller sprites that only sway (distractors). Its state in a frame is its position (x, y), its diameter and its
     angle. A class moves one of these in one direction: left, right, up, down, approach, recede, or rotation either
     way; its mirrored class moves it in the other. All other coordinates are drawn alike for all classes and stay

@@ -18,7 +18,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-import torchvision
 from torch import Tensor, nn
 
 from benchmark.models.backbones.resnet import pooled, scaled_channels
@@ -186,6 +185,8 @@ def load_imagenet(backbone: MobileNetV2) -> None:
     Raises:
         PretrainedWeightsError: See `torchvision_state`, which finds or fetches the file.
     """
+    import torchvision  # as slow to import as torch, and of use for its weights alone
+
     weights = torchvision.models.get_model_weights("mobilenet_v2")["IMAGENET1K_V1"]
     state = from_torchvision(torchvision_state(weights, "ImageNet weights of MobileNetV2"))
     stem = with_input_channels(state["conv1.weight"], backbone.conv1.in_channels)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import torchvision
 from torch import Tensor, nn
 
 from benchmark.config.models import BLOCKS_PER_STAGE, STAGES, Stage
@@ -198,6 +197,8 @@ def load_imagenet(backbone: ResNet) -> None:
     Raises:
         PretrainedWeightsError: The file is not there and could not be fetched.
     """
+    import torchvision  # as slow to import as torch, and of use for its weights alone
+
     # The only weights that existed when the papers were written.
     weights = torchvision.models.get_model_weights(f"resnet{backbone.depth}")["IMAGENET1K_V1"]
     state = torchvision_state(weights, f"ImageNet weights of ResNet-{backbone.depth}")

@@ -55,7 +55,8 @@ def build_phi(kind: str, channels: int) -> nn.Module:
     Raises:
         ValueError: Another kind.
     """
-    # The released code's, and the default: a 1 x 1 convolution would cost 13 GMACs that the printed GFLOPs exclude.
+    # The default is that of the released file with Eq. 5's alternating connections. The file that the training script
+    # imports has 1 x 1 convolutions in both directions, 13 GMACs that the printed GFLOPs exclude.
     if kind == "identity":
         return nn.Identity()
     if kind == "conv1x1":
@@ -143,7 +144,7 @@ class LateralConnection(nn.Module):
         return new_busy, new_quiet
 
 
-def flow(config: LateralConfig, connection: int, block: int) -> tuple[bool, bool]:
+def directions(config: LateralConfig, connection: int, block: int) -> tuple[bool, bool]:
     """Which way a connection goes, as (Quiet to Busy, Busy to Quiet).
 
     Alternating follows Eq. 5: an odd index feeds Quiet, an even one Busy. The index is, by `config.parity`, that of the

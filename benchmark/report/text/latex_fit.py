@@ -1,7 +1,7 @@
 """How a LaTeX table is made to fit: the largest type in which it is as wide as the line, then label columns that wrap.
 
 Widths are those of Computer Modern, by the copy of it that comes with matplotlib, for the 345 pt lines of a standard
-article. Documents with narrower lines are served by the scaling that `report.latex` adds to every table; it also
+article. Documents with narrower lines are served by the scaling that latex.py adds to every table; it also
 serves tables that would be too tall, which are laid out for a longer line and scaled down.
 """
 

@@ -30,7 +30,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Line:
-    """One row: its entries under the headings, the numbers of its footnotes, its entries' marks (`report.marks`)."""
+    """One row: its entries under the headings, the numbers of its footnotes, its entries' marks (marks.py)."""
 
     entries: tuple[str, ...]
     notes: tuple[int, ...] = ()

@@ -37,7 +37,7 @@ PINNED = {"motionpairs": "df1135d5", "motionpairs-tiny": "efaf2198", "motionpair
 
 @pytest.mark.parametrize("name", list(SETTINGS))
 def test_other_clips_need_another_version(name: str) -> None:
-    """Run keys hold the version. Where this fails, raise `version` in spec/datasets.py, and pin the new digest here."""
+    """Run keys hold the version: where it fails, raise `version` in config/datasets.py and pin the new digest here."""
     assert (DATASETS[name].version, SETTINGS[name].digest) == ("1", PINNED[name])
 
 

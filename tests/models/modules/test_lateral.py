@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.config.models import LateralConfig, Stage
-from benchmark.models.modules.lateral import LateralConnection, build_phi, flow, resample_time
+from benchmark.models.modules.lateral import LateralConnection, build_phi, directions, resample_time
 
 BOTH = {"to_busy": True, "to_quiet": True}
 
@@ -144,7 +144,7 @@ def test_phi_refuses_an_unknown_kind() -> None:
 
 def test_schedule() -> None:
     def way(direction: str, parity: str, number: int, block: int) -> tuple[bool, bool]:
-        return flow(LateralConfig.model_validate({"direction": direction, "parity": parity}), number, block)
+        return directions(LateralConfig.model_validate({"direction": direction, "parity": parity}), number, block)
 
     to_busy, to_quiet, both = (True, False), (False, True), (True, True)
     for number, block in itertools.product(range(1, 5), range(1, 5)):

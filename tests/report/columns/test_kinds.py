@@ -23,7 +23,7 @@ table: letters
 caption: Letters.
 dataset: something-v1
 columns: [letters, top1]
-base: bqn_r50
+base: [network/bqn_r50, recipe/bqn, data/something-v1]
 rows:
   - {label: light, printed: {letters: 6, top1: 45.6}}
   - {label: middle, set: {model.num_bplc: 4}, printed: {top1: 47.4}}
