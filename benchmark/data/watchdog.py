@@ -8,11 +8,13 @@ does if a loader process dies. The time that the network takes between two batch
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
 import multiprocessing
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +30,7 @@ GRACE_SECONDS = 30.0
 """How long a read that was told to end may take to do so, and a loader process that was killed."""
 
 DUMP_SIGNAL = signal.SIGUSR1
+PR_SET_PDEATHSIG = 1
 LOG = 2
 """Standard error by its number: pytest and notebooks replace sys.stderr by what is no file."""
 
@@ -156,6 +159,9 @@ class WatchedLoader(Generic[Batch]):
 def _start_worker(now_reading: NowReading, number: int) -> None:
     """Runs first in each loader process."""
     now_reading.join(number)
+    if sys.platform == "linux":
+        # Dies with the run: a worker holds the run's lock too, and torch's own watch over the parent takes seconds.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     # Even a process that never comes back from a decoder shows where it is, since faulthandler needs no Python for it.
     faulthandler.register(DUMP_SIGNAL, file=LOG, all_threads=True)
 
