@@ -57,7 +57,19 @@ def _within(key: str, section: str) -> bool:
 def names_at(source: Located, written: BaseNames, at: tuple[str | int, ...]) -> list[Setting]:
     """The names that a file has at the place `at`, one or a list, each with its line."""
     names = [written] if isinstance(written, str) else written
-    return [Setting(name, source.file, source.line(*at, i)) for i, name in enumerate(names)]
+    lines = [source.line(*at, i) for i in range(len(names))]
+    return [
+        Setting(today, source.file, line)
+        for name, line in zip(names, lines, strict=True)
+        for today in todays_names(name)
+    ]
+
+
+def todays_names(name: str) -> tuple[str, ...]:
+    """The bases that a name stands for: itself, or what it is called now (former_names.yaml)."""
+    path = tables_root() / "bases" / "former_names.yaml"
+    former = read_yaml(path, shown(path)).data if "/" not in name and path.is_file() else {}
+    return former.get(name, (name,))
 
 
 def read_bases(names: Sequence[Setting], problems: list[Problem]) -> Bases | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmark.config.bases import composed
+from benchmark.config.bases import BaseNames, composed, todays_names
 from benchmark.config.source import Problem
+from benchmark.spec.include import Gathered
 from benchmark.spec.layers import RowLayers, layers_of
 from benchmark.spec.load import open_table
 from benchmark.spec.protocol import ProtocolLayers
@@ -18,13 +19,24 @@ def doubtful_settings(target: str, protocol_name: str = "embedded", dataset: str
         SpecError: the table cannot be read.
     """
     gathered, resolver = open_table(target, protocol_name, dataset)
-    found: set[Problem] = set()
+    found: set[Problem] = set(_former_names(gathered))
     for entry in gathered.entries:
         layers = None if entry.row.quoted or entry.row.average else layers_of(entry, resolver.dataset, [])
         if layers is not None:
             found.update(_in_vain(layers, resolver.protocol))
             found.update(_batch_without_rate(layers, resolver.protocol))
     return sorted(found)
+
+
+def _former_names(gathered: Gathered) -> Iterator[Problem]:
+    """Bases by names that they no longer have."""
+    source = gathered.source
+    written: list[tuple[BaseNames, tuple[str | int, ...]]] = [(gathered.spec.base, ("base",))]
+    written += [(entry.row.base, ("rows", entry.index, "base")) for entry in gathered.entries if entry.source is source]
+    for names, at in written:
+        for name in [names] if isinstance(names, str) else names:
+            if (today := todays_names(name)) != (name,):
+                yield Problem(source.file, source.line(*at), f"base '{name}' is now written [{', '.join(today)}]")
 
 
 def _in_vain(layers: RowLayers, protocol: ProtocolLayers) -> Iterator[Problem]:

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.main import main
+from benchmark.config.folders import tables_root
+from benchmark.config.source import read_yaml
 from benchmark.spec.doubtful import doubtful_settings
+from benchmark.spec.load import load_table
 
 TABLE = """\
 paper: mine
@@ -52,3 +55,19 @@ def test_show_says_it_of_a_table_of_ones_own_and_not_of_a_papers(
     assert "t1.yaml:7: 'train.epochs' has no effect on protocol 'embedded'" in capsys.readouterr().err
     assert main(["show", "thesis-4.7"]) == 0  # its epochs are the paper's
     assert capsys.readouterr().err == ""
+
+
+def test_a_base_by_its_former_name_is_read_and_said(table: Path, tmp_path: Path) -> None:
+    former = tmp_path / "former" / "t1.yaml"
+    former.parent.mkdir()
+    former.write_text(TABLE.replace("[network/tsm_r50, recipe/bqn, data/something-v1]", "quiet_r50"))
+    assert load_table(str(former)).rows == load_table(str(table)).rows
+    assert doubtful_settings(str(former))[0].message == (
+        "base 'quiet_r50' is now written [network/tsm_r50, recipe/bqn, data/something-v1]"
+    )
+
+
+def test_former_names_stand_for_bases_that_are_there() -> None:
+    folder = tables_root() / "bases"
+    former = read_yaml(folder / "former_names.yaml").data
+    assert all((folder / f"{today}.yaml").is_file() for names in former.values() for today in names)
