@@ -2,8 +2,8 @@
 
     python tools/mutants.py [--only ID ...] [--jobs N]
 
-Each mutant is put into a copy of the working tree, where one of the tests that it names must fail; without it they must
-pass. Status 1 where a mutant survives or could not be tried: its text is not found once, or its tests do not run.
+Each mutant is put into a copy of the working tree, where one of the tests that it names must fail; without it that one
+must pass. Status 1 where a mutant survives or could not be tried: its text is not found once, or its tests do not run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -102,9 +103,8 @@ def try_mutant(mutant: Mutant, root: Path) -> tuple[str, str]:
         status, said = run_tests(root, mutant.tests)
     finally:
         path.write_text(whole)
-    if status == FAILED:
-        failed = next((line for line in said.splitlines() if line.startswith("FAILED ")), "")
-        return "caught", failed.removeprefix("FAILED ").partition(" - ")[0]
+    if status == FAILED and (failed := re.search(r"^(?:FAILED|ERROR) (.+?)(?= - |$)", said, re.MULTILINE)):
+        return "caught", failed[1]
     return ("survived", mutant.says) if status == PASSED else ("broken", said)
 
 
@@ -134,17 +134,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             finally:
                 trees.put(tree)
 
-        status, said = run_tests(Path(folder) / "0", sorted({test for mutant in mutants for test in mutant.tests}))
-        if status != PASSED:
-            print(f"The tests do not pass without a mutant:\n{said}")
-            return 1
-        left = []
+        left, failed = [], []
         with ThreadPoolExecutor(options.jobs) as pool:
             for mutant, (state, text, seconds) in zip(mutants, pool.map(in_a_tree, mutants), strict=True):
                 print(f"{state:8} {mutant.id:28} {seconds:5.1f} s  {text}", flush=True)
-                left += [mutant.id] if state != "caught" else []
-    print(f"{len(mutants) - len(left)} of {len(mutants)} mutants caught{': not ' if left else ''}{', '.join(left)}")
-    return 1 if left else 0
+                (failed if state == "caught" else left).append(text if state == "caught" else mutant.id)
+        status, said = run_tests(Path(folder) / "0", sorted(set(failed))) if failed else (PASSED, "")
+    if status != PASSED:
+        print(f"Tests that fail without a mutant say nothing of one:\n{said}")
+    print(f"{len(failed)} of {len(mutants)} mutants caught{': not ' if left else ''}{', '.join(left)}")
+    return 1 if left or status != PASSED else 0
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from benchmark.config.run import of_one_view
 from benchmark.cost.audit import AuditRow, CostCell, audit_row, audit_table
 from benchmark.cost.cache import cached, get
 from benchmark.cost.conventions import CONVENTIONS
-from benchmark.cost.record import CostRecord, UncountedOperator
+from benchmark.cost.record import CostRecord, OperatorCount, UncountedOperator
 from benchmark.cost.verdict import Verdict
 from benchmark.report.costs import counted_cost
 from benchmark.report.text.audit import audit_markdown, digits, left_out, link_to_costs
@@ -52,6 +52,27 @@ def test_a_fused_row_costs_what_its_members_do() -> None:
     assert fused.cells["mparams"].count == pytest.approx(sum(row.cells["mparams"].count for row in members))
     assert fused.torch_gmacs == pytest.approx(sum(row.torch_gmacs for row in members))
     assert fused.cells["gmacs"].reading_count == pytest.approx(65.757, abs=5e-4)
+
+
+def test_a_video_costs_its_views() -> None:
+    one = OperatorCount(path="", module_class="Conv2d", operator="conv", macs=10**9, calls=1, inputs=1, outputs=1)
+    record = CostRecord(
+        input_shape=(1,),
+        operators=(one,),
+        uncounted=(),
+        parameters=(),
+        classes={},
+        torch_macs={"convolution": 10**9},
+        versions={},
+    )
+    table = load_table("bqn-5")
+    rows = {row.label: row for row in audit_table(table, lambda config: record)}
+    views = {label: table.row(label).paper_config for label in rows}
+    assert {label: row.cells["gmacs"].count for label, row in rows.items()} == dict.fromkeys(rows, 1.0)
+    assert {label: row.cells["gmacs_video"].count for label, row in rows.items()} == {
+        label: config.views for label, config in views.items() if config
+    }
+    assert {row.cells["gmacs_video"].count for row in rows.values()} == {10, 30}
 
 
 def test_the_counters_differ_by_the_operators_named() -> None:

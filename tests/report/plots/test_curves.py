@@ -20,6 +20,9 @@ def test_curves_are_the_measured_means_by_kernel_and_training(fig3: Table, make:
     del runs["untrained | 9^2 | 1.3"]
     found = {curve.name: curve.points for curve in find_curves(fig3, build_cells(fig3, runs, {}))}
     assert list(found) == [f"{how}, {k}²" for how in ("trained", "untrained") for k in (5, 7, 9)]
+    upside_down = fig3.model_copy(update={"rows": fig3.rows[::-1]})
+    again = find_curves(upside_down, build_cells(upside_down, runs, {}))
+    assert {curve.name: curve.points for curve in again} == found
     assert [p.x for p in found["trained, 9²"]] == [0.7, 0.9, 1.1, 1.3]
     assert [p.x for p in found["untrained, 9²"]] == [0.7, 0.9, 1.1]
     values = [result.metrics["top1"] for result in runs["trained | 5^2 | 1.1"]]

@@ -40,14 +40,15 @@ def test_a_front_of_errors_falls() -> None:
     assert rows(pareto_front(points((1, 0.3), (2, 0.35), (2, 0.2), (3, 0.2)), "lower")) == [(1,), (3,)]
 
 
-def test_values_of_different_data_sets_never_share_a_panel(make: SimpleNamespace) -> None:
-    def kinds(protocol: str) -> list[list[str]]:
-        table = make.table("bqn-3b", protocol)
+def test_values_of_different_data_sets_or_protocols_never_share_a_panel(make: SimpleNamespace) -> None:
+    def kinds(protocol: str, **changed: str) -> list[list[str]]:
+        table = make.table("bqn-3b", protocol).model_copy(update=changed)
         plane = find_plane(table, build_cells(table, make.runs(table), make.costs(table)))
         assert plane is not None
         return [[series.kind for series in panel.series] for panel in plane.panels]
 
     assert kinds("proxy") == [["printed"], ["measured"]]
+    assert kinds("embedded", dataset="motionpairs") == [["printed"], ["measured"]]
     assert kinds("paper") == [["printed", "measured"]]
 
 
