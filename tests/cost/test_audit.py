@@ -110,7 +110,7 @@ def test_explained_differences_between_the_counters_are_no_doubt() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "doubt"), [(-0.5, "the counters differ by 49."), (1.0, "50."), (-4e-3, ""), (0, "")]
+    ("change", "doubt"), [(-0.5, "the counters differ by 49."), (1.0, "50."), (0.02, "2.0%"), (-4e-3, ""), (0, "")]
 )
 def test_an_unexplained_difference_is_a_doubt_unless_it_is_small(change: float, doubt: str) -> None:
     table, record = one_row()

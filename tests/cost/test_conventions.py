@@ -10,7 +10,7 @@ from benchmark.config.run import DataConfig, EvalConfig, RunConfig
 from benchmark.cost.cache import get
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.cost.counters import count_network
-from benchmark.cost.record import CostRecord
+from benchmark.cost.record import CostRecord, ModuleParameters
 from benchmark.models.modules.mbpm import Mbpm
 
 
@@ -117,6 +117,15 @@ def test_thop_is_blind_to_an_mbpm_and_fvcore_is_not() -> None:
     assert CONVENTIONS["fvcore"].macs(record) == 6 * 3 * 256 * 81 + 2 * 3 * 256 * 3
     assert [CONVENTIONS[name].macs(record) for name in ("thop_2005", "thop_2001")] == [0, 0]
     assert [CONVENTIONS[name].params(record) for name in ("thop_2005", "thop_2001")] == [0, 252]
+
+
+def test_a_part_is_a_module_with_what_is_inside_of_it() -> None:
+    held = [
+        ModuleParameters(path=path, module_class="Linear", total=total, trainable=0)
+        for path, total in (("part", 1), ("part.inner", 2), ("parts", 4), ("other.part", 8))
+    ]
+    record = bqn().model_copy(update={"parameters": tuple(held)})
+    assert [CONVENTIONS["fvcore"].params(record, within) for within in ("", "part")] == [15, 3]
 
 
 def test_every_convention_survives_json() -> None:

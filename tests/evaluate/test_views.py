@@ -16,6 +16,9 @@ from benchmark.evaluate.views import average_over_views, predict
 class Mean(nn.Module):
     """Logits are an affine map of the clip's mean pixel."""
 
+    has_residual: bool
+    residual: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.fc = nn.Linear(1, 2)
@@ -47,6 +50,18 @@ def test_logits_or_probabilities_are_averaged() -> None:
     of_two_views = torch.tensor([[[0.0, math.log(3)], [math.log(9), 0.0]]])  # probabilities 1/4, 3/4 and 9/10, 1/10
     assert average_over_views(of_two_views, "logits")[0].tolist() == pytest.approx([math.log(3), math.log(3) / 2])
     assert average_over_views(of_two_views, "probabilities").exp()[0].tolist() == pytest.approx([0.575, 0.425])
+
+
+def test_the_projection_loss_is_the_mean_over_clips_of_batches_of_any_size() -> None:
+    model = Mean()
+    model.has_residual = True
+    items = [batch([[9]] * 3, [0] * 3, [True] * 3), batch([[9]], [0], [True], first=3)]
+
+    def lose(step: int, steps: int) -> None:
+        model.residual = torch.tensor(5.0)
+
+    model.residual = torch.tensor(1.0)
+    assert predict(model, items, 4, 2, 2, "fp32", lose).residual == (3 * 1.0 + 5.0) / 4
 
 
 def test_evaluation_leaves_no_unit_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,10 +26,10 @@ from tests.data.trees import ucf_tree
 CONFIG = RunConfig(
     model=TsmResNetConfig(depth=18, width=0.125, dropout=0.5),
     data=DataConfig(dataset="ucf101", size=32, segments=2, flip=True),
-    train=TrainConfig(epochs=2, warmup_epochs=0, batch_size=4, lr=0.05),
+    train=TrainConfig(epochs=2, warmup_epochs=0, batch_size=5, lr=0.05),
     eval=EvalConfig(scale=36),
 )
-TWO_VIEWS = CONFIG.model_copy(update={"eval": EvalConfig(scale=36, clips=2)})
+TWO_VIEWS, THREE_VIEWS = (CONFIG.model_copy(update={"eval": EvalConfig(scale=36, clips=n)}) for n in (2, 3))
 
 
 @pytest.fixture
@@ -62,17 +63,19 @@ def test_left_within_an_epoch_a_run_ends_as_one_that_was_not(
     whole, read, item = made(), [0], ClipDataset.__getitem__
     monkeypatch.setenv(CHECKPOINT_SECONDS, "1e-9")
 
-    def leave_at_the_third_step(dataset: ClipDataset, index: int) -> Any:
+    def leave_in_the_second_step(dataset: ClipDataset, index: int) -> Any:
         read[0] += 1
-        if read[0] == 10:
+        if read[0] == 7:
             raise KeyboardInterrupt
         return item(dataset, index)
 
-    monkeypatch.setattr(ClipDataset, "__getitem__", leave_at_the_third_step)
+    monkeypatch.setattr(ClipDataset, "__getitem__", leave_in_the_second_step)
     with pytest.raises(KeyboardInterrupt):
         made("left")
     again = made("left")
-    assert (again.env["resumes"], read[0]) == (1, 10 + 4 + 12 + 6)
+    assert (again.env["resumes"], read[0]) == (1, 7 + 5 + 10 + 6)
+    # The smaller batch that is left of 12 clips is not trained on.
+    assert [json.loads(line)["clips"] for line in (again.path / "metrics.jsonl").read_text().splitlines()] == [10, 10]
     assert again.result == whole.result
     assert np.array_equal(predictions(again)["logits"], predictions(whole)["logits"])
 
@@ -88,7 +91,7 @@ def test_other_views_take_over_a_whole_training_on_the_same_clips(made: Callable
     first = made()
     for name in ("half", "others"):
         shutil.copytree(first.path.parent, first.path.parent.with_name(name))
-    assert made(config=TWO_VIEWS).env["trained_by"] == first.key
+    assert [made(config=views).env["trained_by"] for views in (TWO_VIEWS, THREE_VIEWS)] == [first.key] * 2
     half, others = (RunDir(first.path.parent.with_name(name) / first.key) for name in ("half", "others"))
     (half.path / "metrics.jsonl").write_text((first.path / "metrics.jsonl").read_text().splitlines()[0])
     write_json(

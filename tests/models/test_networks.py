@@ -29,6 +29,7 @@ from benchmark.config.run import DataConfig
 from benchmark.models.bqn import Bqn, subsampled_segments
 from benchmark.models.build import MODELS, build_model
 from benchmark.models.forward import residual_of
+from benchmark.models.gates.channel_motion import ChannelMotion
 from benchmark.models.modules.lateral import LateralConnection
 from benchmark.models.modules.mbpm import Mbpm
 from benchmark.models.modules.regional_nonlocal import RegionalNonLocal
@@ -247,6 +248,18 @@ class TestSinglePath:
             blocks = SinglePath(config, SMALL).modules()
         kernels = [block.kernel_size for block in blocks if isinstance(block, RegionalNonLocal)]
         assert kernels == [(3, 7, 7), (3, 3, 3), (3, 3, 3)]
+
+    def test_a_gate_stands_in_every_block_or_in_the_first_of_each_stage(self) -> None:
+        for where, blocks in (("all", 8), ("first", 4)):
+            config = TsmResNetConfig(width=0.125, depth=18, gate="cme", gate_in=where)
+            with torch.device("meta"):
+                named = [name for name, m in SinglePath(config, SMALL).named_modules() if isinstance(m, ChannelMotion)]
+            assert len(named) == blocks
+            assert all(".0.before." in name for name in named) == (where == "first")
+
+    def test_the_classifier_starts_small(self) -> None:
+        fc = build_classifier(512, 400)
+        assert (fc.weight.std().item(), fc.bias.abs().max().item()) == (pytest.approx(0.001, rel=0.01), 0)
 
     def test_mbpm_is_blind_to_a_still_clip(self) -> None:
         model = SinglePath(TsmResNetConfig(width=0.125, depth=18, representation="mbpm"), SMALL).eval()

@@ -5,6 +5,7 @@ import pytest
 from benchmark.report.cell import Cell, find_cell
 from benchmark.report.cells import build_cells, display
 from benchmark.report.costs import CountedCost
+from benchmark.report.results import SeedResult
 from benchmark.report.text.csv_files import table_csv
 from benchmark.report.text.layout import lay_out
 from benchmark.spec.table import Row, Table
@@ -69,6 +70,7 @@ def test_a_failed_seed_is_noted_and_left_out_of_the_mean(make: SimpleNamespace, 
     cell = find_cell(build_cells(table_3b, runs, {}), "8", "top1", ours=True)
     assert cell is not None
     assert (cell.n, cell.wanted, cell.state, cell.note) == (2, 3, "failed", "seed 2 failed")
+    assert SeedResult(2, "k", "failed", {"top1": 50.0}).value("top1") is None
 
 
 def test_a_count_in_doubt_says_so_and_is_no_number_to_compute_with(table_3b: Table) -> None:

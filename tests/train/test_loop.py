@@ -34,11 +34,11 @@ def batch(values: list[int], labels: list[int], readable: list[bool]) -> Item:
 
 
 def train(items: list[Item], model: nn.Module, epoch: int = 0, **changes: Any) -> Any:
-    recipe = RECIPE.model_copy(update=changes)
-    steps: list[tuple[int, int]] = []
-    optimizer = make_optimizer(model, recipe)
-    summary = train_epoch(model, optimizer, items, len(items), epoch, recipe, lambda a, b: steps.append((a, b)))
-    assert steps[-1] == (len(items), len(items))
+    recipe = RECIPE.model_copy(update={"batch_size": 1, **changes})
+    done: list[tuple[int, int]] = []
+    optimizer, steps = make_optimizer(model, recipe), len(items) // recipe.parts
+    summary = train_epoch(model, optimizer, items, steps, epoch, recipe, lambda a, b: done.append((a, b)))
+    assert done[-1] == (steps, steps)
     return summary
 
 
@@ -122,6 +122,10 @@ def test_the_projection_loss_has_the_weight_that_the_recipe_says() -> None:
     summary = train([batch([9], [1], [True])], model, **recipe)
     assert (summary.residual, summary.alpha) == (4.0, 0.25)
     assert model.alone.item() == pytest.approx(2.0 - 0.1 * 0.25 * 4.0)
+    parted, items = Residual(), [batch([9], [1], [True])] * 2
+    recipe |= {"batch_size": 2, "device_batch": 1}
+    assert train(items, parted, **recipe).residual == 4.0
+    assert parted.alone.item() == model.alone.item()
 
 
 class Fault(Mean):

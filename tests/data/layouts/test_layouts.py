@@ -39,14 +39,8 @@ def test_names_are_compared_without_suffix_case_or_accent_form() -> None:
     assert clip_name("12.jpg") == "12.jpg"
     assert clip_name("e\N{COMBINING ACUTE ACCENT}.mp4") == "\N{LATIN SMALL LETTER E WITH ACUTE}"
     assert class_key("petting_animal_(not_cat)") == class_key("petting animal (not cat)")
-    assert [split_from_name(n) for n in ("train_256", "val_256", "testing", "trainval", "train_val", "frames")] == [
-        "train",
-        "val",
-        "val",
-        None,
-        None,
-        None,
-    ]
+    names = ("train_256", "val_256", "testing", "test_256", "trainval", "train_val", "frames")
+    assert [split_from_name(name) for name in names] == ["train", "val", "val", "val", None, None, None]
 
 
 def test_something_v1_labels_are_ranks_of_the_sorted_names(tmp_path: Path) -> None:
@@ -77,13 +71,13 @@ def test_something_v1_with_an_unknown_class_and_a_repeated_id(tmp_path: Path) ->
 
 @pytest.mark.parametrize("prefix", ["", "something-something-v2-"])
 def test_something_v2_labels_are_those_of_the_labels_file(tmp_path: Path, prefix: str) -> None:
-    numbers = {"Putting something down": "1", "Lifting something up": "0"}
+    numbers = {"Putting something down": "0", "Lifting something up": "1"}
     train = {"10": "Putting [something] down", "11": "Lifting [something] up"}
     something_v2_labels(tmp_path / "labels", train, {"20": "Lifting [something] up"}, numbers, prefix)
     listing = listed("something-v2", tmp_path)
-    assert labels_of(listing, "train") == {"10": 1, "11": 0}
-    assert labels_of(listing, "val") == {"20": 0}
-    assert listing.classes == ("Lifting something up", "Putting something down")
+    assert labels_of(listing, "train") == {"10": 0, "11": 1}
+    assert labels_of(listing, "val") == {"20": 1}
+    assert listing.classes == ("Putting something down", "Lifting something up")
     (tmp_path / "labels" / f"{prefix}train.json").write_text('[{"id": 1')
     with pytest.raises(DataError, match=r"train.json: not valid JSON"):
         listed("something-v2", tmp_path)

@@ -90,6 +90,13 @@ def test_correlation_costs_4_6_gmacs_that_are_not_counted(records: dict[str, Cos
     assert all(entry.kind != "unknown" for record in records.values() for entry in record.uncounted)
 
 
+def test_flow_is_in_pixels_of_which_the_layers_predict_a_twentieth() -> None:
+    module, predicted = FlowNet("s", 2, WIDTH), []
+    module.predict_flow6.register_forward_hook(lambda layer, inputs, output: predicted.append(output))
+    flows = module.estimate(*torch.randn(2, 1, 3, 64, 64))
+    torch.testing.assert_close(flows[-1], 20 * predicted[0])
+
+
 @pytest.mark.parametrize("variant", ["s", "c"])
 @pytest.mark.parametrize(("height", "width"), [(64, 128), (56, 56), (40, 40), (33, 71)])
 def test_sizes_that_64_does_not_divide(variant: str, height: int, width: int) -> None:

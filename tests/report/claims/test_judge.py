@@ -11,6 +11,7 @@ import pytest
 
 from benchmark.report.claims.judge import judge_claims
 from benchmark.report.costs import CountedCost
+from benchmark.report.datasets import measured_dataset
 from benchmark.report.results import SeedResult
 from benchmark.report.statistics.compare import Comparison
 from benchmark.report.statistics.judgement import STATES, Judgement
@@ -115,6 +116,18 @@ def test_of_an_error_less_is_more(make: SimpleNamespace) -> None:
         assert [found.state for found in judge_claims(judging, Comparison(judging, runs), {})] == [state]
 
 
+def test_a_difference_is_shown_as_the_claim_has_it(judged: Judge) -> None:
+    rows = {"n16": HIGH, "n0": LOW}
+    assert judged(_claim("<", "0", "16"), **rows)[0].reason.startswith("-4.0")
+    assert judged(_claim(">"), **rows)[0].reason.startswith("+4.0")
+
+
+def test_sizes_are_those_of_the_printed_data_set_alone(judged: Judge, table_3b: Table) -> None:
+    (found,) = judged(_claim(">", by="2.0"), n16=HIGH, n0=LOW)
+    assert measured_dataset(table_3b) != table_3b.dataset
+    assert found.sizes == ()
+
+
 def test_monotone_is_a_trend_that_allows_small_falls(judged: Judge) -> None:
     claim = _claim("monotone", "0", ("4", "8"))
     rows = {"n0": LOW, "n4": HIGH}
@@ -123,6 +136,7 @@ def test_monotone_is_a_trend_that_allows_small_falls(judged: Judge) -> None:
     assert judged(claim, **rows, n8=(64.0, 64.1, 63.9))[0].state == "supported"
     assert judged(claim, **rows, n8=(62.0, 62.1, 61.9))[0].state == "contradicted"  # a fall of two points, shown
     assert judged(claim, **rows, n8=(63.2, 63.9, 62.5))[0].state == "not resolved"
+    assert judged(claim, **rows, n8=(63.2, 64.6, 63.2))[0].state == "not resolved"  # perhaps a fall of half a point
     assert judged(claim, n0=HIGH, n4=(62.0, 62.1, 61.9), n8=LOW)[0].state == "contradicted"
 
 
@@ -273,6 +287,8 @@ def test_costs_are_judged_exactly_and_their_sizes_by_digits(table_3b: Table) -> 
         (_claim(">", metric="gmacs", by=">32.7"), "supported", [True]),
         (_claim("<", metric="mparams"), "contradicted", []),
         (_claim("<=", metric="mparams"), "supported", []),
+        (_claim("<=", metric="gmacs", margin=32.9), "supported", []),
+        (_claim("<=", metric="gmacs", margin=32.7), "contradicted", []),
         (_claim("monotone", metric="mparams"), "contradicted", []),
         (_claim("~", metric="mparams"), "supported", []),
         (_claim("~", metric="gmacs"), "contradicted", []),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmark.report.statistics.printed import try_printed
+from benchmark.report.statistics.relations import margin_of
 from benchmark.spec.claim import Claim
 from benchmark.spec.table import Table
 
@@ -59,6 +60,12 @@ def test_the_margin_is_the_same_for_prints_and_runs(table_3b: Table) -> None:
         for relation, lhs, rhs in ((">=", "4", "8"), ("<=", "4", "0"), ("~", "8", "4"))
     }
     assert {relation: trial.holds for relation, trial in found.items() if trial} == {">=": True, "<=": False, "~": True}
+
+
+def test_the_margin_is_half_a_point_or_a_twentieth() -> None:
+    assert margin_of(_claim("~"), [50.0, 60.0]) == 0.5
+    assert margin_of(_claim("~", metric="gmacs"), [10.0, -20.0]) == 1.0
+    assert margin_of(_claim("~", margin=2.0), [50.0]) == 2.0
 
 
 def test_monotone_is_tried_by_its_whole_rise(table_3b: Table) -> None:

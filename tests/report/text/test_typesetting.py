@@ -248,6 +248,7 @@ def test_characters_without_a_glyph_are_replaced_and_named() -> None:
     assert in_latex("e\u0301") == in_latex("é") == r"\'e"
     assert in_latex("--npb") == r"-{}-npb"
     assert in_latex("β") == r"\ensuremath{\beta}"
+    assert in_latex("a<b|c>d") == r"a\ensuremath{<}b\ensuremath{|}c\ensuremath{>}d"
     assert r"\allowbreak{}" in prose("model.lateral.direction=bidirectional")
     assert r"\allowbreak" not in prose("short words only, none of them long")
 
