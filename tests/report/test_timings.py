@@ -137,6 +137,9 @@ def test_the_files_hold_device_batch_and_spread(table: Table, tmp_path: Path) ->
     assert float(wide["heavy"]["timed_latency_ms"]) == pytest.approx(50)
     assert float(wide["heavy"]["printed_latency_ms"]) == 63.8
     assert not [name for name in wide["heavy"] if name.startswith(("reading", "difference")) and "latency" in name]
+    some = {label: found for label, found in ALL.items() if label != "middle"}
+    lost = render(table, {}, {}, tmp_path / "out", timings=some).lost
+    assert lost == [f"{column} of 'middle': timed before, now none" for column in ("latency_ms", "throughput")]
     markdown, tex = ((tmp_path / "out" / name).read_text() for name in ("table.md", "table.tex"))
     heads = next(line for line in markdown.splitlines() if line.startswith("| Model"))
     assert [head.strip() for head in heads.split("|")[2:4]] == ["Latency (ms)", "Throughput (videos/s)"]

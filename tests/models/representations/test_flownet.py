@@ -91,8 +91,9 @@ def test_correlation_costs_4_6_gmacs_that_are_not_counted(records: dict[str, Cos
 
 
 def test_flow_is_in_pixels_of_which_the_layers_predict_a_twentieth() -> None:
-    module, predicted = FlowNet("s", 2, WIDTH), []
-    module.predict_flow6.register_forward_hook(lambda layer, inputs, output: predicted.append(output))
+    module, predicted = FlowNet("s", 2, WIDTH), list[Tensor]()
+    layer = module.get_submodule("predict_flow6")
+    layer.register_forward_hook(lambda layer, inputs, output: predicted.append(output))
     flows = module.estimate(*torch.randn(2, 1, 3, 64, 64))
     torch.testing.assert_close(flows[-1], 20 * predicted[0])
 

@@ -11,7 +11,7 @@ from benchmark.report.labels import flat
 from benchmark.report.plots import accuracy_cost as plot
 from benchmark.report.plots import curves
 from benchmark.report.plots.names import LONGEST, MOST_NAMES, key_of, names_of
-from benchmark.report.plots.points import Panel, Plane, Point, Series
+from benchmark.report.plots.points import Panel, Plane, Point, Series, find_plane
 from benchmark.report.plots.style import saved
 from benchmark.spec.columns import COLUMNS
 
@@ -132,6 +132,23 @@ def test_rows_at_one_place_share_a_name_and_a_row_of_both_kinds_is_named_where_i
     assert [(n.text, n.cost) for n in names_of(panel, numbered=True)] == [("1, 3", 1.0), ("2, 4", 2.1)]
     assert [n.text for n in names_of(panel, numbered=False)] == ["a\nc", "b\nd"]
     assert key_of(Plane(COLUMNS["gmacs"], COLUMNS["top1"], (panel,))) == {1: "a", 2: "b", 3: "c", 4: "d"}
+
+
+def test_a_row_s_printed_and_measured_points_are_joined(make: SimpleNamespace) -> None:
+    table = make.table("bqn-3b", "paper")
+    runs = make.runs(table)
+    del runs["4"]
+    cells = build_cells(table, runs, make.costs(table))
+    figure, plane = plot.draw(table, cells), find_plane(table, cells)
+    assert figure is not None
+    assert plane is not None
+    printed, measured = (
+        {point.labels: (point.cost, point.value) for point in s.points} for s in plane.panels[0].series
+    )
+    lines: list[Any] = [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert [line.get_xydata().tolist() for line in lines] == [
+        [list(printed[label,]), list(measured[label,])] for label in ("0", "8", "16")
+    ]
 
 
 def test_names_that_are_long_or_find_no_place_become_numbers(make: SimpleNamespace, tmp_path: Path) -> None:

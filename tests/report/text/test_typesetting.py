@@ -11,6 +11,7 @@ from benchmark.report.cell import Cell
 from benchmark.report.cells import build_cells
 from benchmark.report.columns.measured import has_meaning
 from benchmark.report.costs import CountedCost, InterpretedCost
+from benchmark.report.text.csv_files import spreadsheet_text
 from benchmark.report.text.formulas import claim_formula
 from benchmark.report.text.latex import latex
 from benchmark.report.text.latex_fit import LINE, fit, width
@@ -251,6 +252,11 @@ def test_characters_without_a_glyph_are_replaced_and_named() -> None:
     assert in_latex("a<b|c>d") == r"a\ensuremath{<}b\ensuremath{|}c\ensuremath{>}d"
     assert r"\allowbreak{}" in prose("model.lateral.direction=bidirectional")
     assert r"\allowbreak" not in prose("short words only, none of them long")
+
+
+def test_no_label_is_a_formula_of_a_spreadsheet() -> None:
+    formulas, others = ("=1", "+1", "-1", "@a", "\ta"), ("a=1", "1+1", "", "'a")
+    assert [spreadsheet_text(text) for text in (*formulas, *others)] == [*(f"'{text}" for text in formulas), *others]
 
 
 def test_long_labels_wrap_before_the_type_gets_too_small() -> None:
