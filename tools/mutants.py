@@ -134,7 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             finally:
                 trees.put(tree)
 
-        left, failed = [], []
+        left: list[str] = []
+        failed: list[str] = []
         with ThreadPoolExecutor(options.jobs) as pool:
             for mutant, (state, text, seconds) in zip(mutants, pool.map(in_a_tree, mutants), strict=True):
                 print(f"{state:8} {mutant.id:28} {seconds:5.1f} s  {text}", flush=True)
