@@ -44,7 +44,7 @@ def test_a_table_is_submitted_followed_and_rendered(tmp_path: Path) -> None:
     assert submitted.returncode == 0, submitted.stderr
     assert "Submitted 3 runs to dev" in submitted.stdout
     assert time.monotonic() - start < 60  # data preparation included; nothing is waited for
-    assert {e["state"] for e in states(tmp_path)} <= {"queued", "running"}
+    assert {e["state"] for e in states(tmp_path)} <= {"queued", "running", "done"}  # the first may have ended by now
     half_way = run("render", *TARGET, folder=tmp_path)
     assert half_way.returncode == 0
     again = run("submit", *TARGET, "--cluster", "dev", folder=tmp_path)
