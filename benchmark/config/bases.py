@@ -54,9 +54,14 @@ def _within(key: str, section: str) -> bool:
     return key == section or key.startswith(f"{section}.")
 
 
+def base_names(written: BaseNames) -> tuple[str, ...]:
+    """The names that a file has, one or a list, as a list."""
+    return (written,) if isinstance(written, str) else written
+
+
 def names_at(source: Located, written: BaseNames, at: tuple[str | int, ...]) -> list[Setting]:
     """The names that a file has at the place `at`, one or a list, each with its line."""
-    names = [written] if isinstance(written, str) else written
+    names = base_names(written)
     lines = [source.line(*at, i) for i in range(len(names))]
     return [
         Setting(today, source.file, line)

@@ -11,11 +11,6 @@ import time
 from pathlib import Path
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0))
-
-
 class OtherPrograms:
     """The work of other programs on the cores that this process may use, from the creation of this object on."""
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from benchmark.config.run import RunConfig
 from benchmark.cost.latency import Device, LatencyRecord, Sample, latency_path, load_record
-from benchmark.cost.machine_load import OtherPrograms, usable_cores
+from benchmark.cost.machine_load import OtherPrograms
+from benchmark.data.parallel import usable_cores
 from benchmark.runs.atomic import write_atomic
 from benchmark.runs.provenance import processor
 
@@ -71,14 +72,13 @@ def _build(config: RunConfig, device: torch.device) -> nn.Module:
     import torch
 
     from benchmark.models.build import build_model
+    from benchmark.models.forward import lay_out_weights
 
     # Random weights do: no weight changes a shape.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build_model(config.model.model_copy(update={"pretrained": None}), config.data).to(device)
-    for parameter in network.parameters():
-        if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    lay_out_weights(network)
     return network
 
 

@@ -16,6 +16,7 @@ from benchmark.config.run import RunConfig
 from benchmark.launch.log import log
 from benchmark.models.build import build_model
 from benchmark.models.check import check_logits, has_lazy
+from benchmark.models.forward import lay_out_weights
 from benchmark.models.weights import PretrainedWeightsError, take_over
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import start_key, start_name
@@ -46,9 +47,7 @@ def initial_network(
     check_logits(tried, training, evaluation, data.num_classes, device, recipe.precision, data.normalisation)
     if has_lazy(model):
         model.load_state_dict(tried.state_dict())
-    for parameter in model.parameters():
-        if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    lay_out_weights(model)
     if config.train.partial_bn:  # before the optimiser is made, which leaves out what is frozen
         freeze_all_but_first_bn(model)
     return model

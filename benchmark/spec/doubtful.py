@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmark.config.bases import BaseNames, composed, todays_names
+from benchmark.config.bases import BaseNames, base_names, composed, todays_names
+from benchmark.config.overrides import Layer
 from benchmark.config.source import Problem
 from benchmark.spec.include import Gathered
 from benchmark.spec.layers import RowLayers, layers_of
 from benchmark.spec.load import open_table
-from benchmark.spec.protocol import ProtocolLayers
 
 
 def doubtful_settings(target: str, protocol_name: str = "embedded", dataset: str | None = None) -> list[Problem]:
@@ -23,8 +23,9 @@ def doubtful_settings(target: str, protocol_name: str = "embedded", dataset: str
     for entry in gathered.entries:
         layers = None if entry.row.quoted or entry.row.average else layers_of(entry, resolver.dataset, [])
         if layers is not None:
-            found.update(_in_vain(layers, resolver.protocol))
-            found.update(_batch_without_rate(layers, resolver.protocol))
+            stronger = resolver.protocol.layer(layers.network)
+            found.update(_in_vain(layers, stronger, resolver.protocol.protocol.name))
+            found.update(_batch_without_rate(layers, stronger))
     return sorted(found)
 
 
@@ -34,29 +35,28 @@ def _former_names(gathered: Gathered) -> Iterator[Problem]:
     written: list[tuple[BaseNames, tuple[str | int, ...]]] = [(gathered.spec.base, ("base",))]
     written += [(entry.row.base, ("rows", entry.index, "base")) for entry in gathered.entries if entry.source is source]
     for names, at in written:
-        for name in [names] if isinstance(names, str) else names:
+        for name in base_names(names):
             if (today := todays_names(name)) != (name,):
                 yield Problem(source.file, source.line(*at), f"base '{name}' is now written [{', '.join(today)}]")
 
 
-def _in_vain(layers: RowLayers, protocol: ProtocolLayers) -> Iterator[Problem]:
+def _in_vain(layers: RowLayers, stronger: Layer, protocol: str) -> Iterator[Problem]:
     """What the table's `set` says and the protocol says otherwise, which is the stronger of the two."""
-    stronger = protocol.layer(layers.network)
     for key, setting in layers.of_table.items():
-        if key in stronger and key not in layers.of_row and stronger[key].value != setting.value:
-            ruling = stronger[key]
+        ruling = stronger.get(key)
+        if ruling is not None and key not in layers.of_row and ruling.value != setting.value:
             yield Problem(
                 setting.file,
                 setting.line,
-                f"'{key}' has no effect on protocol '{protocol.protocol.name}', which sets it to {ruling.value}"
+                f"'{key}' has no effect on protocol '{protocol}', which sets it to {ruling.value}"
                 f" ({ruling.file}:{ruling.line}); set in a row, it stands",
             )
 
 
-def _batch_without_rate(layers: RowLayers, protocol: ProtocolLayers) -> Iterator[Problem]:
+def _batch_without_rate(layers: RowLayers, stronger: Layer) -> Iterator[Problem]:
     """Another batch size than the recipe's, of base and protocol, at the recipe's learning rate."""
-    recipe = {**composed(layers.bases), **protocol.layer(layers.network)}
-    own = {**{k: s for k, s in layers.of_table.items() if k not in protocol.layer(layers.network)}, **layers.of_row}
+    recipe = composed(layers.bases) | stronger
+    own = {key: setting for key, setting in layers.of_table.items() if key not in stronger} | layers.of_row
     batch, usual = own.get("train.batch_size"), recipe.get("train.batch_size")
     if batch is not None and usual is not None and batch.value != usual.value and "train.lr" not in own:
         yield Problem(

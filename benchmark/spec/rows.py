@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.config.bases import layer_at, read_bases
+from benchmark.config.bases import base_names, layer_at, read_bases
 from benchmark.config.datasets import official_splits
 from benchmark.config.overrides import Layer, Setting, resolve, stacked
 from benchmark.config.run import RunConfig
@@ -94,8 +94,7 @@ class RowResolver:
 
     def _start(self, layers: RowLayers, named: Setting, where: Where) -> RunConfig | None:
         """The run whose weights a row starts from: its own network with the bases that `train.start_from` names."""
-        written = [named.value] if isinstance(named.value, str) else named.value
-        names = [Setting(name, named.file, named.line) for name in written]
+        names = [Setting(name, named.file, named.line) for name in base_names(named.value)]
         bases = read_bases(names, self.problems)
         if bases is None:
             return None

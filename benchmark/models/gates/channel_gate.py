@@ -30,9 +30,21 @@ def frame_mean(x: Tensor) -> Tensor:
     return x.mean((2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
 
 
+def means_of_clips(x: Tensor, frames: int) -> Tensor:
+    """The mean of every map, clip by clip, at least float32: (B * frames, C, H, W) to (B, frames, C)."""
+    return frame_mean(x).unflatten(0, (-1, frames))
+
+
 def clip_mean(x: Tensor, frames: int) -> Tensor:
     """The mean over T, H and W (thesis Eq. 4.12), at least float32: (B * frames, C, H, W) to (B, C)."""
-    return frame_mean(x).unflatten(0, (-1, frames)).mean(1)
+    return means_of_clips(x, frames).mean(1)
+
+
+def inner_width(channels: int, reduction: int) -> int:
+    """C / r, rounded down and at least 1. Raises ValueError where one of them is not positive."""
+    if channels < 1 or reduction < 1:
+        raise ValueError(f"channels and reduction must be positive, got {channels} and {reduction}")
+    return max(1, channels // reduction)
 
 
 def over_maps(vectors: Tensor, x: Tensor, frames: int) -> Tensor:
@@ -91,11 +103,9 @@ class ChannelMlp(nn.Module):
 
     def __init__(self, channels: int, reduction: int, norm: Norm, bias: bool, zero: bool) -> None:
         super().__init__()
-        if channels < 1 or reduction < 1:
-            raise ValueError(f"channels and reduction must be positive, got {channels} and {reduction}")
+        hidden = inner_width(channels, reduction)
         if norm not in NORMS:
             raise ValueError(f"unknown normalisation '{norm}', choose from {', '.join(NORMS)}")
-        hidden = max(1, channels // reduction)
         self.reduce = nn.Linear(channels, hidden, bias=bias)
         self.norm = NORMS[norm](hidden)
         self.expand = nn.Linear(hidden, channels, bias=bias)

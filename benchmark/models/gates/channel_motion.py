@@ -25,7 +25,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.gates.channel_gate import ChannelGate, frame_mean
+from benchmark.models.gates.channel_gate import ChannelGate, means_of_clips
 from benchmark.models.precision import without_autocast
 
 
@@ -64,7 +64,7 @@ class ChannelMotion(ChannelGate):
             ValueError: The number of maps is no multiple of `frames`.
         """
         # The mean is free to every counter, as in the printed costs.
-        means = frame_mean(x).unflatten(0, (-1, frames))
+        means = means_of_clips(x, frames)
         with without_autocast(x):
             values, keys = self.value(means), self.key(means)
             # The sum over j includes t itself, as Eq. 4 and 5 are printed; dot products are not scaled.

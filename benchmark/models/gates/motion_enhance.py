@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.gates.channel_gate import ChannelGate, frame_mean
+from benchmark.models.gates.channel_gate import ChannelGate, inner_width, means_of_clips
 from benchmark.models.precision import without_autocast
 
 
@@ -35,9 +35,7 @@ class MotionEnhance(ChannelGate):
 
     def __init__(self, channels: int, reduction: int = 8) -> None:
         super().__init__()
-        if channels < 1 or reduction < 1:
-            raise ValueError(f"channels and reduction must be positive, got {channels} and {reduction}")
-        hidden = max(1, channels // reduction)
+        hidden = inner_width(channels, reduction)
         # No biases, as in CME beside which it is compared.
         self.current = nn.Linear(channels, hidden, bias=False)
         self.following = nn.Linear(channels, hidden, bias=False)
@@ -51,7 +49,7 @@ class MotionEnhance(ChannelGate):
         """
         if frames < 2:
             raise ValueError("a difference of frames needs clips of two frames or more")
-        means = frame_mean(x).unflatten(0, (-1, frames))
+        means = means_of_clips(x, frames)
         with without_autocast(x):
             change = self.following(means[:, 1:]) - self.current(means[:, :-1])
             # The sigmoid comes last, so that the gate lies in (0, 1), as CMR's own does. The third-party code has it in

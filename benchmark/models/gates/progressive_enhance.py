@@ -27,7 +27,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.gates.channel_gate import ChannelGate, frame_mean
+from benchmark.models.gates.channel_gate import ChannelGate, inner_width, means_of_clips
 from benchmark.models.precision import without_autocast
 
 
@@ -46,10 +46,8 @@ class ProgressiveEnhance(ChannelGate):
 
     def __init__(self, channels: int, reduction: int = 8) -> None:
         super().__init__()
-        if channels < 1 or reduction < 1:
-            raise ValueError(f"channels and reduction must be positive, got {channels} and {reduction}")
         # The difference is taken between C / r values, as CME and MEM do: their rows are compared at that size.
-        hidden = max(1, channels // reduction)
+        hidden = inner_width(channels, reduction)
         self.reduce = nn.Linear(channels, hidden, bias=False)
         self.write = nn.Linear(hidden, hidden, bias=False)
         self.expand = nn.Linear(hidden, channels, bias=False)
@@ -60,7 +58,7 @@ class ProgressiveEnhance(ChannelGate):
         Raises:
             ValueError: The number of maps is no multiple of `frames`.
         """
-        means = frame_mean(x).unflatten(0, (-1, frames))
+        means = means_of_clips(x, frames)
         with without_autocast(x):
             shown = self.reduce(means).unbind(1)
             news = [shown[0]]
