@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from benchmark.config.datasets import DATASETS
 from benchmark.config.run import DataConfig, EvalConfig
 from benchmark.data.device_transforms import Uncut, collate, cut_all, matrices
 from benchmark.data.errors import DecodeError
@@ -24,7 +25,7 @@ from benchmark.data.flow.extracted import FlowSplit
 from benchmark.data.now_reading import reading
 from benchmark.data.sampling import eval_indices, train_indices
 from benchmark.data.split import Split
-from benchmark.data.transforms import View, eval_view, may_mirror, to_tensor, train_view, view_side, viewed
+from benchmark.data.transforms import View, eval_view, may_mirror, opposite, to_tensor, train_view, view_side, viewed
 from benchmark.data.watchdog import WatchedLoader
 
 
@@ -54,6 +55,13 @@ def clip_streams(seed: int, epoch: int, clip_id: str) -> tuple[np.random.Generat
         np.random.default_rng(np.random.SeedSequence([seed, epoch, digest, 0])),
         np.random.default_rng(np.random.SeedSequence([seed, epoch, digest, 1])),
     )
+
+
+def symmetry(seed: int, epoch: int, clip_id: str) -> tuple[bool, bool]:
+    """Whether a clip is mirrored and whether it is reversed in an epoch, each in half of the cases."""
+    digest = int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8], "big")
+    mirror, backwards = np.random.default_rng(np.random.SeedSequence([seed, epoch, digest, 2])).random(2) < 0.5
+    return bool(mirror), bool(backwards)
 
 
 def view_stream(seed: int, clip_id: str) -> np.random.Generator:
@@ -125,8 +133,8 @@ class ClipDataset(Dataset[Any]):
 
         So does a clip that is too short to have flow: it cannot be classified, and counts as wrong.
         """
-        clip = self.split.clips[index]
-        label, number, yes, no = torch.tensor(clip.label), torch.tensor(index), torch.tensor(True), torch.tensor(False)
+        label = torch.tensor(self._label(index))
+        number, yes, no = torch.tensor(index), torch.tensor(True), torch.tensor(False)
         try:
             with reading(index):
                 frames, view, order = self._train(index) if self.mode == "train" else self._eval(index)
@@ -188,16 +196,34 @@ class ClipDataset(Dataset[Any]):
     def _read(self, index: int, wanted: NDArray[np.int64]) -> NDArray[np.uint8]:
         return (self.flow or self.split).read(index, wanted)
 
+    def _symmetry(self, index: int) -> tuple[bool, bool]:
+        """Whether a clip is mirrored, and reversed: training clips, where the data set's symmetries are used."""
+        if self.mode == "eval" or not self.data.symmetries:
+            return False, False
+        return symmetry(self.seed, self.epoch, self.split.clips[index].id)
+
+    def _label(self, index: int) -> int:
+        """The label that a clip has as it is given: mirrored, reversed or both."""
+        label, info = self.split.clips[index].label, DATASETS[self.data.dataset]
+        mirror, backwards = self._symmetry(index)
+        label = info.mirrored[label] if mirror else label
+        return info.reversed[label] if backwards else label
+
     def _train(self, index: int) -> tuple[NDArray[np.uint8], View, Tensor]:
         """Frames as decoded, what to cut from them, and their order (1, T)."""
         clip, data = self.split.clips[index], self.data
         times, crops = clip_streams(self.seed, self.epoch, clip.id)
         length = self._length(index)
         wanted = train_indices(length, data.segments, self.reach, data.sampling, times, data.window)
-        frames = self._read(index, self._stacked(wanted))
+        mirror, backwards = self._symmetry(index)
+        frames = self._read(index, self._stacked(wanted)[:: -1 if backwards else 1])
+        if backwards and self.flow is not None:
+            frames = opposite(frames)
         flip, scale = may_mirror(data.flip, clip.label), self.evaluation.scale
         height, width = frames.shape[1:3]
         view = train_view(height, width, data.size, flip, crops, data.train_crop, data.resize, scale)
+        if mirror:
+            view = view.mirrored()
         return frames, view, torch.arange(len(frames))[None]
 
     def _eval(self, index: int) -> tuple[NDArray[np.uint8], View, Tensor]:

@@ -126,6 +126,16 @@ class Setting:
         return min(self.height, self.width)
 
     @property
+    def generator(self) -> str:
+        """What makes the clips."""
+        return GENERATOR
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, by label."""
+        return tuple(motion.name for motion in self.motions)
+
+    @property
     def motions(self) -> tuple[Motion, ...]:
         """The classes, by label."""
         return MOTIONS[: self.num_classes]
