@@ -10,12 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.cli import claims, data, explain, noise, reading, running, timing, visualize
+from benchmark.cli import by_level, claims, data, explain, noise, reading, running, timing, visualize
 from benchmark.config.source import SpecError, did_you_mean
 from benchmark.data.errors import DataError
 from benchmark.launch.pending import check_plan
 from benchmark.launch.slurm import ClusterError
 from benchmark.plan import make_plan
+from benchmark.report.by_level import NotGradedError
 from benchmark.report.statistics.noise import NoiseError
 from benchmark.report.writing import ResultsError
 from benchmark.runs.errors import RunDirError
@@ -107,6 +108,9 @@ def build_parser() -> argparse.ArgumentParser:
     rendered = add("render", "write results/ from the runs as they are now, and print the tables", json=True)
     _add_force(rendered)
     rendered.set_defaults(call=running.render)
+    graded = add("report", "accuracy by level of difficulty, on the graded embedded data set", json=True)
+    by_level.add_arguments(graded)
+    graded.set_defaults(call=by_level.main)
     sets = add("data", "data sets: list, prepare, check, extract optical flow", tables=False)
     data.add_arguments(sets)
     sets.set_defaults(call=data.main)
@@ -227,7 +231,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader left; nothing more can be said
         return 0
-    except (SpecError, RunDirError, RequestError, ClusterError, DataError, ResultsError, NoiseError) as error:
+    except (
+        SpecError,
+        RunDirError,
+        RequestError,
+        ClusterError,
+        DataError,
+        ResultsError,
+        NoiseError,
+        NotGradedError,
+    ) as error:
         print(str(error), file=sys.stderr)
         return 2
     except OSError as error:

@@ -99,6 +99,11 @@ class TrainConfig(Strict):
     param_groups: Literal[
         "bqn", "tsm", "tsm_flow", "msnet", "msnet_flow", "rnl", "vit", "plain", "slow_classifier", "decayed_weights"
     ] = Field("bqn", description="multipliers of lr and weight decay per group of parameters")
+    classifier_std: float | None = Field(
+        None,
+        gt=0,
+        description="of the normal distribution that the classifier's weights begin with; null: the network's",
+    )
     clip_norm: float | None = Field(20.0, gt=0, description="total L2 norm of the gradient (released commands)")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="released commands use 0.1, the paper is silent")
     start_from: str | None = Field(
