@@ -42,6 +42,9 @@ class DataConfig(Strict):
         " six such classes of Something-Something alone",
     )
 
+    order: Literal["time", "shuffled"] = Field(
+        "time", description="of a clip's frames, in training and in evaluation; shuffled: what is left without time"
+    )
     symmetries: bool = Field(
         False,
         description="mirror and reverse training clips, each at random and with the label that they then have: of data"

@@ -64,6 +64,13 @@ def symmetry(seed: int, epoch: int, clip_id: str) -> tuple[bool, bool]:
     return bool(mirror), bool(backwards)
 
 
+def shuffled(seed: int, clip_id: str, epoch: int | None, frames: int) -> NDArray[np.int64]:
+    """Another order of a clip's frames, drawn for each epoch, or once for evaluation (None)."""
+    digest = int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8], "big")
+    words = [seed, digest, 3] if epoch is None else [seed, epoch, digest, 3]
+    return np.random.default_rng(np.random.SeedSequence(words)).permutation(frames)
+
+
 def view_stream(seed: int, clip_id: str) -> np.random.Generator:
     """The random stream of a clip's evaluation views where these are drawn; apart from those of training."""
     digest = int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8], "big")
@@ -216,7 +223,10 @@ class ClipDataset(Dataset[Any]):
         length = self._length(index)
         wanted = train_indices(length, data.segments, self.reach, data.sampling, times, data.window)
         mirror, backwards = self._symmetry(index)
-        frames = self._read(index, self._stacked(wanted)[:: -1 if backwards else 1])
+        wanted = self._stacked(wanted)[:: -1 if backwards else 1]
+        if data.order == "shuffled":
+            wanted = wanted[shuffled(self.seed, clip.id, self.epoch, len(wanted))]
+        frames = self._read(index, wanted)
         if backwards and self.flow is not None:
             frames = opposite(frames)
         flip, scale = may_mirror(data.flip, clip.label), self.evaluation.scale
@@ -234,6 +244,8 @@ class ClipDataset(Dataset[Any]):
         wanted = self._stacked(
             eval_indices(length, data.segments, self.reach, data.sampling, evaluation.clips, data.window, drawn)
         )
+        if data.order == "shuffled":
+            wanted = wanted[:, shuffled(self.seed, self.split.clips[index].id, None, wanted.shape[1])]
         # Views overlap in time: every frame is decoded and scaled once.
         distinct, order = np.unique(wanted, return_inverse=True)
         frames = self._read(index, distinct)

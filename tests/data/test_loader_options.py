@@ -122,6 +122,24 @@ def test_symmetries_mirror_and_reverse_and_change_the_label_as_the_data_set_says
     assert [int(evaluated[i].label) for i in labels] == list(labels)
 
 
+def test_shuffled_frames_are_the_same_frames_in_another_order_of_the_clip_and_epoch() -> None:
+    def numbers(mode: Literal["train", "eval"], epoch: int = 0, index: int = 0, **settings: Any) -> list[int]:
+        made = dataset(mode, (5, 5), train_crop="centre", **settings)
+        made.set_epoch(epoch)
+        frames = made[index].frames
+        found: list[int] = frames.reshape(-1, *frames.shape[-3:])[:, 0, 0, 0].tolist()
+        return found
+
+    for mode in ("train", "eval"):
+        orders = [numbers(mode, epoch, index, order="shuffled") for epoch in range(4) for index in range(2)]
+        plain = [numbers(mode, epoch, index) for epoch in range(4) for index in range(2)]
+        assert [sorted(order) for order in orders] == plain
+        assert orders != plain
+        assert orders[::2] == [numbers(mode, epoch, 0, order="shuffled") for epoch in range(4)]
+    once = {tuple(numbers("eval", epoch, order="shuffled")) for epoch in range(4)}
+    assert len(once) == 1
+
+
 def test_flow_played_backwards_changes_its_sign() -> None:
     flow = np.array([[[[1, 128], [255, 0]]]], np.uint8)
     assert opposite(flow).tolist() == [[[[255, 128], [1, 255]]]]
