@@ -17,7 +17,7 @@ $(READY): requirements-dev.txt requirements-bootstrap.txt
 PY := $(BIN)/python
 B := $(PY) -m benchmark
 
-.PHONY: help setup test test-slow test-slurm test-latex check lint format lock list plan clean docs decode noise claims calibrate mutants
+.PHONY: help setup test test-slow test-slurm test-latex check lint format lock list plan clean docs decode noise claims calibrate instrument mutants
 
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -53,6 +53,9 @@ claims: $(READY) ## results/claims.csv and claims.md: every claim of the papers,
 
 calibrate: $(READY) ## how often verdicts are wrong, on simulated tables: docs/statistics.md, a quarter of an hour
 	@PYTHONPATH=. $(PY) tools/calibrate.py
+
+instrument: $(READY) ## what motionpairs-2 tells of nine networks, five seeds each, on clips for searches: an hour or two
+	@$(PY) -m tools.instrument && $(PY) -m tools.instrument --accept
 
 mutants: $(READY) ## plausible mistakes (tools/mutants.yaml), each of which a test must notice
 	@$(PY) tools/mutants.py
