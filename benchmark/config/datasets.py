@@ -64,10 +64,10 @@ def _three_splits(
     )
 
 
-def _graded(name: str, title: str) -> DatasetInfo:
+def _graded(name: str, title: str, train_clips: int = 960, val_clips: int = 2560) -> DatasetInfo:
     """The second generator's (`benchmark.data.embedded.graded`)."""
     mirrored, backwards = (1, 0, 3, 2, 4, 5, 6, 7, 9, 8), (1, 0, 3, 2, 5, 4, 7, 6, 9, 8)
-    return DatasetInfo(name, title, 10, 960, 2560, generated=True, mirrored=mirrored, reversed=backwards)
+    return DatasetInfo(name, title, 10, train_clips, val_clips, generated=True, mirrored=mirrored, reversed=backwards)
 
 
 DATASETS: dict[str, DatasetInfo] = {
@@ -85,6 +85,7 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo("motionpairs-hard", "motionpairs, hard setting", 12, 24_000, 4_800, generated=True),
         _graded("motionpairs-2", "motionpairs 2"),
         _graded("motionpairs-2-dev", "motionpairs 2, on the clips for searches"),
+        _graded("motionpairs-2-large", "motionpairs 2, large", 24_000, 5_120),
         DatasetInfo("something-v1", "Something-Something V1", 174, 86_017, 11_522, short="SS V1"),
         DatasetInfo("something-v2", "Something-Something V2", 174, 168_913, 24_777, short="SS V2"),
         DatasetInfo("kinetics400", "Kinetics-400", 400, 240_000, 20_000, short="K400", exact=False),

@@ -27,7 +27,7 @@ from benchmark.data.embedded.motionpairs import stream
 
 SETTING = GRADED["motionpairs-2"]
 INFO = DATASETS["motionpairs-2"]
-PINNED = {"motionpairs-2": "8b4ed736", "motionpairs-2-dev": "e0f041fb"}
+PINNED = {"motionpairs-2": "8b4ed736", "motionpairs-2-dev": "e0f041fb", "motionpairs-2-large": "ee0bb289"}
 
 
 @pytest.mark.parametrize("name", list(GRADED))
