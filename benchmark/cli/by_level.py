@@ -20,23 +20,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Print each table by level and write by_AXIS.csv and its picture beside the table's own files."""
+    """Print each table by level; with any value, write by_AXIS.csv and its picture beside the table's own files."""
     axis, found = arguments.by, {}
     states = run_states(make_plan(arguments.loaded).runs, say)
     now = {key: (run.state, run.error or "") for key, run in states.items()}
     for table in arguments.loaded:
         rows = by_level(table, collect(table, now), axis)
         found[table.id] = [{"label": row.label, "levels": [vars(at) for at in row.levels]} for row in rows]
-        drawn = picture(table, axis, rows)
-        files = {f"by_{axis}.{kind}": drawn.get(kind) for kind in ("svg", "png")}
-        some = any(row.levels for row in rows)
-        paths = replace_together(
-            results_folder(table), {f"by_{axis}.csv": as_csv(table, axis, rows), **files} if some else {}
-        )
         if not arguments.json:
             print(f"{table.id}: {table.caption}\nTop-1 accuracy by {axis} ({MEANING[axis]}), percent.\n")
             print(grid(header(axis), as_cells(rows), right=range(1, len(header(axis)))))
-            print(f"\nWritten to {results_folder(table)}/: {', '.join(p.name for p in paths)}\n" if some else "")
+        if drawn := picture(table, axis, rows):
+            files = {f"by_{axis}.{kind}": drawn[kind] for kind in ("svg", "png")}
+            folder = results_folder(table)
+            paths = replace_together(folder, {f"by_{axis}.csv": as_csv(table, axis, rows), **files})
+            say(f"Written to {folder}/: {', '.join(path.name for path in paths)}")
     if arguments.json:
         print(json.dumps(found, indent=1))
     return 0
