@@ -65,8 +65,9 @@ def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: in
         ClaimedError: another process is running it.
     """
     with run.claim():
-        if run.result is not None:
-            return run.result
+        if (result := run.result) is not None:
+            log(f"{run.path} is done already")
+            return result
         host = {"host": socket.gethostname(), "pid": os.getpid(), "job": this_job()}
         run.set_status(state="running", error=None, beat=time.time(), **host)
         try:
