@@ -19,6 +19,7 @@ from benchmark.plan import make_plan
 from benchmark.report.statistics.noise import NoiseError
 from benchmark.report.writing import ResultsError
 from benchmark.runs.errors import RunDirError
+from benchmark.runs.full_disk import what_to_do
 from benchmark.spec.architecture import Architecture, load_architecture
 from benchmark.spec.doubtful import doubtful_settings
 from benchmark.spec.files import architecture_paths, is_architecture, protocol_names, spec_paths
@@ -231,7 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(str(error), file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"cannot go on: {error}", file=sys.stderr)
+        print(f"cannot go on: {what_to_do(error) or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted. What is finished is kept: the same command goes on from there.", file=sys.stderr)

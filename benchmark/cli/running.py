@@ -24,6 +24,7 @@ from benchmark.launch.states import run_states
 from benchmark.plan import Plan, megapixels
 from benchmark.report.writing import check_writable
 from benchmark.runs.directory import RunDir
+from benchmark.runs.full_disk import FULL, full_folders
 from benchmark.runs.key import start_key, training_key
 from benchmark.spec.table import Table
 
@@ -163,6 +164,10 @@ def count(tables: list[Table]) -> bool:
             advance(i, len(configs))
             try:
                 get(config)
+            except OSError as error:
+                if error.errno in FULL:
+                    raise
+                failures[f"cannot count {config.model.name}: {error}"] = None
             except Exception as error:  # a network of the user's own may raise anything; its run will say more
                 failures[f"cannot count {config.model.name}: {type(error).__name__}: {error}"] = None
         advance(len(configs), len(configs))
@@ -217,3 +222,5 @@ def _name(made: Plan, key: str) -> str:
 def _say_failed(run: RunDir) -> None:
     indented = "\n".join(f"    {line}" for line in last_lines(run).splitlines())
     print(f"\n{run.path} {run.state}: {run.status.get('error') or ''}\n{indented}", file=sys.stderr)
+    if full := full_folders():  # of which neither the run's status nor its log could tell
+        print(full, file=sys.stderr)

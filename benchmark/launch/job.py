@@ -21,6 +21,7 @@ import torch
 
 from benchmark.config.run import RunConfig
 from benchmark.data.errors import DataError
+from benchmark.data.watchdog import LoaderError
 from benchmark.evaluate.views import NonFiniteError, Predicted, predict
 from benchmark.launch.clips import RunClips
 from benchmark.launch.env_file import EnvFile
@@ -36,6 +37,7 @@ from benchmark.models.weights import PretrainedWeightsError
 from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import EXIT_CLAIMED, RunDir
 from benchmark.runs.errors import ClaimedError, RunDirError
+from benchmark.runs.full_disk import what_to_do
 from benchmark.runs.trainings import trained_by
 from benchmark.train.finite import DivergedError
 from benchmark.train.generators import seed_all
@@ -43,7 +45,7 @@ from benchmark.train.loop import NoClipsError
 from benchmark.train.resumable import resumes_alike
 
 TOLD = (
-    *(DataError, DivergedError, NetworkError, NoClipsError, NonFiniteError),
+    *(DataError, DivergedError, LoaderError, NetworkError, NoClipsError, NonFiniteError),
     *(PretrainedWeightsError, RunDirError, UnreadableError),
 )
 """Errors whose message says what is wrong."""
@@ -177,8 +179,11 @@ def main(arguments: list[str]) -> int:
     except TOLD as error:
         log(f"{type(error).__name__}: {error}")  # says what to do; where in the code it was noticed does not help
         return 1
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        if isinstance(error, OSError) and (told := what_to_do(error)):
+            log(told)
+        else:
+            traceback.print_exc()
         return 1
     return 0
 

@@ -1,5 +1,7 @@
 """Places to run, and what becomes of runs that end in every way, with stand-ins for the network's process."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from benchmark.config.run import EvalConfig, RunConfig
 from benchmark.launch import local
 from benchmark.launch.local import Outcome, make_slots, run_all
 from benchmark.runs.directory import EXIT_CLAIMED, RunDir
+from benchmark.runs.sharing import user_name
 from tests.launch.conftest import SideBySide
 
 
@@ -38,14 +41,17 @@ def test_a_gpus_loader_has_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_ending_is_told_apart_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = [RunDir(tmp_path / name) for name in ("done", "fails", "elsewhere", "last")]
+    runs = [RunDir(tmp_path / name) for name in ("done", "fails", "taken", "queued", "same", "last")]
+    # One that was taken in the moment between is looked at again, and then run here.
     script = (
         "import sys, pathlib; run = pathlib.Path(sys.argv[1])\n"
-        "if run.name in ('done', 'last'): (run / 'result.json').write_text('{}')\n"
-        f"sys.exit({{'fails': 1, 'elsewhere': {EXIT_CLAIMED}}}.get(run.name, 0))"
+        "mark = run / 'was taken'\n"
+        f"if run.name == 'taken' and not mark.exists(): mark.touch(); sys.exit({EXIT_CLAIMED})\n"
+        "if run.name != 'fails': (run / 'result.json').write_text('{}')\n"
+        "sys.exit(run.name == 'fails')"
     )
-    for seed, run in enumerate(runs):
-        run.prepare(RunConfig(seed=seed))
+    for run, seed in zip(runs, (0, 1, 2, 3, 3, 5), strict=True):
+        run.prepare(RunConfig(seed=seed, eval=EvalConfig(clips=2 if run.path.name == "same" else 1)))
     monkeypatch.setattr(local, "JOB", [sys.executable, "-c", script])
     seen: list[int] = []
 
@@ -53,11 +59,64 @@ def test_every_ending_is_told_apart_and_the_others_go_on(tmp_path: Path, monkeyp
         assert len(active) <= 2
         seen.append(outcome.ended)
 
-    outcome = run_all(runs, make_slots(2, "cpu"), tick)
-    assert {run.path.name for run in outcome.done} == {"done", "last"}
+    outcome = run_all(runs, make_slots(2, "cpu"), tick, queued=[runs[3]])
+    assert {run.path.name for run in outcome.done} == {"done", "taken", "last"}
     assert [run.path.name for run in outcome.failed] == ["fails"]
-    assert [run.path.name for run in outcome.elsewhere] == ["elsewhere"]
-    assert seen[-1] == 4
+    assert [run.path.name for run in outcome.elsewhere] == ["queued", "same"]  # one training is not done twice
+    assert not outcome.held
+    assert seen[-1] == 6
+
+
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from benchmark.runs.directory import RunDir
+run, last = RunDir(Path(sys.argv[1])), sys.argv[2]
+with run.claim():
+    run.set_status(state="running", host=os.uname().nodename, pid=os.getpid(), job=None, beat=time.time())
+    print("held", flush=True)
+    input()
+    if last == "silent":  # as one that makes its first weights
+        run.set_status(beat=0.0)
+        time.sleep(1)
+        last = "done"
+        (run.path / "result.json").write_text("{}")
+    run.set_status(state=last)
+"""
+
+
+@pytest.mark.parametrize("left", ["interrupted", "failed", "silent"])
+def test_what_another_process_has_is_waited_for_behind_all_others(
+    left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, same, free = (RunDir(tmp_path / name) for name in ("held", "same", "free"))
+    for run, clips in ((held, 1), (same, 2), (free, 1)):
+        run.prepare(RunConfig(seed=int(run == free), eval=EvalConfig(clips=clips)))
+    script = "import sys, pathlib; (pathlib.Path(sys.argv[1]) / 'result.json').write_text('here')"
+    monkeypatch.setattr(local, "JOB", [sys.executable, "-c", script])
+    monkeypatch.setattr(local, "HELD_SECONDS", 0.1)
+    command = [sys.executable, "-c", HOLDER, str(held.path), left]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    told: list[str] = []
+
+    def tick(active: list[RunDir], outcome: Outcome) -> None:
+        if outcome.held and outcome.done and not told:
+            told.append(held.holder)
+            assert (outcome.held, outcome.done) == ([held], [free])  # not `same`, which the other trains, too
+            print(file=holder.stdin, flush=True)
+
+    outcome = run_all([held, same, free], make_slots(2, "cpu"), tick)
+    assert holder.wait() == 0
+    assert told == [f"process {holder.pid} on {os.uname().nodename}, of {user_name()}"]
+    assert outcome.failed == ([held] if left == "failed" else [])
+    assert {run.path.name for run in outcome.done} == {"held", "same", "free"} - {
+        run.path.name for run in outcome.failed
+    }
+    if left != "failed":
+        assert (held.path / "result.json").read_text() == ("here" if left == "interrupted" else "{}")
 
 
 def test_what_trains_alike_waits_for_the_first_of_them(side_by_side: SideBySide) -> None:
