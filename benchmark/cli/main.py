@@ -18,8 +18,8 @@ from benchmark.launch.slurm import ClusterError
 from benchmark.plan import make_plan
 from benchmark.report.statistics.noise import NoiseError
 from benchmark.report.writing import ResultsError
+from benchmark.runs.disk_errors import what_to_do
 from benchmark.runs.errors import RunDirError
-from benchmark.runs.full_disk import what_to_do
 from benchmark.spec.architecture import Architecture, load_architecture
 from benchmark.spec.doubtful import doubtful_settings
 from benchmark.spec.files import architecture_paths, is_architecture, protocol_names, spec_paths

@@ -24,7 +24,7 @@ from benchmark.launch.states import run_states
 from benchmark.plan import Plan, megapixels
 from benchmark.report.writing import check_writable
 from benchmark.runs.directory import RunDir
-from benchmark.runs.full_disk import FULL, full_folders
+from benchmark.runs.disk_errors import FULL, full_folders
 from benchmark.runs.key import start_key, training_key
 from benchmark.spec.table import Table
 

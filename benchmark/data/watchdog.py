@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmark.data.limits import DEFAULT_STALL_SECONDS, STALL_SECONDS, positive_seconds
 from benchmark.data.now_reading import NowReading
-from benchmark.runs.full_disk import full_shared_memory
+from benchmark.runs.disk_errors import full_shared_memory
 
 GRACE_SECONDS = 30.0
 """How long a read that was told to end may take to do so, and a loader process that was killed."""

@@ -36,8 +36,8 @@ from benchmark.models.check import NetworkError
 from benchmark.models.weights import PretrainedWeightsError
 from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import EXIT_CLAIMED, RunDir
+from benchmark.runs.disk_errors import what_to_do
 from benchmark.runs.errors import ClaimedError, RunDirError
-from benchmark.runs.full_disk import what_to_do
 from benchmark.runs.trainings import trained_by
 from benchmark.train.finite import DivergedError
 from benchmark.train.generators import seed_all

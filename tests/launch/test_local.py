@@ -3,15 +3,21 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from benchmark.cli import running
+from benchmark.cli.main import main
 from benchmark.config.run import EvalConfig, RunConfig
 from benchmark.launch import local
 from benchmark.launch.local import Outcome, make_slots, run_all
+from benchmark.plan import make_plan
+from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import EXIT_CLAIMED, RunDir
 from benchmark.runs.sharing import user_name
+from benchmark.spec.load import load_table
 from tests.launch.conftest import SideBySide
 
 
@@ -70,6 +76,8 @@ def test_every_ending_is_told_apart_and_the_others_go_on(tmp_path: Path, monkeyp
 HOLDER = """
 import os, sys, time
 from pathlib import Path
+from benchmark.plan import make_plan
+from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import RunDir
 run, last = RunDir(Path(sys.argv[1])), sys.argv[2]
 with run.claim():
@@ -125,3 +133,25 @@ def test_what_trains_alike_waits_for_the_first_of_them(side_by_side: SideBySide)
     )
     assert {"one", "other"} in together
     assert not any({"one", "two"} <= names for names in together)
+
+
+def test_what_waits_in_a_queue_is_named_and_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("RUNS", "RESULTS", "DATA"):
+        monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / name.lower()))
+    monkeypatch.setattr(running, "count", lambda tables: True)
+    plan = make_plan([load_table("bqn-3a", "smoke")])
+    runs = [RunDir.of(key) for key in plan.runs]
+    for run in runs:
+        run.prepare(plan.runs[run.key].config)
+        run.set_status(state="queued", queued=time.time(), job=None)
+        write_json(run.path / "job.json", {"id": "68_3", "owner": "alice", "slurm_conf": "/nowhere", "log": ""})
+    assert main(["run", "bqn-3a", "--protocol", "smoke"]) == 1
+    said = capsys.readouterr().err
+    assert "bqn-3a 'BQN' seed 0 is in a queue, job 68_3 of alice: it is left there.\n" in said
+    assert said.count("68_3") == 3
+    assert "0 of 3 runs done" in said
+    assert "(`scancel` a job, and `run` trains its run here):\n    bqn-3a '" in said
+    assert {run.state for run in runs} == {"queued"}
+    assert not any((run.path / "log.txt").exists() for run in runs)

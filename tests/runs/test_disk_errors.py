@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.config.folders import REPOSITORY
-from benchmark.runs.full_disk import what_to_do
+from benchmark.runs.disk_errors import what_to_do
 
 CHECKS = """
 import contextlib, os, sys
@@ -21,7 +21,7 @@ from benchmark.data.frame_store import build_store
 from benchmark.data.watchdog import LoaderError, WatchedLoader
 from benchmark.launch import job
 from benchmark.report.writing import ResultsError, replace_together
-from benchmark.runs.full_disk import full_folders, what_to_do
+from benchmark.runs.disk_errors import full_folders, what_to_do
 
 class Clips(torch.utils.data.Dataset):
     def __len__(self): return 4
@@ -84,8 +84,8 @@ def test_a_full_disk_is_named_with_what_to_set(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout == (
-        f"{tmp_path}/small/runs/0/status.json: No space left on device; make room there, or set BENCHMARK_RUNS to a folder of"
-        " another disk\nall checked\n"
+        f"{tmp_path}/small/runs/0/status.json: No space left on device; make room there, or set BENCHMARK_RUNS to a"
+        " folder of another disk\nall checked\n"
     ), done.stderr
 
 
@@ -94,4 +94,7 @@ def test_the_variable_of_the_innermost_folder_is_named(tmp_path: Path, monkeypat
     monkeypatch.setenv("BENCHMARK_RUNS", str(tmp_path / "runs"))
     quota = OSError(errno.EDQUOT, "Disk quota exceeded", str(tmp_path / "runs" / "0" / "checkpoint.pt"))
     assert "checkpoint.pt: Disk quota exceeded; make room there, or set BENCHMARK_RUNS to" in (what_to_do(quota) or "")
-    assert what_to_do(PermissionError(errno.EACCES, "Permission denied", str(tmp_path))) is None
+    read_only = OSError(errno.EROFS, "Read-only file system", str(tmp_path / "ucf101"))
+    told = f"{tmp_path}/ucf101: Read-only file system; make it writable, or set BENCHMARK_DATA to a folder that is"
+    assert what_to_do(read_only) == told
+    assert what_to_do(PermissionError(errno.EACCES, "Permission denied", "/elsewhere")) is None

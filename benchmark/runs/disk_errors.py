@@ -1,11 +1,10 @@
-"""A disk that is full: which folder is on it, and which variable moves that folder elsewhere."""
+"""Disks that are full or may not be written: which folder, and which variable moves that folder elsewhere."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 FOLDERS = {
@@ -16,23 +15,29 @@ FOLDERS = {
 }
 """Variables of the folders that are written to, and their defaults."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of writing where it is not allowed, unlike those of a full disk."""
 ALMOST_NOTHING = 2**16
 """Bytes; a disk with no more than these left takes no new file of ours."""
 SHARED_MEMORY = Path("/dev/shm")
 
 
 def what_to_do(error: OSError) -> str | None:
-    """What to say of an error of a full disk, or of a quota that is used up: which, and the variable to set.
+    """What to say of a disk that is full, a quota that is used up or a folder of ours that is not to be written.
 
     None of any other error.
     """
-    if error.errno not in FULL:
+    if error.errno not in (*FULL, *READ_ONLY):
         return None
-    why = os.strerror(error.errno or errno.ENOSPC)
+    why = os.strerror(error.errno)
     if isinstance(error.filename, str | bytes):
         path = Path(os.fsdecode(error.filename)).absolute()
-        inside = [advice for folder, advice in _advice().items() if path.is_relative_to(folder)]
-        return f"{path}: {why}; make room there{inside[0] if inside else ''}"
+        variable = next((name for folder, name in _variables().items() if path.is_relative_to(folder)), None)
+        if error.errno in READ_ONLY:
+            return variable and f"{path}: {why}; make it writable, or set {variable} to a folder that is"
+        return f"{path}: {why}; make room there{_or_set(variable) if variable else ''}"
+    if error.errno in READ_ONLY:
+        return None
     # Whoever wrote did not say where: what is full can be seen.
     return full_folders() or f"{why}, of a file that is not known: make room on your disks"
 
@@ -40,10 +45,10 @@ def what_to_do(error: OSError) -> str | None:
 def full_folders() -> str:
     """Which of the folders that are written to have no room left, and what to do; empty where all have."""
     lines = []
-    for folder, advice in _advice().items():
+    for folder, variable in _variables().items():
         there = next((path for path in (folder, *folder.parents) if path.exists()), None)
         if there is not None and shutil.disk_usage(there).free <= ALMOST_NOTHING:
-            lines.append(f"the disk of {folder} is full; make room there{advice}")
+            lines.append(f"the disk of {folder} is full; make room there{_or_set(variable)}")
     return "\n".join(lines)
 
 
@@ -56,11 +61,12 @@ def full_shared_memory() -> str:
     )
 
 
-def _advice() -> dict[Path, str]:
-    """What to do about every folder that is written to, the innermost first."""
-    advice = {
-        Path(os.environ.get(variable) or default).absolute(): f", or set {variable} to a folder of another disk"
-        for variable, default in FOLDERS.items()
-    }
-    advice.setdefault(Path(tempfile.gettempdir()), ", or set TMPDIR to a folder of another disk")
-    return dict(sorted(advice.items(), key=lambda item: -len(item[0].parts)))
+def _or_set(variable: str) -> str:
+    return f", or set {variable} to a folder of another disk"
+
+
+def _variables() -> dict[Path, str]:
+    """The variable of every folder that is written to, the innermost first."""
+    found = {Path(os.environ.get(name) or default).absolute(): name for name, default in FOLDERS.items()}
+    found.setdefault(Path(os.environ.get("TMPDIR") or "/tmp"), "TMPDIR")
+    return dict(sorted(found.items(), key=lambda item: -len(item[0].parts)))
