@@ -101,7 +101,7 @@ def _text(found: RunDiff, clips: int, width: int) -> Iterator[str]:
     yield from _curves(found.curves, width)
     if not found.outcome.unpaired:
         yield from _flips(found.outcome, clips, width)
-    yield f"\n{paragraph(found.judgement, width)}"
+    yield f"\n{found.judgement}"
 
 
 def _outcome(outcome: Outcome, width: int) -> Iterator[str]:

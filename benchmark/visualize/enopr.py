@@ -35,7 +35,8 @@ def read_losses(name: str) -> Losses:
     """The two losses of a run by epoch.
 
     Raises:
-        VisualizeError: There is no such run, it has not finished an epoch, or its network has no projection loss.
+        RunDirError: There is no such run.
+        VisualizeError: It has not finished an epoch, or its network has no projection loss.
     """
     run = find_run(name)
     config = config_of(run)

@@ -62,7 +62,8 @@ def used_by(name: str) -> Used:
     """What a run used.
 
     Raises:
-        VisualizeError: There is no such run, or it recorded no weight.
+        RunDirError: There is no such run.
+        VisualizeError: It recorded no weight.
     """
     run = find_run(name)
     config = config_of(run)

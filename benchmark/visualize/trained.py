@@ -59,7 +59,8 @@ def load_trained(name: str) -> Trained:
     """The checkpoint of a run.
 
     Raises:
-        VisualizeError: There is no such run, or it has no checkpoint, or an unreadable one.
+        RunDirError: There is no such run.
+        VisualizeError: It has no checkpoint, or an unreadable one.
     """
     run = find_run(name)
     config, path = config_of(run), run.checkpoint

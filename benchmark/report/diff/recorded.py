@@ -105,8 +105,11 @@ def _symbols(run: RunDir, name: str) -> dict[str, dict[str, str]] | None:
 def _epochs(run: RunDir) -> list[dict[str, Any]]:
     path = run.path / "metrics.jsonl"
     try:
-        return [json.loads(line) for line in path.read_text().splitlines()]
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
     except FileNotFoundError:
         return []
     except ValueError as error:
         raise damaged(path, str(error)) from None
+    if not all(isinstance(line, dict) for line in lines):
+        raise damaged(path, "a line is no mapping")
+    return lines
