@@ -112,6 +112,11 @@ CAUSES: dict[str, tuple[str, Callable[[Any], object], str]] = {
         lambda c: c["versions"].update(torch="2.15.0"),
         "Same settings, code, data and hardware; other versions: torch 2.11.0 / 2.15.0.",
     ),
+    "a training that was taken over": (
+        "env.json",
+        lambda c: c.update(trained_by="0" * 16, training={**c, "versions": {**c["versions"], "torch": "2.15.0"}}),
+        "Same settings, code, data and hardware; other versions: training, torch 2.11.0 / 2.15.0.",
+    ),
     "a processor": (
         "env.json",
         lambda c: c["starts"][0].update(cpu="Intel 6.2, AVX-512"),
