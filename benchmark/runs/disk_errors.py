@@ -44,20 +44,24 @@ def what_to_do(error: OSError) -> str | None:
 
 def full_folders() -> str:
     """Which of the folders that are written to have no room left, and what to do; empty where all have."""
-    lines = []
+    lines = [full_shared_memory()] if SHARED_MEMORY.is_dir() and _is_full(SHARED_MEMORY) else []
     for folder, variable in _variables().items():
         there = next((path for path in (folder, *folder.parents) if path.exists()), None)
-        if there is not None and shutil.disk_usage(there).free <= ALMOST_NOTHING:
+        if there is not None and _is_full(there):
             lines.append(f"the disk of {folder} is full; make room there{_or_set(variable)}")
     return "\n".join(lines)
 
 
+def _is_full(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free <= ALMOST_NOTHING
+
+
 def full_shared_memory() -> str:
-    """What to say where loader processes have no room for their batches."""
+    """What to say where loader processes have no room for their batches, or processes for what they share."""
     size = shutil.disk_usage(SHARED_MEMORY).total / 2**20 if SHARED_MEMORY.is_dir() else 0
     return (
-        f"{SHARED_MEMORY} ({size:,.0f} MB), where loader processes hand over their batches, is full: give it more room"
-        " (docker run --shm-size=8g), or set BENCHMARK_WORKERS (0: no such processes; on a cluster: cpus_per_task)"
+        f"{SHARED_MEMORY} ({size:,.0f} MB), where processes share batches and locks, is full: give it more room"
+        " (docker run --shm-size=8g), or set BENCHMARK_WORKERS (0: no loader processes; on a cluster: cpus_per_task)"
     )
 
 

@@ -60,6 +60,11 @@ if __name__ == "__main__":
         print("x" * 9000, file=(small / "filler").open("a"), flush=True)
     assert caught.value.filename is None
     assert f"the disk of {small}/runs is full; make room there, or set BENCHMARK_RUNS" in what_to_do(caught.value)
+    fill(Path("/dev/shm"))
+    with pytest.raises(OSError) as caught:
+        torch.multiprocessing.get_context("spawn").Lock()
+    assert what_to_do(caught.value).startswith("/dev/shm (1 MB), where processes share batches and locks, is full")
+
     # A run says so in a line.
     assert job.main([str(small / "runs" / "0")]) == 1
     print("all checked")
