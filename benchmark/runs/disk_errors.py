@@ -34,7 +34,9 @@ def what_to_do(error: OSError) -> str | None:
         path = Path(os.fsdecode(error.filename)).absolute()
         variable = next((name for folder, name in _variables().items() if path.is_relative_to(folder)), None)
         if error.errno in READ_ONLY:
-            return variable and f"{path}: {why}; make it writable, or set {variable} to a folder that is"
+            if variable in (None, "TMPDIR"):  # a file that the user has named
+                return None
+            return f"{path}: {why}; make it readable and writable, or set {variable} to a folder that is"
         return f"{path}: {why}; make room there{_or_set(variable) if variable else ''}"
     if error.errno in READ_ONLY:
         return None

@@ -100,6 +100,6 @@ def test_the_variable_of_the_innermost_folder_is_named(tmp_path: Path, monkeypat
     quota = OSError(errno.EDQUOT, "Disk quota exceeded", str(tmp_path / "runs" / "0" / "checkpoint.pt"))
     assert "checkpoint.pt: Disk quota exceeded; make room there, or set BENCHMARK_RUNS to" in (what_to_do(quota) or "")
     read_only = OSError(errno.EROFS, "Read-only file system", str(tmp_path / "ucf101"))
-    told = f"{tmp_path}/ucf101: Read-only file system; make it writable, or set BENCHMARK_DATA to a folder that is"
-    assert what_to_do(read_only) == told
-    assert what_to_do(PermissionError(errno.EACCES, "Permission denied", "/elsewhere")) is None
+    told = f"{tmp_path}/ucf101: Read-only file system; make it readable and writable, or set BENCHMARK_DATA to"
+    assert (what_to_do(read_only) or "").startswith(told)
+    assert what_to_do(PermissionError(errno.EACCES, "Permission denied", "/tmp/elsewhere")) is None
