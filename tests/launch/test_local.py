@@ -10,6 +10,7 @@ import pytest
 
 from benchmark.cli import running
 from benchmark.cli.main import main
+from benchmark.cli.progress import run_progress
 from benchmark.config.run import EvalConfig, RunConfig
 from benchmark.launch import local
 from benchmark.launch.local import Outcome, make_slots, run_all
@@ -95,7 +96,7 @@ with run.claim():
 
 @pytest.mark.parametrize("left", ["interrupted", "failed", "silent"])
 def test_what_another_process_has_is_waited_for_behind_all_others(
-    left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held, same, free = (RunDir(tmp_path / name) for name in ("held", "same", "free"))
     for run, clips in ((held, 1), (same, 2), (free, 1)):
@@ -111,14 +112,18 @@ def test_what_another_process_has_is_waited_for_behind_all_others(
     told: list[str] = []
 
     def tick(active: list[RunDir], outcome: Outcome) -> None:
+        show(active, outcome)
         if outcome.held and outcome.done and not told:
             told.append(held.holder)
             assert (outcome.held, outcome.done) == ([held], [free])  # not `same`, which the other trains, too
             print(file=holder.stdin, flush=True)
 
-    outcome = run_all([held, same, free], make_slots(2, "cpu"), tick)
+    with run_progress({name: f"row {name}" for name in ("held", "same", "free")}, 3) as show:
+        outcome = run_all([held, same, free], make_slots(2, "cpu"), tick)
     assert holder.wait() == 0
-    assert told == [f"process {holder.pid} on {os.uname().nodename}, of {user_name()}"]
+    whose = f"process {holder.pid} on {os.uname().nodename}, of {user_name()}"
+    assert told == [whose]
+    assert capsys.readouterr().err.count(f"row held is being run by {whose}; it is waited for when nothing") == 1
     assert outcome.failed == ([held] if left == "failed" else [])
     assert {run.path.name for run in outcome.done} == {"held", "same", "free"} - {
         run.path.name for run in outcome.failed
