@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from benchmark.data.datasets import prepare
 from benchmark.data.loader import ClipDataset
 from benchmark.launch.initial_weights import initial_network
 from benchmark.launch.job import execute
+from benchmark.launch.slurm import ClusterJob
 from benchmark.launch.training import CHECKPOINT_SECONDS
 from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import run_key
+from benchmark.runs.sharing import user_name
 from tests.data.trees import ucf_tree
 
 CONFIG = RunConfig(
@@ -92,6 +95,21 @@ def test_a_classifier_begins_with_the_spread_that_the_recipe_says() -> None:
     assert spread["fc.weight"].std().item() == pytest.approx(0.5, rel=0.05)
     assert not spread["fc.bias"].any()
     assert all(torch.equal(begun[name], spread[name]) for name in begun if name != "fc.weight")
+
+
+def test_a_job_leaves_what_is_done_or_taken_and_ends_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done, taken = (RunDir(tmp_path / name) for name in ("done", "taken"))
+    for run in (done, taken):
+        run.prepare(RunConfig())
+    write_json(done.path / "result.json", {"key": "done", "metrics": {}})
+    taken.set_status(state="running", pid=1, host="node7", job="68_3", beat=time.time())
+    with taken.claim():
+        ClusterJob((str(done.path), str(taken.path)), "cpu", 0)()
+    said = (
+        f"{done.path} is done already\n{taken.path} is being run by job 68_3 on node7, of {user_name()}: left to it\n"
+    )
+    assert capsys.readouterr().out == said
+    assert taken.status["host"] == "node7"
 
 
 def test_another_seed_has_other_first_weights(made: Callable[..., RunDir]) -> None:
