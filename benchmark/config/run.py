@@ -141,6 +141,12 @@ class TrainConfig(Strict):
         return self
 
     @model_validator(mode="after")
+    def _options_are_the_optimizer_s(self) -> TrainConfig:
+        if self.nesterov and self.optimizer != "sgd":
+            raise ValueError(f"nesterov is an option of sgd: {self.optimizer} has none, set it to false")
+        return self
+
+    @model_validator(mode="after")
     def _warmup_fits(self) -> TrainConfig:
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be less than epochs ({self.epochs})")

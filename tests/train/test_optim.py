@@ -71,6 +71,11 @@ def test_adamw_decays_weights_alone_by_the_rate_and_not_through_the_gradient(bqn
     assert layer.bias.item() == pytest.approx(before[1] + 1e-2)
 
 
+def test_adamw_has_no_nesterov_momentum() -> None:
+    with pytest.raises(ValueError, match="nesterov is an option of sgd: adamw has none"):
+        TrainConfig(optimizer="adamw", nesterov=True)
+
+
 def test_biases_and_normalisations_of_a_transformer_do_not_decay() -> None:
     with torch.device("meta"):
         vit = build_model(VitConfig(width=0.125, depth=2), DATA.model_copy(update={"size": 64, "segments": 2}))
