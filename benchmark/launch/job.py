@@ -21,6 +21,7 @@ import torch
 from benchmark.config.run import RunConfig
 from benchmark.data.errors import DataError
 from benchmark.evaluate.views import NonFiniteError
+from benchmark.launch.behaviour import record_behaviour
 from benchmark.launch.clips import RunClips
 from benchmark.launch.env_file import EnvFile
 from benchmark.launch.evaluation import evaluate
@@ -94,7 +95,7 @@ def _train_and_evaluate(
     run: RunDir, config: RunConfig, device: torch.device, workers: int, parent: int | None
 ) -> dict[str, Any]:
     started = time.monotonic()
-    _prepare_torch(device)
+    prepare_torch(device)
     clips = RunClips(config, device, workers)
     build = partial(initial_network, config, device, clips.training.shape, clips.evaluation.shape[1:])
     model, sibling = build(), trained_by(run, config)
@@ -109,6 +110,8 @@ def _train_and_evaluate(
     same_data = sibling is not None and sibling.env.get("fingerprints") == fingerprints
     training.resume_or_take_over(sibling if same_data else None)
     heartbeat = Heartbeat(run, config.train.epochs, parent)
+    heartbeat.enter("train", len(training.history))
+    record_behaviour(run, config, device, training.taken_over_from, heartbeat)
     training.finish(clips, heartbeat)
     heartbeat.enter("evaluate", config.train.epochs)
     predicted = evaluate(model, config, clips, heartbeat)
@@ -121,7 +124,8 @@ def _train_and_evaluate(
     return result
 
 
-def _prepare_torch(device: torch.device) -> None:
+def prepare_torch(device: torch.device) -> None:
+    """Threads and determinism of a run."""
     if device.type == "cpu":
         # Runs are small there and several go side by side; and the result does not depend on the number of cores.
         torch.set_num_threads(1)
