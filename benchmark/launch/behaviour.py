@@ -6,8 +6,8 @@ sensitive to a mistake and hardly to the processor:
 
 * which frames, crops, flips and views are drawn, as they are;
 * the rates of the run's own schedule and of the miniature's steps by group, and how fast weights decay;
-* losses and gradients by step, and logits, of a network that learns gently, so that rounding does not grow, and in
-  which nothing is zero that an ordinary network begins with as zero: a block that adds nothing yet shows no mistake.
+* losses and gradients by step, momentum and logits of a network that stands still, so that rounding does not grow,
+  and in which nothing is zero that an ordinary one begins with as zero: a block that adds nothing yet hides mistakes.
 
 `benchmark.runs.behaviour` compares two of them.
 """
@@ -49,8 +49,9 @@ STEPS = 2
 """Of an epoch."""
 SEED = 7919
 """Added to the run's: a miniature shares no draw with its run."""
-GENTLY = 0.001
-"""Of the run's learning rate. At the whole rate rounding grows tenfold with every step."""
+GENTLY = 1e-9
+"""Of the run's learning rate: weights stand still. At the whole rate rounding grows tenfold with every step; so every
+loss is that of the first weights, while momentum sums up the gradients as ever."""
 FELT_NORM = 0.05
 """Of the limit of the gradient's norm: at the whole limit hardly a gradient is cut."""
 CLASSES = 8
@@ -88,11 +89,9 @@ def miniature(
         exact, drawn = _sizes(model, optimizer), _lengths(optimizer)
         _wake(model, optimizer, small)
         _settle(model, small, clips, device)
-        begun = _flat_groups(optimizer)
         notes = _Notes(optimizer, told)
         for epoch in range(EPOCHS):
             train_one_epoch(model, optimizer, clips, small, epoch, notes.enter(), notes.step)
-        moved = {role: _rounded((now - begun[role]).norm()) for role, now in _flat_groups(optimizer).items()}
         predicted = evaluate(model, small, clips, told)
         return {
             "format": FORMAT,
@@ -104,7 +103,6 @@ def miniature(
             "rates": {"schedule": _schedule(config), **notes.rates},
             "training": notes.training,
             "momentum": _momentum(optimizer),
-            "moved": moved,
             "logits": [_row(logits[:CLASSES]) for logits in predicted.logits],
             "residual": _row([] if predicted.residual is None else [predicted.residual]),
             "bits": _bits(model, predicted),
@@ -260,6 +258,14 @@ class _Notes:
         self._optimizer, self._state, self._told = optimizer, EpochState(), told
         self._groups: dict[str, list[float]] = {group["role"]: [] for group in optimizer.param_groups}
         self._steps, self._alphas = list[tuple[float, ...]](), list[float]()
+        self._step = optimizer.step
+        # Rates are what they are when the weights are moved.
+        setattr(optimizer, "step", self._note_rates)  # noqa: B010 - a method
+
+    def _note_rates(self) -> None:
+        for group in self._optimizer.param_groups:
+            self._groups[group["role"]].append(group["lr"])
+        self._step()
 
     def enter(self) -> EpochState:
         """The state of an epoch that begins, to be kept up to date."""
@@ -271,8 +277,6 @@ class _Notes:
         assert self._state.finite is not None
         self._steps.append(tuple(self._state.finite.tolist()[1:]))
         self._alphas.append(self._state.alpha / self._state.clips)
-        for group in self._optimizer.param_groups:
-            self._groups[group["role"]].append(group["lr"])
         self._told(done, steps)
 
     @property
