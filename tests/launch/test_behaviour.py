@@ -36,7 +36,7 @@ FLOW = {"dataset": "ucf101", "flip": True, "train_crop": "multiscale_three"}
 DENSE = {"dataset": "kinetics400", "flip": True, "sampling": "dense", "train_crop": "jitter", "window": 48}
 CONFIGS = {
     "tsm": of(TsmResNetConfig(**R18), views=EvalConfig(scale=36, clips=2, crops=3), param_groups="tsm"),
-    "bqn": of(BqnConfig(**R18, num_bplc=8), nesterov=True, device_batch=64),
+    "bqn": of(BqnConfig(**R18, num_bplc=8), views=EvalConfig(scale=36, clips=3), nesterov=True, device_batch=64),
     "ms": of(TsmResNetConfig(**R18, insert=("motion_squeeze",), insert_after=("res3",)), param_groups="msnet"),
     "rnl": of(
         TsmResNetConfig(**R18, insert=("rnl",), insert_after=("res3", "res4")),
