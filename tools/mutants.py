@@ -3,8 +3,9 @@
     python tools/mutants.py [--verify] [--only ID ...] [--jobs N]
 
 Each mutant is put into a copy of the working tree, where one of the tests that it names must fail; without it that one
-must pass. With --verify they are those of mutants_verify.yaml, which the miniature of a small network must show, by more
-than processors differ (tests/launch/test_behaviour.py). Status 1 where a mutant survives or could not be tried: its text is not found once, or its tests do not run.
+must pass. Status 1 where a mutant survives or could not be tried: its text is not found once, or its tests do not run.
+With --verify they are those of mutants_verify.yaml, each of which the miniature of a small network must show, by more
+than processors differ (tests/launch/test_behaviour.py).
 """
 
 from __future__ import annotations
