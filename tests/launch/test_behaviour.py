@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.config.models import BqnConfig, MobileNetV2Config, TsmResNetConfig, VitConfig, X3dConfig
+from benchmark.config.models import BqnConfig, LateralConfig, MobileNetV2Config, TsmResNetConfig, VitConfig, X3dConfig
+from benchmark.config.representations import PwtpConfig
 from benchmark.config.run import DataConfig, EvalConfig, JointConfig, RunConfig, TrainConfig
 from benchmark.launch.behaviour import miniature
 from benchmark.runs.behaviour import TOLERANCES, compare
@@ -24,7 +25,9 @@ RECORDS = Path(__file__).with_name("behaviours.json")
 R18: dict[str, Any] = {"depth": 18, "width": 0.125}
 DATA = DataConfig(dataset="something-v1", size=32, segments=4, flip="undirected")
 ONE_VIEW = EvalConfig(scale=36)
-DA = TsmResNetConfig(**R18, representation="dynamic_appearance", dropout=0.2)
+DA = TsmResNetConfig(
+    **R18, representation="dynamic_appearance", dynamic_appearance=PwtpConfig(frames=4, dims=2), dropout=0.2
+)
 
 
 def of(model: Any, data: dict[str, Any] | None = None, views: EvalConfig = ONE_VIEW, **train: Any) -> RunConfig:
@@ -36,7 +39,12 @@ FLOW = {"dataset": "ucf101", "flip": True, "train_crop": "multiscale_three"}
 DENSE = {"dataset": "kinetics400", "flip": True, "sampling": "dense", "train_crop": "jitter", "window": 48}
 CONFIGS = {
     "tsm": of(TsmResNetConfig(**R18), views=EvalConfig(scale=36, clips=2, crops=3), param_groups="tsm"),
-    "bqn": of(BqnConfig(**R18, num_bplc=8), views=EvalConfig(scale=36, clips=3), nesterov=True, device_batch=64),
+    "bqn": of(
+        BqnConfig(**R18, num_bplc=8, lateral=LateralConfig(direction="bidirectional")),
+        views=EvalConfig(scale=36, clips=3),
+        nesterov=True,
+        device_batch=64,
+    ),
     "ms": of(TsmResNetConfig(**R18, insert=("motion_squeeze",), insert_after=("res3",)), param_groups="msnet"),
     "rnl": of(
         TsmResNetConfig(**R18, insert=("rnl",), insert_after=("res3", "res4")),
