@@ -56,6 +56,7 @@ calibrate: $(READY) ## how often verdicts are wrong, on simulated tables: docs/s
 
 mutants: $(READY) ## plausible mistakes (tools/mutants.yaml), each of which a test must notice
 	@$(PY) tools/mutants.py
+	@$(PY) tools/mutants.py --verify
 
 status-%: $(READY) ## the state of a table's runs
 	@$(B) status $*
