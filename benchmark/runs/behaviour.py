@@ -35,9 +35,9 @@ TOLERANCES = {
 }
 """How far a miniature may be off on another kind of processor or under other versions, by what was noted.
 
-Rates, decay, first weights, first gradients and momentum are relative, each by itself; losses and residuals to the largest of all steps;
-logits to their spread over the clips. Of gradients it is the median of all steps: in networks with a MotionSqueeze a
-rare one is mostly rounding. docs/reproducibility.md says how far processors are apart.
+Rates, decay, first weights, first gradients and momentum are relative, each by itself; losses and residuals to the
+largest of all steps; logits to their spread over the clips. Of gradients it is the median of all steps: in networks
+with a MotionSqueeze a rare one is mostly rounding. docs/reproducibility.md says how far processors are apart.
 """
 BY_ITSELF = ("first weights", "rates", "decay", "first gradient", "momentum")
 
