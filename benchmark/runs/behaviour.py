@@ -26,7 +26,7 @@ TOLERANCES = {
     "decay": 1e-3,
     "loss": 1e-3,
     "projection loss": 1e-3,
-    "gradient": 5e-2,
+    "gradient": 2e-2,
     "first gradient": 5e-2,
     "alpha": 5e-3,
     "momentum": 2e-1,
