@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.cli import claims, data, explain, noise, reading, running, timing, visualize
+from benchmark.cli import claims, data, explain, noise, reading, records, running, timing, visualize
 from benchmark.config.source import SpecError, did_you_mean
 from benchmark.data.errors import DataError
 from benchmark.launch.pending import check_plan
@@ -34,6 +34,7 @@ environment:
   BENCHMARK_<NAME>   a data set of yours: BENCHMARK_UCF101=/path/to/ucf101; `data list` shows all
   BENCHMARK_DATASETS the same for all of them in one file  (default: ~/.config/benchmark/datasets.yaml)
   BENCHMARK_RESULTS  rendered tables                       (default: results)
+  BENCHMARK_RECORDS  records of runs, costs and timings    (default: results/records)
   BENCHMARK_TABLES   table specs                           (default: tables)
   BENCHMARK_WEIGHTS  torchvision's ImageNet weights        (default: weights)
 """
@@ -66,11 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     def add(name: str, text: str, *, json: bool = False, tables: bool = True) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         if tables:
-            command.add_argument("tables", nargs="*", metavar="TABLE", help="table id, paper key or YAML file")
-            command.add_argument("--all", action="store_true", help="every table there is")
-            command.add_argument("--protocol", default="embedded", help=f"one of {', '.join(protocol_names())}")
-            command.add_argument("--dataset", metavar="NAME", help="another data set that the table prints: hmdb51")
-            command.add_argument("--seeds", type=_seeds, metavar="N or A,B,..", help="how many seeds, or which")
+            _add_tables(command)
         if json:
             command.add_argument("--json", action="store_true", help="print JSON")
         return command
@@ -116,6 +113,9 @@ def build_parser() -> argparse.ArgumentParser:
     claimed = add("claims", "the papers' claims: the printed numbers on trial, and our states", json=True, tables=False)
     claims.add_arguments(claimed)
     claimed.set_defaults(call=claims.main)
+    recorded = add("records", "runs as records to commit, tables from records, and exchange of them", tables=False)
+    records.add_arguments(recorded, _add_tables)
+    recorded.set_defaults(call=records.main)
     pictures = add("visualize", "pictures of clips, kernels, filters and training curves, PNG and SVG", tables=False)
     visualize.add_arguments(pictures)
     pictures.set_defaults(call=visualize.main)
@@ -126,6 +126,14 @@ def commands_of(parser: argparse.ArgumentParser) -> list[str]:
     """The names of the parser's commands."""
     chosen = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     return list(chosen.choices)
+
+
+def _add_tables(command: argparse.ArgumentParser) -> None:
+    command.add_argument("tables", nargs="*", metavar="TABLE", help="table id, paper key or YAML file")
+    command.add_argument("--all", action="store_true", help="every table there is")
+    command.add_argument("--protocol", default="embedded", help=f"one of {', '.join(protocol_names())}")
+    command.add_argument("--dataset", metavar="NAME", help="another data set that the table prints: hmdb51")
+    command.add_argument("--seeds", type=_seeds, metavar="N or A,B,..", help="how many seeds, or which")
 
 
 def _add_force(command: argparse.ArgumentParser) -> None:

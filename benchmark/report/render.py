@@ -14,6 +14,7 @@ from benchmark.report.claims.judge import VERSION, judge_claims
 from benchmark.report.columns.kinds import KINDS
 from benchmark.report.costs import CountedCost
 from benchmark.report.fuse import with_fused
+from benchmark.report.labels import listed
 from benchmark.report.plots.accuracy_cost import accuracy_against_cost
 from benchmark.report.plots.curves import curves
 from benchmark.report.results import RowRuns
@@ -81,7 +82,11 @@ def render(
     contrasts = baseline_contrasts(table, comparison)
     judgements = judge_claims(table, comparison, costs, timings)
     layout = lay_out(table, cells, costs)
-    layout = replace(layout, remarks=(*layout.remarks, *_processors(complete)))
+    layout = replace(
+        layout,
+        caption=" ".join([layout.caption, *_from_records(complete)]),
+        remarks=(*layout.remarks, *_processors(complete)),
+    )
     first = next((c.column for c in contrasts), None)
     pictures, problems = _pictures(table, cells)
     contents: dict[str, str | bytes | None] = {
@@ -121,6 +126,17 @@ def _pictures(table: Table, cells: Sequence[Cell]) -> tuple[dict[str, bytes | No
             problems.append(f"{table.id}: {name} cannot be drawn: {type(error).__name__}: {error}")
         files |= {f"{name}.{kind}": drawn.get(kind) for kind in ("svg", "png")}
     return files, problems
+
+
+def _from_records(runs: RowRuns) -> list[str]:
+    """Which rows come from records, where others come from run directories."""
+    recorded: dict[str, set[bool]] = {}
+    for label, results in runs.items():
+        every = (member for one in results for member in one.members or (one,))
+        recorded[label] = {member.recorded is not None for member in every if member.state == "done"}
+    if set().union(*recorded.values()) != {True, False}:
+        return []
+    return [f"From records, not run here: {listed(label for label, kinds in recorded.items() if True in kinds)}."]
 
 
 def _processors(runs: RowRuns) -> list[str]:

@@ -21,9 +21,9 @@ from typing import Any
 
 from benchmark.config.run import RunConfig
 from benchmark.runs.atomic import write_json
-from benchmark.runs.errors import ClaimedError, StaleRunError, damaged
+from benchmark.runs.errors import ClaimedError, damaged
 from benchmark.runs.json_files import ENV_TYPES, STATUS_TYPES, State, read_json, read_typed
-from benchmark.runs.key import dotted
+from benchmark.runs.key import refuse_other_defaults
 from benchmark.runs.sharing import not_writable, owner_of, unreadable, writing
 
 BEAT_SECONDS = 1.0
@@ -168,17 +168,7 @@ class RunDir:
             return
         if not all(isinstance(stored.get(part), dict) for part in ("model", "data", "train", "eval")):
             raise damaged(self.path / "config.json", "it is no config")
-        old, new = dotted(stored), dotted(config.model_dump(mode="json"))
-        differing = [
-            f"    {key}: {value!r} when it was run, {new[key]!r} now" if key in new else f"    {key}: removed since"
-            for key, value in old.items()
-            if key not in new or new[key] != value
-        ]
-        if differing:
-            raise StaleRunError(
-                f"{self.path} was run with other defaults than today's:\n" + "\n".join(differing) + "\n"
-                "  Restore the default, or set the new value in the spec (a new run), or remove the folder."
-            )
+        refuse_other_defaults(stored, config, str(self.path))
 
     @property
     def checkpoint(self) -> Path:
