@@ -89,6 +89,9 @@ def build_parser() -> argparse.ArgumentParser:
     run = add("run", "train and evaluate what is missing on this machine, then render")
     run.add_argument("--jobs", type=_positive, help="runs side by side (default: one per GPU, else one per core)")
     run.add_argument("--device", type=_device, help="cpu, cuda, ... (default: a GPU if there is one)")
+    run.add_argument(
+        "--from-records", action="store_true", help="train only what has no record either (results/records)"
+    )
     run.add_argument("--time", action="store_true", help="then fill the timed columns, as `time` does")
     _add_force(run)
     run.set_defaults(call=running.run)

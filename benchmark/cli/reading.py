@@ -16,6 +16,8 @@ from benchmark.plan import Plan, estimate_seconds, make_plan, megapixels, row_ru
 from benchmark.report.text.formulas import comparison
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import dotted, keyed_settings, run_key, start_key, training_key
+from benchmark.runs.records.files import records_root
+from benchmark.runs.records.run import run_record_path
 from benchmark.runs.trainings import trained_by
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.columns import COLUMNS
@@ -168,6 +170,8 @@ def plan(arguments: argparse.Namespace) -> int:
         print(
             f"{made.evaluated_only} of the runs differ from another in their views alone, and take over its training."
         )
+    if recorded := [key for key in todo if run_record_path(records_root(), key).exists()]:
+        print(f"{len(recorded)} of these to do have records, which `render` and `run --from-records` take.")
     if todo:
         weights = f"; pretrained weights: {', '.join(needs['weights'])}" if needs["weights"] else ""
         print(f"What is to do reads {', '.join(needs['reads'])}{weights}.")

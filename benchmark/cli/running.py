@@ -15,12 +15,13 @@ from benchmark.cli.rendering import architecture_folder, render_architectures, r
 from benchmark.cli.text import duration, say, split_of, terminal_width
 from benchmark.config.datasets import DATASETS
 from benchmark.config.run import RunConfig
-from benchmark.cost.audit import audit_table, row_configs
+from benchmark.cost.audit import Lookup, audit_table, row_configs
 from benchmark.cost.cache import cached, get
 from benchmark.cost.latency import timed_columns
 from benchmark.launch.local import Outcome, last_lines, make_slots, run_all
-from benchmark.launch.pending import is_to_do
+from benchmark.launch.pending import is_to_do, recorded_runs
 from benchmark.plan import Plan, megapixels
+from benchmark.report.sources import Sources
 from benchmark.report.writing import check_writable
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import start_key, training_key
@@ -49,22 +50,28 @@ def cost(arguments: argparse.Namespace) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """`run`: prepare the data, train what is missing, count costs, render, print; with --time fill timed columns."""
+    """`run`: prepare the data, train what is missing, count costs, render, print; with --time fill timed columns.
+
+    With --from-records what has a record is not missing. Without, none stands in for a run that fails.
+    """
     made = arguments.plan
     for folder in _folders(arguments):
         check_writable(folder)
+    recorded = recorded_runs(made.runs) if arguments.from_records else {}
+    sources = Sources() if arguments.from_records else Sources(trained_here=made.runs)
     # The longest first, so that no core is left with one of them at the end.
     todo = sorted(
-        (key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)),
+        (key for key, run in made.runs.items() if key not in {*arguments.damaged, *recorded} and is_to_do(run)),
         key=lambda key: megapixels(made.runs[key].config),
         reverse=True,
     )
     if todo:
         _prepare_data(made.runs[key].config for key in todo)
-    count(arguments.loaded)
+    count(arguments.loaded, sources.cost if arguments.from_records else cached)
     outcome = _train(made, todo, arguments.jobs, arguments.device) if todo else Outcome()
     to_time = [table for table in arguments.loaded if arguments.time and timed_columns(table)]
-    whole = render_tables([table for table in arguments.loaded if table not in to_time], arguments.force)
+    untimed = [table for table in arguments.loaded if table not in to_time]
+    whole = render_tables(untimed, arguments.force, sources=sources)
     render_architectures(arguments.architectures, show=True)
     for broken in outcome.failed:
         _say_failed(broken)
@@ -72,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     if to_time:
         from benchmark.cli.timing import time_tables
 
-        not_timed = time_tables(to_time, arguments.device, force=arguments.force)
+        not_timed = time_tables(to_time, arguments.device, force=arguments.force, sources=sources)
     return 1 if not_timed or outcome.failed or outcome.elsewhere or whole.damaged else 0
 
 
@@ -131,6 +138,7 @@ def submit(arguments: argparse.Namespace) -> int:
 
 def render(arguments: argparse.Namespace) -> int:
     """`render`: tables as the runs are now; 1 where a run is damaged, or a folder holds what the runs do not."""
+    recorded_runs(arguments.plan.runs)  # one of other defaults is refused
     found = render_tables(arguments.loaded, arguments.force, show=not arguments.json)
     found.files |= render_architectures(arguments.architectures, show=not arguments.json)
     if arguments.json:
@@ -143,14 +151,14 @@ def _folders(arguments: argparse.Namespace) -> list[Path]:
     return tables + [architecture_folder(table.paper, table.number) for table in arguments.architectures]
 
 
-def count(tables: list[Table]) -> bool:
-    """Count every config of the tables at paper scale that is not in the cache; whether all could be counted."""
+def count(tables: list[Table], known: Lookup = cached) -> bool:
+    """Count every config of the tables at paper scale that is not known; whether all could be counted."""
     configs: dict[str, RunConfig] = {}
     failures: dict[str, None] = {}
     for table in tables:
         for row in table.rows:
             for config in row_configs(row):
-                if cached(config) is None:
+                if known(config) is None:
                     configs[config.model_dump_json()] = config
     if not configs:
         return True

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from zipfile import is_zipfile
 
 from benchmark.plan import PlannedRun
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import DamagedRunError, StaleRunError, damaged
 from benchmark.runs.key import training_key
+from benchmark.runs.records.files import records_root
+from benchmark.runs.records.run import check_defaults, run_record_path
 from benchmark.runs.sharing import unreadable
 from benchmark.runs.trainings import find_training
 
@@ -56,3 +60,23 @@ def check_plan(runs: dict[str, PlannedRun]) -> dict[str, str]:
     if errors:
         raise StaleRunError("\n".join(errors))
     return broken
+
+
+def recorded_runs(runs: Mapping[str, PlannedRun]) -> dict[str, Path]:
+    """The planned runs that are not finished here and have a record, whether or not it is damaged: its file by key.
+
+    Raises:
+        StaleRunError: naming every record under which a default has changed.
+    """
+    found, errors = {}, []
+    for key, planned in runs.items():
+        path = run_record_path(records_root(), key)
+        if path.exists() and RunDir.of(key).state != "done":
+            found[key] = path
+            try:
+                check_defaults(path, planned.config)
+            except StaleRunError as error:
+                errors.append(str(error))
+    if errors:
+        raise StaleRunError("\n".join(errors))
+    return found

@@ -26,7 +26,15 @@ from benchmark.runs.json_files import ENV_TYPES, read_json, typed
 from benchmark.runs.key import refuse_other_defaults, run_key
 from benchmark.runs.metrics import all_metrics
 from benchmark.runs.predictions import Predictions, read_predictions
-from benchmark.runs.records.files import damaged_record, digest_of, finite, read_sealed, records_root, write_sealed
+from benchmark.runs.records.files import (
+    DamagedRecordError,
+    damaged_record,
+    digest_of,
+    finite,
+    read_sealed,
+    records_root,
+    write_sealed,
+)
 from benchmark.runs.records.predictions import pack, probabilities, unpack
 
 COARSE = 0.25
@@ -114,9 +122,19 @@ def read_record(config: RunConfig, root: Path | None = None) -> Record | None:
     content = read_sealed(path)
     if content is None:
         return None
+    _refuse_other_defaults(path, content, config)
+    return checked_record(path, content, root)
+
+
+def check_defaults(path: Path, config: RunConfig) -> None:
+    """Refuse a record of other defaults than today's by a StaleRunError. A damaged one passes: reading it says so."""
+    with contextlib.suppress(DamagedRecordError):
+        _refuse_other_defaults(path, read_sealed(path) or {}, config)
+
+
+def _refuse_other_defaults(path: Path, content: dict[str, Any], config: RunConfig) -> None:
     if isinstance(content.get("config"), dict):
         refuse_other_defaults(content["config"], config, str(path))
-    return checked_record(path, content, root)
 
 
 def checked_record(path: Path, sealed_content: dict[str, Any], root: Path) -> Record:
