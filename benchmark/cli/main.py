@@ -16,6 +16,7 @@ from benchmark.data.errors import DataError
 from benchmark.launch.pending import check_plan
 from benchmark.launch.slurm import ClusterError
 from benchmark.plan import make_plan
+from benchmark.report.exchange import ExchangeError
 from benchmark.report.statistics.noise import NoiseError
 from benchmark.report.writing import ResultsError
 from benchmark.runs.errors import RunDirError
@@ -52,6 +53,13 @@ OF_RUNS = ("list", "plan", "status", "submit", *RENDERING)
 
 class RequestError(Exception):
     """The request cannot be carried out as it stands; the message says what to do."""
+
+
+REFUSALS = (
+    *(SpecError, RunDirError, RequestError, ClusterError),
+    *(DataError, ResultsError, NoiseError, ExchangeError),
+)
+"""What a message says in full, without a traceback."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -238,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader left; nothing more can be said
         return 0
-    except (SpecError, RunDirError, RequestError, ClusterError, DataError, ResultsError, NoiseError) as error:
+    except REFUSALS as error:
         print(str(error), file=sys.stderr)
         return 2
     except OSError as error:

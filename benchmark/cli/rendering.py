@@ -51,6 +51,7 @@ def render_tables(
     """
     from benchmark.report.collect import collect
     from benchmark.report.render import render as write
+    from benchmark.report.theirs import with_theirs
 
     done = Written()
     sources = sources or Sources()
@@ -62,7 +63,8 @@ def render_tables(
         costs = {row.label: counted_cost(row) for row in audit}
         page = audit_markdown(table, audit, link_to_costs(folder)) if audit else None
         timings = row_timings(table, sources.timings)
-        made = write(table, collect(table, now, sources), costs, folder, timings=timings, audit=page, force=force)
+        joined, runs, costs = with_theirs(table, collect(table, now, sources), costs)
+        made = write(joined, runs, costs, folder, timings=timings, audit=page, force=force)
         done.files[table.id] = made.paths
         if show:
             print(made.markdown.rstrip() + "\n")

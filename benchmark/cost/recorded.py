@@ -69,10 +69,15 @@ def write_timings(root: Path, config: RunConfig, record: LatencyRecord) -> bool:
     return write_sealed(path, {"network": counted_settings(config), **record.model_dump(mode="json")})
 
 
+def timing_paths(root: Path, config: RunConfig) -> list[Path]:
+    """The files of a network's recorded timings."""
+    return sorted((root / "timings").glob(f"{network_digest(config)}-*.json"))
+
+
 def read_timings(root: Path, config: RunConfig) -> list[LatencyRecord]:
     """The recorded timings of a network, one for each device. Raises DamagedRecordError: one is not as it was."""
     found = []
-    for path in sorted((root / "timings").glob(f"{network_digest(config)}-*.json")):
+    for path in timing_paths(root, config):
         content = read_sealed(path)
         if content is not None:
             found.append(checked_timings(path, content))

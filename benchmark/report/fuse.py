@@ -99,7 +99,7 @@ def with_fused(table: Table, runs: RowRuns) -> dict[str, tuple[SeedResult, ...]]
     for row in table.every_row:
         if row.quoted:
             continue
-        if row.average and row.label in runs:
+        if (row.average or row.theirs) and row.label in runs:
             complete[row.label] = tuple(runs[row.label])
             continue
         members = [{result.seed: result for result in runs.get(member.label, ())} for member in table.members(row)]

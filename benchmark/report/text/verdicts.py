@@ -107,6 +107,15 @@ def claims_frame(table: Table, judgements: Sequence[Judgement]) -> DataFrame:
     return pd.DataFrame([_line(table, judgement) for judgement in judgements], columns=list(CLAIM_FIELDS))
 
 
+def claims_csv(table: Table, judgements: Sequence[Judgement], lab: str = "") -> str:
+    """claims.csv. `lab`: by whose runs the claims are judged, if not by ours; the protocol then says so."""
+    frame = claims_frame(table, judgements)
+    if lab:
+        frame["protocol"] += f" ({OF_LAB} {lab})"
+    return str(frame.to_csv(index=False, lineterminator="\n"))
+
+
+OF_LAB = "runs of"
 CLAIM_FIELDS = (
     *("id", "repeats", "where", "text", "metric", "relation", "lhs", "rhs", "margin", "by", "factor"),
     *("protocol", "state", "reason", "takes", "larger", "smaller", "difference", "low", "high", "seeds"),
