@@ -95,7 +95,7 @@ def render(
         "cells.csv": cells_csv(cells_frame(table, cells)),
         "table.csv": table_csv(table, cells, costs, contrasts),
         "table.md": markdown(
-            table, layout, [c for c in contrasts if c.column == first], judgements, link_to_costs(out_dir), noise
+            table, layout, [c for c in contrasts if c.column == first], judgements, link_to_costs(out_dir), noise, lab
         ),
         "table.tex": latex(table, layout),
         "claims.csv": claims_csv(table, judgements, lab) if judgements else None,

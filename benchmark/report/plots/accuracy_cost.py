@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LEFT, RIGHT, TOP, BOTTOM, BETWEEN, KEY_GAP = 0.48, 0.06, 0.24, 0.38, 0.26, 0.16
 WIDE, WIDE_WITH_KEY, HIGH, HIGH_OF_SEVERAL = 2.86, 3.3, 2.1, 1.7
 LINE = 0.125
+LABS = PALETTE[2:]
 HIGHER = (1.0, 1.3, 1.7)
 """Heights of a numbered plot that are tried, as factors, until no number is far from its point."""
 FAR = 16.0
@@ -68,7 +69,8 @@ def _attempt(table: Table, plane: Plane, numbered: bool, factor: float, must: bo
     figure = Figure(figsize=(LEFT + wide + RIGHT, 1), dpi=DPI)
     FigureCanvasAgg(figure)
     titles = [_title(figure, panel, wide) for panel in plane.panels]
-    legends = [len(panel.series) > 1 for panel in plane.panels]
+    # Lines of two entries each.
+    legends = [math.ceil(len(panel.series) / 2) if len(panel.series) > 1 else 0 for panel in plane.panels]
     above = [TOP + LINE * (title.count("\n") + legend) for title, legend in zip(titles, legends, strict=True)]
     count = len(plane.panels)
     around = sum(above) + BOTTOM + BETWEEN * (count - 1)
@@ -120,10 +122,12 @@ def _draw_panel(ax: Axes, panel: Panel, better: str) -> list[tuple[Sequence[floa
     """Draw the points of a panel; returns the lines that names are to keep clear of."""
     lines: list[tuple[Sequence[float], Sequence[float]]] = []
     handles: list[Any] = []
+    names = [series.lab for series in panel.series if series.lab]
+    of_labs = {lab: LABS[i % len(LABS)] for i, lab in enumerate(names)}
     for series in panel.series:
         front = pareto_front(series.points, better)
         path = [p.cost for p in front], [p.value for p in front]
-        colour = PALETTE[2] if series.lab else BLUE if series.ours else VERMILLION
+        colour = of_labs.get(series.lab) or (BLUE if series.ours else VERMILLION)
         if len(set(zip(*path, strict=True))) > 1:
             dashes: Any = "-" if series.ours else (0, (4, 2))
             (line,) = ax.plot(*path, color=colour, linewidth=0.8, linestyle=dashes, alpha=0.6, zorder=1)
