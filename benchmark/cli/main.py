@@ -93,6 +93,8 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--jobs", type=_positive, help="runs side by side (default: one per GPU, else one per core)")
     run.add_argument("--device", type=_device, help="cpu, cuda, ... (default: a GPU if there is one)")
     run.add_argument("--time", action="store_true", help="then fill the timed columns, as `time` does")
+    again = "train runs anew that are not by today's code, too"
+    run.add_argument("--again", action="store_true", help=again)
     _add_force(run)
     run.set_defaults(call=running.run)
     timed = add("time", "time what is missing of the timed columns (latency, throughput) on this machine, then render")
@@ -102,6 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     timed.set_defaults(call=timing.main)
     submit = add("submit", "send what is missing to a SLURM cluster and return at once")
     submit.add_argument("--cluster", required=True, help="a profile of slurm/clusters/, or the path of one")
+    submit.add_argument("--again", action="store_true", help=again)
     submit.set_defaults(call=running.submit)
     add("status", "every run of the tables: state, progress, time", json=True).set_defaults(call=reading.status)
     rendered = add("render", "write results/ from the runs as they are now, and print the tables", json=True)

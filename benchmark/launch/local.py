@@ -6,6 +6,7 @@ every process; each leaves its last checkpoint, and the same command goes on fro
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from benchmark.data.parallel import usable_cores
 from benchmark.runs.directory import EXIT_CLAIMED, RunDir
+from benchmark.runs.errors import ClaimedError
 from benchmark.runs.key import start_key, training_key
 
 JOB = [sys.executable, "-m", "benchmark.launch.job"]
@@ -120,6 +122,9 @@ def run_all(runs: Sequence[RunDir], slots: list[Slot], on_tick: Callable[[list[R
 
 
 def _start(run: RunDir, slot: Slot) -> subprocess.Popen[bytes]:
+    if run.state == "done":  # it is to be made again
+        with contextlib.suppress(ClaimedError):  # the job says by whom
+            run.set_aside()
     environment = {**os.environ, **slot.environment, "BENCHMARK_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(
         [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]

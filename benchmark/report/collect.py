@@ -16,7 +16,7 @@ from benchmark.runs.errors import RunDirError, UnreadableRunError
 from benchmark.runs.key import run_key, start_key
 from benchmark.runs.predictions import read_predictions
 from benchmark.runs.sharing import unreadable
-from benchmark.runs.trainings import find_training
+from benchmark.runs.trainings import find_training, other_code
 from benchmark.spec.table import Table
 
 
@@ -55,6 +55,7 @@ def _seed_result(seed: int, config: RunConfig, now: Mapping[str, tuple[State, st
         return SeedResult(seed, run.key, "unreadable", note=str(error))
     except RunDirError as error:  # one damaged folder must not hide the other cells
         return SeedResult(seed, run.key, "damaged", note=str(error))
+    other = str(other_code(run) or "")
     return SeedResult(
         seed,
         run.key,
@@ -62,8 +63,9 @@ def _seed_result(seed: int, config: RunConfig, now: Mapping[str, tuple[State, st
         metrics=metrics,
         predictions=lambda: predictions,
         env=run.env,
-        note="; ".join(_notes(run, config, result)),
+        note="; ".join([*_notes(run, config, result), *([other] if other else [])]),
         clips=len(predictions.ids),
+        other_code=other,
     )
 
 
@@ -85,7 +87,7 @@ def _notes(run: RunDir, config: RunConfig, result: Mapping[str, Any]) -> list[st
     if any(known.get(split, now[split]) != now[split] for split in now):
         notes.append(f"of other data than those that are prepared now: remove {run.path} to run it on these")
     key = start_key(config)
-    first = find_training(run, key) if key else None
+    first = find_training(run, key, by_any_code=True) if key else None
     if first is not None and first.env.get("weights", known.get("start")) != known.get("start"):
         notes.append(f"started from other weights than {first.path} has now: remove {run.path} to start from these")
     return notes

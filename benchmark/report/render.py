@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,7 +82,11 @@ def render(
     contrasts = baseline_contrasts(table, comparison)
     judgements = judge_claims(table, comparison, costs, timings)
     layout = lay_out(table, cells, costs)
-    layout = replace(layout, remarks=(*layout.remarks, *_processors(complete)))
+    layout = replace(
+        layout,
+        caption=" ".join([layout.caption, *_other_code(complete)]),
+        remarks=(*layout.remarks, *_processors(complete)),
+    )
     first = next((c.column for c in contrasts), None)
     pictures, problems = _pictures(table, cells)
     contents: dict[str, str | bytes | None] = {
@@ -121,6 +126,14 @@ def _pictures(table: Table, cells: Sequence[Cell]) -> tuple[dict[str, bytes | No
             problems.append(f"{table.id}: {name} cannot be drawn: {type(error).__name__}: {error}")
         files |= {f"{name}.{kind}": drawn.get(kind) for kind in ("svg", "png")}
     return files, problems
+
+
+def _other_code(runs: RowRuns) -> list[str]:
+    """A sentence for each reason why runs of the table are not by today's code, with how many they are."""
+    every = [member for results in runs.values() for one in results for member in one.members or (one,)]
+    done = {run.key: run.other_code for run in every if run.state == "done"}
+    counts = Counter(said for said in done.values() if said)
+    return [f"{count} of {len(done)} runs {said}." for said, count in counts.items()]
 
 
 def _processors(runs: RowRuns) -> list[str]:
