@@ -6,7 +6,6 @@ A run that is stopped at any moment and started again gives the same result.json
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import signal
 import socket
@@ -21,15 +20,16 @@ import torch
 
 from benchmark.config.run import RunConfig
 from benchmark.data.errors import DataError
-from benchmark.evaluate.views import NonFiniteError, Predicted, predict
+from benchmark.evaluate.views import NonFiniteError
 from benchmark.launch.clips import RunClips
 from benchmark.launch.env_file import EnvFile
+from benchmark.launch.evaluation import evaluate
 from benchmark.launch.heartbeat import Heartbeat, ParentGone
 from benchmark.launch.initial_weights import initial_network, take_made_weights
 from benchmark.launch.log import log
 from benchmark.launch.queue import this_job
 from benchmark.launch.result import result_of, write_predictions
-from benchmark.launch.training import Training, epoch_seed, forget_checkpoint
+from benchmark.launch.training import Training, forget_checkpoint
 from benchmark.launch.unreadable import UnreadableError, refuse_unreadable
 from benchmark.models.check import NetworkError
 from benchmark.models.weights import PretrainedWeightsError
@@ -38,7 +38,6 @@ from benchmark.runs.directory import EXIT_CLAIMED, RunDir
 from benchmark.runs.errors import ClaimedError, RunDirError
 from benchmark.runs.trainings import trained_by
 from benchmark.train.finite import DivergedError
-from benchmark.train.generators import seed_all
 from benchmark.train.loop import NoClipsError
 from benchmark.train.resumable import resumes_alike
 
@@ -47,9 +46,6 @@ TOLD = (
     *(PretrainedWeightsError, RunDirError, UnreadableError),
 )
 """Errors whose message says what is wrong."""
-
-EVALUATION_BYTES = 2**26
-"""Pixels of the views that go through the network at once, and of each batch that a loader process prepares."""
 
 
 def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: int | None = None) -> dict[str, Any]:
@@ -115,8 +111,7 @@ def _train_and_evaluate(
     heartbeat = Heartbeat(run, config.train.epochs, parent)
     training.finish(clips, heartbeat)
     heartbeat.enter("evaluate", config.train.epochs)
-    seed_all(epoch_seed(config, config.train.epochs))  # for networks that draw in evaluation, wherever the run began
-    predicted = _evaluate(model, config, clips, heartbeat)
+    predicted = evaluate(model, config, clips, heartbeat)
     if config.eval.unreadable == "refuse":  # again: now of what was found
         refuse_unreadable(clips.val, ~predicted.readable)
     metrics = write_predictions(run, clips, predicted)
@@ -132,24 +127,6 @@ def _prepare_torch(device: torch.device) -> None:
         torch.set_num_threads(1)
     # As torch.use_deterministic_algorithms, which sets the compiler's too, and imports it for that.
     torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
-
-
-def _evaluate(model: torch.nn.Module, config: RunConfig, clips: RunClips, heartbeat: Heartbeat) -> Predicted:
-    """What the network predicts for every validation clip, over its views."""
-    dataset = clips.evaluation
-    # As many clips at once as in training, fewer where their views take too much memory.
-    at_once = min(config.train.batch_size, max(1, EVALUATION_BYTES // math.prod(dataset.shape)))
-    return predict(
-        model,
-        clips.batches(dataset, at_once, range(len(dataset))),
-        len(dataset),
-        config.data.num_classes,
-        math.ceil(len(dataset) / at_once),
-        config.train.precision,
-        heartbeat,
-        config.data.normalisation,
-        config.eval.average,
-    )
 
 
 def _workers() -> int:

@@ -27,7 +27,7 @@ from benchmark.runs.trainings import record_training
 from benchmark.train import checkpoint
 from benchmark.train.finite import DivergedError, non_finite
 from benchmark.train.generators import generators, seed_all
-from benchmark.train.loop import train_epoch
+from benchmark.train.loop import OnStep, train_epoch
 from benchmark.train.optim import make_optimizer
 from benchmark.train.progress import EpochState, EpochSummary
 
@@ -85,16 +85,7 @@ class Training:
             self._env.set(weights=digest_of(self.model.state_dict()))
 
     def _train_epoch(self, epoch: int, clips: RunClips, heartbeat: Heartbeat) -> None:
-        config, recipe = self._config, self._config.train
-        # Each epoch draws from the seed and the epoch alone, so that a resumed run comes to the same result.
-        seed_all(epoch_seed(config, epoch))
-        clips.training.set_epoch(epoch)
-        order = _order(config, len(clips.training), epoch)
-        steps = math.ceil(len(order) / recipe.batch_size)
         state, self.within = self.within or EpochState(), None
-        if state.step:
-            log(f"epoch {epoch + 1}/{recipe.epochs} goes on after step {state.step} of {steps}")
-        batches = clips.batches(clips.training, recipe.clips_at_once, order[state.step * recipe.batch_size :])
         periodic = PeriodicCheckpoint(lambda: self._save(replace(state, generators=generators(self._device))))
 
         def on_step(step: int, steps: int) -> None:
@@ -102,9 +93,7 @@ class Training:
             if step < steps:
                 periodic.save_if_due()
 
-        normalisation = config.data.normalisation
-        summary = train_epoch(self.model, self._optimizer, batches, steps, epoch, recipe, on_step, normalisation, state)
-        self.history.append(summary)
+        self.history.append(train_one_epoch(self.model, self._optimizer, clips, self._config, epoch, state, on_step))
 
     def _check_weights(self) -> None:
         """Raises DivergedError if weights or running statistics are not finite."""
@@ -160,6 +149,28 @@ class PeriodicCheckpoint:
         if time.monotonic() - self._last >= self._seconds:
             self._save()
             self._last = time.monotonic()
+
+
+def train_one_epoch(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    clips: RunClips,
+    config: RunConfig,
+    epoch: int,
+    state: EpochState,
+    on_step: OnStep,
+) -> EpochSummary:
+    """An epoch of a run by 0-based number, or the rest of one from `state`, which is kept up to date."""
+    recipe = config.train
+    # Each epoch draws from the seed and the epoch alone, so that a resumed run comes to the same result.
+    seed_all(epoch_seed(config, epoch))
+    clips.training.set_epoch(epoch)
+    order = _order(config, len(clips.training), epoch)
+    steps = math.ceil(len(order) / recipe.batch_size)
+    if state.step:
+        log(f"epoch {epoch + 1}/{recipe.epochs} goes on after step {state.step} of {steps}")
+    batches = clips.batches(clips.training, recipe.clips_at_once, order[state.step * recipe.batch_size :])
+    return train_epoch(model, optimizer, batches, steps, epoch, recipe, on_step, config.data.normalisation, state)
 
 
 def epoch_seed(config: RunConfig, epoch: int) -> int:

@@ -1,0 +1,309 @@
+"""The miniature of a run: few clips, three compressed epochs, its views, and what these came to.
+
+A run's result takes too long to make again after every change of the code. Its miniature takes a second: the run's own
+network, representation, recipe and views, through the functions that the run itself goes through. What is noted is
+sensitive to a mistake and hardly to the processor:
+
+* which frames, crops, flips and views are drawn, as they are;
+* the rates of the run's own schedule and of the miniature's steps by group, and how fast weights decay;
+* losses and gradients by step, and logits, of a network that learns gently, so that rounding does not grow, and in
+  which nothing is zero that an ordinary network begins with as zero: a block that adds nothing yet shows no mistake.
+
+`benchmark.runs.behaviour` compares two of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from benchmark.config.run import RunConfig
+from benchmark.data.loader import ClipDataset
+from benchmark.data.transforms import View
+from benchmark.evaluate.views import Predicted
+from benchmark.launch.clips import RunClips
+from benchmark.launch.evaluation import evaluate
+from benchmark.launch.few_clips import few_clips, training_clips
+from benchmark.launch.initial_weights import digest_of, initial_network
+from benchmark.launch.training import train_one_epoch
+from benchmark.models.weights import PretrainedWeightsError
+from benchmark.runs.behaviour import FORMAT
+from benchmark.runs.provenance import instruction_set, versions
+from benchmark.train.generators import generators, set_generators
+from benchmark.train.optim import Sgd, lr_at, make_optimizer, set_lr
+from benchmark.train.progress import EpochState
+
+EPOCHS = 3
+STEPS = 2
+"""Of an epoch."""
+SEED = 7919
+"""Added to the run's: a miniature shares no draw with its run."""
+GENTLY = 0.1
+"""Of the run's learning rate. At the whole rate rounding grows tenfold within a few steps."""
+FELT_NORM = 0.05
+"""Of the limit of the gradient's norm: at the whole limit hardly a gradient is cut."""
+CLASSES = 8
+"""Whose logits are noted."""
+WAKING = 0.1
+"""Standard deviation of what takes the place of zeros."""
+SCHEDULE_POINTS = 24
+SHOWN = 60
+"""Characters of notes that are kept as an example beside their digest."""
+NUMBERS_DEPEND_ON = ("python", "torch", "torchvision", "numpy", "av")
+
+
+def miniature(
+    config: RunConfig, device: torch.device, start: str = "own", on_step: Callable[[int, int], None] | None = None
+) -> dict[str, Any]:
+    """What a miniature of a run comes to, as plain data of a few kilobytes.
+
+    It leaves torch's, numpy's and Python's generators as they were, and nothing else that a run depends on.
+
+    Args:
+        config: the run's.
+        device: where it runs.
+        start: `own`: from pretrained weights where the run has them and their file is at hand; `drawn`: from none.
+        on_step: called after every batch with the batches done and their total.
+
+    Raises:
+        DataError: the run's generated data set is not prepared.
+        NetworkError: its network cannot be trained.
+    """
+    with _generators_kept(device):
+        small, told = compressed(config), on_step or (lambda step, steps: None)
+        clips = RunClips(small, device, 0, few_clips(config), NotedClips)
+        model, start = _network(small, device, clips, start)
+        optimizer = make_optimizer(model, small.train)
+        exact, drawn = _sizes(model, optimizer), _lengths(optimizer)
+        _wake(model, optimizer, small)
+        notes = _Notes(optimizer)
+        for epoch in range(EPOCHS):
+            state = EpochState()
+            notes.enter(state)
+            train_one_epoch(model, optimizer, clips, small, epoch, state, lambda *done: (notes.step(), told(*done)))
+        predicted = evaluate(model, small, clips, told)
+        return {
+            "format": FORMAT,
+            "start": start,
+            "clips": clips.fingerprints,
+            "on": _where(device),
+            "exact": exact | _draws(clips),
+            "first weights": drawn,
+            "rates": {"schedule": _schedule(config), **notes.rates},
+            "training": notes.training,
+            "logits": [_row(logits[:CLASSES]) for logits in predicted.logits],
+            "residual": _row([] if predicted.residual is None else [predicted.residual]),
+            "bits": _bits(model, predicted),
+            "decay": _decay(model, optimizer),  # last: it moves the weights
+        }
+
+
+def compressed(config: RunConfig) -> RunConfig:
+    """The config of a run's miniature: its schedule on three epochs of two steps."""
+    recipe, shorter = config.train, EPOCHS / config.train.epochs
+    batch = training_clips(config) // STEPS
+    updates = {
+        "epochs": EPOCHS,
+        "batch_size": batch,
+        "device_batch": batch // 2 if recipe.parts > 1 else None,
+        "lr": recipe.lr * GENTLY,
+        "warmup_epochs": recipe.warmup_epochs * shorter,
+        "milestones": tuple(milestone * shorter for milestone in recipe.milestones),
+        "clip_norm": recipe.clip_norm and recipe.clip_norm * FELT_NORM,
+        "start_from": None,
+    }
+    train = recipe.model_copy(update=updates)
+    return config.model_copy(update={"train": train, "seed": config.seed + SEED})
+
+
+@contextlib.contextmanager
+def _generators_kept(device: torch.device) -> Iterator[None]:
+    kept = generators(device)
+    try:
+        yield
+    finally:
+        set_generators(kept, device)
+
+
+class NotedClips(ClipDataset):
+    """Clips whose draws are noted as they are read."""
+
+    def __init__(self, *arguments: Any) -> None:
+        """As ClipDataset."""
+        super().__init__(*arguments)
+        self.order, self.sampled, self.cut = list[str](), list[str](), list[str]()
+        self._wanted = np.zeros(0, np.int64)
+
+    def _read(self, index: int, wanted: NDArray[np.int64]) -> NDArray[np.uint8]:
+        self._wanted = wanted
+        return super()._read(index, wanted)
+
+    def _train(self, index: int) -> tuple[NDArray[np.uint8], View, Tensor]:
+        return self._noted(index, super()._train(index))
+
+    def _eval(self, index: int) -> tuple[NDArray[np.uint8], View, Tensor]:
+        return self._noted(index, super()._eval(index))
+
+    def _noted(
+        self, index: int, given: tuple[NDArray[np.uint8], View, Tensor]
+    ) -> tuple[NDArray[np.uint8], View, Tensor]:
+        _, view, order = given
+        boxes = (f"{box.height}x{box.width}+{box.top}+{box.left}{' mirrored' * box.flip}" for box in view.boxes)
+        self.order.append(str(index))
+        self.sampled.append(" | ".join(" ".join(map(str, row)) for row in self._wanted[order.numpy()].tolist()))
+        self.cut.append(f"{[*view.sizes]} {', '.join(boxes)} to {view.side}")
+        return given
+
+
+def _network(config: RunConfig, device: torch.device, clips: RunClips, start: str) -> tuple[nn.Module, str]:
+    """The network, and what it starts from: `own` or `drawn`."""
+    shapes = clips.training.shape, clips.evaluation.shape[1:]
+    drawn = config.model_copy(update={"model": config.model.model_copy(update={"pretrained": None})})
+    pretrained = getattr(config.model, "pretrained", None)
+    if pretrained is None or start == "drawn":
+        model, start = initial_network(drawn if pretrained else config, device, *shapes), "drawn"
+    else:
+        try:
+            model = initial_network(config, device, *shapes)
+        except PretrainedWeightsError:
+            model, start = initial_network(drawn, device, *shapes), "drawn"
+    return model, start
+
+
+def _wake(model: nn.Module, optimizer: Sgd, config: RunConfig) -> None:
+    """Draw anew what would hide a mistake or is another on every machine."""
+    if config.representation == "flownet":  # its weights are trained where there are none
+        _draw(list(model.get_submodule("representation").parameters()), config.seed)
+    # A classifier begins so small that its biases, which are woken as well, would be all that is seen.
+    classifiers = [p for group in optimizer.param_groups if group["role"] == "classifier_weight" for p in group["params"]]
+    _draw([*classifiers, *(p for p in model.parameters() if not p.any())], config.seed + 1)
+
+
+@torch.no_grad()
+def _draw(parameters: Sequence[Tensor], seed: int) -> None:
+    """Give parameters other values: small ones, or for kernels such that activations keep their size."""
+    source = torch.Generator().manual_seed(seed)
+    for parameter in parameters:
+        deviation = WAKING if parameter.dim() < 2 else min(WAKING, (2 / parameter[0].numel()) ** 0.5)
+        drawn = torch.randn(parameter.shape, dtype=torch.float64, generator=source) * deviation
+        parameter.copy_(drawn)
+
+
+class _Notes:
+    """What the steps of a training come to."""
+
+    def __init__(self, optimizer: Sgd) -> None:
+        self._optimizer, self._state = optimizer, EpochState()
+        self._groups: dict[str, list[float]] = {group["role"]: [] for group in optimizer.param_groups}
+        self._steps: list[tuple[float, ...]] = []
+        self._alphas, self._correct = list[float](), list[int]()
+
+    def enter(self, state: EpochState) -> None:
+        """Of the epoch that begins."""
+        self._state = state
+
+    def step(self) -> None:
+        """After a step."""
+        assert self._state.finite is not None
+        self._steps.append(tuple(self._state.finite.tolist()[1:]))
+        self._alphas.append(self._state.alpha / self._state.clips)
+        for group in self._optimizer.param_groups:
+            self._groups[group["role"]].append(group["lr"])
+
+    @property
+    def rates(self) -> dict[str, str]:
+        """Learning rates by group and step."""
+        return {role: _row(rates) for role, rates in self._groups.items()}
+
+    @property
+    def training(self) -> dict[str, str]:
+        """By step: loss, projection loss, norm of the gradient and mean weight of the projection loss."""
+        names = ("loss", "projection loss", "gradient")
+        columns = dict(zip(names, zip(*self._steps, strict=True), strict=True)) | {"alpha": tuple(self._alphas)}
+        return {name: _row(values) for name, values in columns.items() if any(values)}
+
+
+def _row(values: Any) -> str:
+    """Numbers as a text: a JSON file has a line for each of a list."""
+    return " ".join(f"{value:.6g}" for value in values)
+
+
+def _where(device: torch.device) -> dict[str, str]:
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else instruction_set()
+    found = versions()
+    return {"device": where, **{name: found[name] for name in NUMBERS_DEPEND_ON}}
+
+
+def _sizes(model: nn.Module, optimizer: Sgd) -> dict[str, str]:
+    sizes = {group["role"]: len(group["params"]) for group in optimizer.param_groups}
+    return {
+        "parameters": str(sum(parameter.numel() for parameter in model.parameters())),
+        "groups": ", ".join(f"{count} {role}" for role, count in sizes.items()),
+    }
+
+
+def _lengths(optimizer: Sgd) -> dict[str, float]:
+    """Of the weights as they are drawn, by group."""
+    return {group["role"]: _rounded(_flat(group["params"]).norm()) for group in optimizer.param_groups}
+
+
+def _draws(clips: RunClips) -> dict[str, str]:
+    training, evaluation = clips.training, clips.evaluation
+    assert isinstance(training, NotedClips) and isinstance(evaluation, NotedClips)
+    return {
+        "order of clips": _listed(training.order),
+        "frames in training": _listed(training.sampled),
+        "crops in training": _listed(training.cut),
+        "frames in evaluation": _listed(evaluation.sampled),
+        "crops in evaluation": _listed(evaluation.cut),
+    }
+
+
+def _listed(notes: list[str]) -> str:
+    """Notes by their digest, and the first of them, as far as they are short."""
+    digest = hashlib.sha256("\n".join(notes).encode()).hexdigest()[:12]
+    shown = "; ".join(notes)
+    return f"{digest}: {shown[:SHOWN]}{'...' * (len(shown) > SHOWN)}"
+
+
+def _schedule(config: RunConfig) -> str:
+    """Rates of the run's own schedule, at points spread over its epochs and within its warm-up."""
+    epochs, warmup = config.train.epochs, config.train.warmup_epochs
+    points = [epochs * i / SCHEDULE_POINTS for i in range(SCHEDULE_POINTS)]
+    return _row(lr_at(point, config.train) for point in [*points, warmup / 3, 2 * warmup / 3])
+
+
+@torch.no_grad()
+def _decay(model: nn.Module, optimizer: Sgd) -> dict[str, float]:
+    """By group: how much a step without a gradient shortens the weights, relative to their length, at rate 1."""
+    optimizer.state.clear()
+    set_lr(optimizer, 1.0)
+    before = {group["role"]: _flat(group["params"]) for group in optimizer.param_groups}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
+    optimizer.step()
+    after = {group["role"]: _flat(group["params"]) for group in optimizer.param_groups}
+    return {role: _rounded((old - after[role]).norm() / old.norm()) for role, old in before.items()}
+
+
+def _flat(parameters: Sequence[Tensor]) -> Tensor:
+    """All of them as one vector, in double precision."""
+    return torch.cat([parameter.detach().double().flatten() for parameter in parameters])
+
+
+def _rounded(value: Tensor) -> float:
+    return float(f"{value.item():.6g}")
+
+
+def _bits(model: nn.Module, predicted: Predicted) -> str:
+    """What distinguishes all weights after the training, and all logits, to the last bit."""
+    digest = hashlib.sha256(digest_of(model.state_dict()).encode())
+    digest.update(predicted.logits.tobytes() + repr(predicted.residual).encode())
+    return digest.hexdigest()[:16]
