@@ -28,5 +28,5 @@ def sentences(others: Mapping[str, OtherCode], made: Plan) -> list[str]:
     return [
         f"{len(others)} of {done} finished runs are not by today's code:",
         *(f"    {count} {said}" for said, count in counts.items()),
-        f"  `run {tables} --again` trains them anew; `verify {tables}` says whether today's code behaves as theirs did.",
+        f"  `run {tables} --again` trains them anew; `verify {tables}` says whether it behaves as theirs did.",
     ]

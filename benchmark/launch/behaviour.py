@@ -182,7 +182,9 @@ def _wake(model: nn.Module, optimizer: Sgd, config: RunConfig) -> None:
     if config.representation == "flownet":  # its weights are trained where there are none
         _draw(list(model.get_submodule("representation").parameters()), config.seed)
     # A classifier begins so small that its biases, which are woken as well, would be all that is seen.
-    classifiers = [p for group in optimizer.param_groups if group["role"] == "classifier_weight" for p in group["params"]]
+    classifiers = [
+        p for group in optimizer.param_groups if group["role"] == "classifier_weight" for p in group["params"]
+    ]
     _draw([*classifiers, *(p for p in model.parameters() if not p.any())], config.seed + 1)
 
 

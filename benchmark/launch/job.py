@@ -28,6 +28,7 @@ from benchmark.launch.heartbeat import Heartbeat, ParentGone
 from benchmark.launch.initial_weights import initial_network, take_made_weights
 from benchmark.launch.log import log
 from benchmark.launch.queue import this_job
+from benchmark.launch.recording import record
 from benchmark.launch.result import result_of, write_predictions
 from benchmark.launch.training import Training, forget_checkpoint
 from benchmark.launch.unreadable import UnreadableError, refuse_unreadable
@@ -62,6 +63,7 @@ def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: in
     """
     with run.claim():
         if run.result is not None:
+            run.drop_replaced()
             return run.result
         host = {"host": socket.gethostname(), "pid": os.getpid(), "job": this_job()}
         run.set_status(state="running", error=None, beat=time.time(), **host)
@@ -77,6 +79,7 @@ def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: in
             _try_status(run, state="failed", error=f"{type(error).__name__}: {error}")
             raise
         run.set_status(state="done")
+        run.drop_replaced()
         return result
 
 
@@ -93,9 +96,10 @@ def _best_device() -> str:
 def _train_and_evaluate(
     run: RunDir, config: RunConfig, device: torch.device, workers: int, parent: int | None
 ) -> dict[str, Any]:
-    started = time.monotonic()
+    started, since = time.monotonic(), time.time()
     _prepare_torch(device)
     clips = RunClips(config, device, workers)
+    record(run, config, device, since)
     build = partial(initial_network, config, device, clips.training.shape, clips.evaluation.shape[1:])
     model, sibling = build(), trained_by(run, config)
     # The networks of this package keep nothing outside.

@@ -16,6 +16,7 @@ Imports without torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ from benchmark.config.run import RunConfig
 from benchmark.runs.syntax import MODULE, NO_SYMBOL, Chain, Symbol, symbols_of
 
 PACKAGE = "benchmark/"
+EDITED = "edited while the run was loaded"
+"""In place of the digests of a file that may not be what was executed."""
 Symbols = dict[str, dict[str, str]]
 """Digests by file and symbol; a file of this package from the repository's root, another as the config names it."""
 
@@ -51,6 +54,7 @@ LEFT_OUT = {
     "benchmark/launch/heartbeat.py": "progress",
     "benchmark/launch/log.py": "messages",
     "benchmark/launch/queue.py": "asks SLURM",
+    "benchmark/launch/recording.py": "what is recorded of the code",
     "benchmark/launch/unreadable.py": "names clips in messages, or ends the run",
     "benchmark/models/check.py": "tries a network before its run, which ends there or is as without",
     "benchmark/runs/": "keys, files and states of run directories; but `metrics.py` counts",
@@ -97,18 +101,23 @@ def of_settings(config: RunConfig) -> list[Executed]:
     return classes + [Executed(file, name, 0, with_all_it_names=True) for file, name in unseen]
 
 
-def digests(used: Iterable[Executed], root: Path = REPOSITORY) -> Symbols:
+def digests(used: Iterable[Executed], root: Path = REPOSITORY, since: float = math.inf) -> Symbols:
     """Digests, by the sources as they are now, of what was executed and of all that it rests on.
 
     Args:
         used: what was executed.
         root: the folder that holds `benchmark/`.
+        since: when the code was loaded, in seconds since 1970; files that were edited later get no digests.
     """
     closure = _Closure(root)
     for entry in used:
         closure.executed(entry)
     closure.finish()
-    return {file: dict(sorted(found.items())) for file, found in sorted(closure.found.items())}
+    later = {file for file in closure.found if _path(file, root).stat().st_mtime > since}
+    return {
+        file: dict.fromkeys(sorted(found), EDITED) if file in later else dict(sorted(found.items()))
+        for file, found in sorted(closure.found.items())
+    }
 
 
 def changes(symbols: Mapping[str, Mapping[str, str]], root: Path = REPOSITORY) -> Symbols:
