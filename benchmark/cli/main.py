@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.cli import claims, data, explain, noise, reading, running, timing, visualize
+from benchmark.cli import claims, data, explain, noise, reading, running, timing, verify, visualize
 from benchmark.config.source import SpecError, did_you_mean
 from benchmark.data.errors import DataError
 from benchmark.launch.pending import check_plan
@@ -39,7 +39,7 @@ environment:
 """
 
 
-TRAINING = ("plan", "status", "submit", "time")
+TRAINING = ("plan", "status", "submit", "time", "verify")
 """Commands that have nothing to do for a table that prints an architecture."""
 RENDERING = ("run", "render", "time")
 """Commands that show tables, in which a damaged run is a cell that says so."""
@@ -107,6 +107,9 @@ def build_parser() -> argparse.ArgumentParser:
     submit.add_argument("--again", action="store_true", help=again)
     submit.set_defaults(call=running.submit)
     add("status", "every run of the tables: state, progress, time", json=True).set_defaults(call=reading.status)
+    verified = add("verify", "whether today's code behaves as that which made the finished runs", json=True)
+    verified.add_argument("--row", action="append", default=[], metavar="LABEL", help="only this row; may be repeated")
+    verified.set_defaults(call=verify.main)
     rendered = add("render", "write results/ from the runs as they are now, and print the tables", json=True)
     _add_force(rendered)
     rendered.set_defaults(call=running.render)

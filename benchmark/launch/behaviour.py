@@ -32,9 +32,13 @@ from benchmark.launch.clips import RunClips
 from benchmark.launch.evaluation import evaluate
 from benchmark.launch.few_clips import few_clips, training_clips
 from benchmark.launch.initial_weights import digest_of, initial_network
+from benchmark.launch.log import log
 from benchmark.launch.training import train_one_epoch
 from benchmark.models.weights import PretrainedWeightsError
-from benchmark.runs.behaviour import FORMAT
+from benchmark.runs.atomic import write_json
+from benchmark.runs.behaviour import BEHAVIOUR, FORMAT, recorded, trained_alike
+from benchmark.runs.directory import RunDir
+from benchmark.runs.made_by import VERIFIED
 from benchmark.runs.provenance import instruction_set, versions
 from benchmark.train.generators import generators, set_generators
 from benchmark.train.optim import Sgd, lr_at, make_optimizer, set_lr
@@ -83,11 +87,9 @@ def miniature(
         optimizer = make_optimizer(model, small.train)
         exact, drawn = _sizes(model, optimizer), _lengths(optimizer)
         _wake(model, optimizer, small)
-        notes = _Notes(optimizer)
+        notes = _Notes(optimizer, told)
         for epoch in range(EPOCHS):
-            state = EpochState()
-            notes.enter(state)
-            train_one_epoch(model, optimizer, clips, small, epoch, state, lambda *done: (notes.step(), told(*done)))
+            train_one_epoch(model, optimizer, clips, small, epoch, notes.enter(), notes.step)
         predicted = evaluate(model, small, clips, told)
         return {
             "format": FORMAT,
@@ -103,6 +105,39 @@ def miniature(
             "bits": _bits(model, predicted),
             "decay": _decay(model, optimizer),  # last: it moves the weights
         }
+
+
+def record_behaviour(
+    run: RunDir,
+    config: RunConfig,
+    device: torch.device,
+    trained_by: RunDir | None,
+    on_step: Callable[[int, int], None],
+) -> None:
+    """Write behaviour.json of a run that begins; one that goes on from its checkpoint keeps that of its beginning.
+
+    A run whose miniature fails goes on without: the run itself says what is wrong, if it fails, too.
+
+    Args:
+        run: the run.
+        config: its config.
+        device: where it runs.
+        trained_by: the run that has trained its network, where that is another one: by the same code, as far as that
+            shows, or there will be no behaviour.json.
+        on_step: see `miniature`.
+    """
+    if (run.path / "checkpoint.pt").exists():
+        return
+    for name in (BEHAVIOUR, VERIFIED):
+        (run.path / name).unlink(missing_ok=True)
+    try:
+        now = miniature(config, device, on_step=on_step)
+        if trained_by is not None and not trained_alike(recorded(trained_by) or {}, now):
+            log(f"no {BEHAVIOUR}: {trained_by.path} has trained the network by other code")
+            return
+        write_json(run.path / BEHAVIOUR, now)
+    except Exception as error:  # whatever a user's network raises on few clips
+        log(f"no {BEHAVIOUR}: {type(error).__name__}: {error}")
 
 
 def compressed(config: RunConfig) -> RunConfig:
@@ -182,9 +217,8 @@ def _wake(model: nn.Module, optimizer: Sgd, config: RunConfig) -> None:
     if config.representation == "flownet":  # its weights are trained where there are none
         _draw(list(model.get_submodule("representation").parameters()), config.seed)
     # A classifier begins so small that its biases, which are woken as well, would be all that is seen.
-    classifiers = [
-        p for group in optimizer.param_groups if group["role"] == "classifier_weight" for p in group["params"]
-    ]
+    of = {group["role"]: group["params"] for group in optimizer.param_groups}
+    classifiers = of.get("classifier_weight", [])
     _draw([*classifiers, *(p for p in model.parameters() if not p.any())], config.seed + 1)
 
 
@@ -201,23 +235,24 @@ def _draw(parameters: Sequence[Tensor], seed: int) -> None:
 class _Notes:
     """What the steps of a training come to."""
 
-    def __init__(self, optimizer: Sgd) -> None:
-        self._optimizer, self._state = optimizer, EpochState()
+    def __init__(self, optimizer: Sgd, told: Callable[[int, int], None]) -> None:
+        self._optimizer, self._state, self._told = optimizer, EpochState(), told
         self._groups: dict[str, list[float]] = {group["role"]: [] for group in optimizer.param_groups}
-        self._steps: list[tuple[float, ...]] = []
-        self._alphas, self._correct = list[float](), list[int]()
+        self._steps, self._alphas = list[tuple[float, ...]](), list[float]()
 
-    def enter(self, state: EpochState) -> None:
-        """Of the epoch that begins."""
-        self._state = state
+    def enter(self) -> EpochState:
+        """The state of an epoch that begins, to be kept up to date."""
+        self._state = EpochState()
+        return self._state
 
-    def step(self) -> None:
+    def step(self, done: int, steps: int) -> None:
         """After a step."""
         assert self._state.finite is not None
         self._steps.append(tuple(self._state.finite.tolist()[1:]))
         self._alphas.append(self._state.alpha / self._state.clips)
         for group in self._optimizer.param_groups:
             self._groups[group["role"]].append(group["lr"])
+        self._told(done, steps)
 
     @property
     def rates(self) -> dict[str, str]:
@@ -240,7 +275,7 @@ def _row(values: Any) -> str:
 def _where(device: torch.device) -> dict[str, str]:
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else instruction_set()
     found = versions()
-    return {"device": where, **{name: found[name] for name in NUMBERS_DEPEND_ON}}
+    return {"kind": device.type, "device": where, **{name: found[name] for name in NUMBERS_DEPEND_ON}}
 
 
 def _sizes(model: nn.Module, optimizer: Sgd) -> dict[str, str]:
@@ -258,7 +293,8 @@ def _lengths(optimizer: Sgd) -> dict[str, float]:
 
 def _draws(clips: RunClips) -> dict[str, str]:
     training, evaluation = clips.training, clips.evaluation
-    assert isinstance(training, NotedClips) and isinstance(evaluation, NotedClips)
+    assert isinstance(training, NotedClips)
+    assert isinstance(evaluation, NotedClips)
     return {
         "order of clips": _listed(training.order),
         "frames in training": _listed(training.sampled),
@@ -304,8 +340,7 @@ def _rounded(value: Tensor) -> float:
     return float(f"{value.item():.6g}")
 
 
-def _bits(model: nn.Module, predicted: Predicted) -> str:
+def _bits(model: nn.Module, predicted: Predicted) -> dict[str, str]:
     """What distinguishes all weights after the training, and all logits, to the last bit."""
-    digest = hashlib.sha256(digest_of(model.state_dict()).encode())
-    digest.update(predicted.logits.tobytes() + repr(predicted.residual).encode())
-    return digest.hexdigest()[:16]
+    logits = predicted.logits.tobytes() + repr(predicted.residual).encode()
+    return {"weights": digest_of(model.state_dict())[:16], "logits": hashlib.sha256(logits).hexdigest()[:16]}

@@ -28,7 +28,7 @@ from benchmark.launch.heartbeat import Heartbeat, ParentGone
 from benchmark.launch.initial_weights import initial_network, take_made_weights
 from benchmark.launch.log import log
 from benchmark.launch.queue import this_job
-from benchmark.launch.recording import record
+from benchmark.launch.recording import forget_training_by_other_code, record_code_and_behaviour
 from benchmark.launch.result import result_of, write_predictions
 from benchmark.launch.training import Training, forget_checkpoint
 from benchmark.launch.unreadable import UnreadableError, refuse_unreadable
@@ -97,9 +97,9 @@ def _train_and_evaluate(
     run: RunDir, config: RunConfig, device: torch.device, workers: int, parent: int | None
 ) -> dict[str, Any]:
     started, since = time.monotonic(), time.time()
-    _prepare_torch(device)
+    prepare_torch(device)
     clips = RunClips(config, device, workers)
-    record(run, config, device, since)
+    forget_training_by_other_code(run)
     build = partial(initial_network, config, device, clips.training.shape, clips.evaluation.shape[1:])
     model, sibling = build(), trained_by(run, config)
     # The networks of this package keep nothing outside.
@@ -113,6 +113,8 @@ def _train_and_evaluate(
     same_data = sibling is not None and sibling.env.get("fingerprints") == fingerprints
     training.resume_or_take_over(sibling if same_data else None)
     heartbeat = Heartbeat(run, config.train.epochs, parent)
+    heartbeat.enter("train", len(training.history))
+    record_code_and_behaviour(run, config, device, training.taken_over_from, heartbeat, since)
     training.finish(clips, heartbeat)
     heartbeat.enter("evaluate", config.train.epochs)
     predicted = evaluate(model, config, clips, heartbeat)
@@ -125,7 +127,8 @@ def _train_and_evaluate(
     return result
 
 
-def _prepare_torch(device: torch.device) -> None:
+def prepare_torch(device: torch.device) -> None:
+    """Threads and determinism of a run."""
     if device.type == "cpu":
         # Runs are small there and several go side by side; and the result does not depend on the number of cores.
         torch.set_num_threads(1)

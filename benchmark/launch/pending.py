@@ -21,14 +21,17 @@ def is_to_do(planned: PlannedRun, again: bool = False) -> bool:
     run = RunDir.of(planned.key)
     if run.state == "done":
         return other_code(run) is not None and (again or (planned.for_its_weights and _weights_are_asked_for(planned)))
-    return not planned.for_its_weights or _weights_are_asked_for(planned)
+    return not planned.for_its_weights or _weights_are_asked_for(planned, again)
 
 
-def _weights_are_asked_for(planned: PlannedRun) -> bool:
+def _weights_are_asked_for(planned: PlannedRun, again: bool = False) -> bool:
     run = RunDir.of(planned.key)
     continued = map(RunDir.of, planned.continued_by)
     all_begun = all(
-        later.state in ("done", "unreadable") or (later.path / "checkpoint.pt").is_file() for later in continued
+        later.state == "unreadable"
+        or (later.state == "done" and not (again and other_code(later)))
+        or (later.state != "done" and (later.path / "checkpoint.pt").is_file())
+        for later in continued
     )
     return not all_begun and find_training(run, training_key(planned.config)) is None
 

@@ -1,47 +1,55 @@
-"""What a run records of the code that makes it: code.json, and behaviour.json, by a miniature that is traced."""
+"""code.json of a run: the code that makes it, as a miniature executes it; see `benchmark.runs.code`."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 
 from benchmark.config.run import RunConfig
-from benchmark.launch.behaviour import miniature
+from benchmark.launch.behaviour import record_behaviour
 from benchmark.launch.executed import traced, used_by_run
 from benchmark.launch.log import log
 from benchmark.runs.atomic import write_json
-from benchmark.runs.code import Symbols, digests
+from benchmark.runs.behaviour import BEHAVIOUR
+from benchmark.runs.code import digests
 from benchmark.runs.directory import RunDir
-from benchmark.runs.made_by import BEHAVIOUR, CODE, by_other_code, symbols_in
+from benchmark.runs.made_by import CODE, by_other_code, symbols_in
 
 
-def behaviour_and_code(config: RunConfig, device: torch.device, since: float) -> tuple[dict[str, Any], Symbols]:
-    """What the miniature of a run comes to, and the digests of the code that it executes and rests on.
+def forget_training_by_other_code(run: RunDir) -> None:
+    """Remove the checkpoint of a training that other code has begun: half by one and half by another is neither's.
 
-    `since`: when the process had loaded that code; what was edited later is not what was executed, and marked so.
+    One that was begun before code was recorded goes on, and stays one by code that was not recorded.
     """
-    with traced() as found:
-        behaviour = miniature(config, device)
-    return behaviour, digests(used_by_run(found, config), since=since)
-
-
-def record(run: RunDir, config: RunConfig, device: torch.device, since: float) -> None:
-    """Write both files before the first step of a training, and begin it anew where the code has changed since then.
-
-    A run whose training was begun before there were these files goes on, and stays one by code that was not recorded.
-    """
-    checkpoint, code = run.path / "checkpoint.pt", run.path / CODE
-    if checkpoint.exists():
-        if symbols_in(code) is None or (other := by_other_code(run)) is None:
-            return
-        log(f"training starts anew: what is there was {other}")
+    checkpoint = run.path / "checkpoint.pt"
+    if checkpoint.exists() and symbols_in(run.path / CODE) and (other := by_other_code(run)):
+        log(f"training starts anew: what there is of it was {other}")
         checkpoint.unlink()
-    code.unlink(missing_ok=True)
-    try:
-        behaviour, symbols = behaviour_and_code(config, device, since)
-    except Exception as error:  # a user's network may want more clips; its run will say what else is wrong
-        log(f"the code of this run cannot be recorded, its miniature failed: {type(error).__name__}: {error}")
+
+
+def record_code_and_behaviour(
+    run: RunDir,
+    config: RunConfig,
+    device: torch.device,
+    trained_by: RunDir | None,
+    on_step: Callable[[int, int], None],
+    since: float,
+) -> None:
+    """Write behaviour.json and, with the code that was executed for it, code.json of a run that begins.
+
+    Args:
+        run: the run.
+        config: its config.
+        device: where it runs.
+        trained_by: see `record_behaviour`.
+        on_step: see `record_behaviour`.
+        since: see `digests`.
+    """
+    if (run.path / "checkpoint.pt").exists():
         return
-    write_json(run.path / BEHAVIOUR, behaviour)
-    write_json(code, {"symbols": symbols})
+    (run.path / CODE).unlink(missing_ok=True)
+    with traced() as found:
+        record_behaviour(run, config, device, trained_by, on_step)
+    if (run.path / BEHAVIOUR).exists():  # else what a run uses is known in part
+        write_json(run.path / CODE, {"symbols": digests(used_by_run(found, config), since=since)})

@@ -42,6 +42,7 @@ class Training:
         model: the network.
         history: what the finished epochs came to.
         within: where in the next epoch the state is; None at its beginning.
+        taken_over_from: the run that has trained the network, where it is not this one.
     """
 
     def __init__(self, run: RunDir, config: RunConfig, model: torch.nn.Module, device: torch.device, env: EnvFile):
@@ -49,7 +50,7 @@ class Training:
         self.within: EpochState | None = None
         self._run, self._config, self._device, self._env = run, config, device, env
         self._optimizer = make_optimizer(model, config.train)
-        self._taken_over = False
+        self.taken_over_from: RunDir | None = None
         self._never_finite = non_finite(model.state_dict())  # a mask of -inf, say
 
     def resume_or_take_over(self, sibling: RunDir | None) -> None:
@@ -66,7 +67,7 @@ class Training:
             self._restore(sibling)
             training = {name: sibling.env.get(name) for name in ("starts", "versions", "device", "seconds")}
             self._env.set(trained_by=sibling.key, training=training)
-            self._taken_over = True
+            self.taken_over_from = sibling
             log(f"evaluating the network that {sibling.path} has trained")
         self._write_metrics()  # a kill may have come between the checkpoint and its line
 
@@ -80,7 +81,7 @@ class Training:
             self._write_metrics()
             summary, epochs = self.history[-1], self._config.train.epochs
             log(f"epoch {epoch + 1}/{epochs}: loss {summary.loss:.3f}, training top-1 {summary.top1:.1f}")
-        if not self._taken_over:
+        if self.taken_over_from is None:
             record_training(self._run, self._config)
             self._env.set(weights=digest_of(self.model.state_dict()))
 

@@ -17,7 +17,6 @@ from benchmark.runs.json_files import read_json
 
 CODE = "code.json"
 VERIFIED = "verified.json"
-BEHAVIOUR = "behaviour.json"
 NAMED = 3
 """Files that a sentence names."""
 

@@ -47,10 +47,13 @@ def trained_by(run: RunDir, config: RunConfig) -> RunDir | None:
 def find_training(run: RunDir, key: str, by_any_code: bool = False) -> RunDir | None:
     """The run beside this one that has the weights of a training, by its key (`training_key`).
 
-    One that was copied here is found by its config. `by_any_code`: also one that is not current.
+    One that was copied here is found by its config. Not one by other code, unless `by_any_code`; one by code that was
+    not recorded is known by its weights.
     """
-    found = _with_training(run, key)
-    return next((other for other in found if by_any_code or other_code(other) is None), None)
+    for found in _with_training(run, key):
+        if by_any_code or (other := other_code(found)) is None or not other.recorded:
+            return found
+    return None
 
 
 def other_code(run: RunDir) -> OtherCode | None:
@@ -70,7 +73,8 @@ def other_code(run: RunDir) -> OtherCode | None:
     started_from = run.env.get("fingerprints", {}).get("start")
     if started_from is not None and first.env.get("weights", started_from) != started_from:
         return OtherCode(weights=str(first.path))
-    return other_code(first)
+    other = other_code(first)
+    return other if other and other.recorded else None
 
 
 def _with_training(run: RunDir, key: str) -> Iterator[RunDir]:
