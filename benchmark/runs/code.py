@@ -4,7 +4,8 @@
 evaluation use, by file:
 
 * functions and methods that were executed in a miniature of the run (`launch.executed` traces them). A function that is
-  only named, as one of several in a dict, does not count until it is executed;
+  only named, as one of several in a dict, does not count until it is executed; one that keeps its results does, since
+  it may have been executed before;
 * what these load by name, of this package or of the files beside a custom network: values such as constants and dicts,
   what values are made from, and what a class says beside its methods: its bases, decorators, attributes;
 * what runs when a file is imported: decorators, default arguments, functions called for a value, loose statements;
@@ -154,7 +155,7 @@ Place = tuple[str, str]
 
 @dataclass
 class _Closure:
-    """Symbols that count, and those of them that are still to be looked at, with whether they run on import."""
+    """Symbols that count, and those of them that are still to be looked at, with whether they run unseen."""
 
     root: Path
     found: Symbols = field(default_factory=dict)
@@ -174,9 +175,9 @@ class _Closure:
         within = (name for name, s in known.items() if any(first <= entry.line <= last for first, last in s.lines))
         self.add(entry.file, next(named, None) or next(within, MODULE), entry.with_all_it_names)
 
-    def add(self, file: str, name: str, on_import: bool = False) -> None:
-        """Add a symbol, and later all that it rests on; `on_import` what a function calls counts as executed."""
-        step = ((file, name), on_import)
+    def add(self, file: str, name: str, unseen: bool = False) -> None:
+        """Add a symbol, and later all that it rests on; what a function calls that runs unseen counts as executed."""
+        step = ((file, name), unseen)
         if step not in self.seen and not left_out(file):
             self.seen.add(step)
             self.waiting.append(step)
@@ -187,23 +188,17 @@ class _Closure:
         A class has what it inherits, too, as not there, so that it is noticed when it gets its own.
         """
         while self.waiting:
-            (file, name), on_import = self.waiting.pop()
-            self._look_at(file, name, on_import)
+            (file, name), unseen = self.waiting.pop()
+            self._look_at(file, name, unseen)
         for file, name in self.bases:
             for place in self._ancestors(file, name):
-                absent = {
-                    own for method in self.methods.get(place, ()) if (own := f"{name}.{method}") not in self.found[file]
-                }
-                self.found[file] |= {own: self._digest(file, own) for own in absent}
+                inherited = {f"{name}.{method}" for method in self.methods.get(place, ())}
+                self.found[file] |= dict.fromkeys(inherited - self.symbols(file).keys(), NO_SYMBOL)
 
-    def _digest(self, file: str, name: str) -> str:
+    def _look_at(self, file: str, name: str, unseen: bool) -> None:
         symbol = self.symbols(file).get(name)
-        return NO_SYMBOL if symbol is None else symbol.digest
-
-    def _look_at(self, file: str, name: str, on_import: bool) -> None:
-        self.found.setdefault(file, {})[name] = self._digest(file, name)
+        self.found.setdefault(file, {})[name] = NO_SYMBOL if symbol is None else symbol.digest
         self.add(file, MODULE)
-        symbol = self.symbols(file).get(name)
         if symbol is None:
             return
         owner, _, method = name.rpartition(".")
@@ -211,22 +206,26 @@ class _Closure:
             self.add(file, owner)
             self.methods.setdefault((file, owner), []).append(method)
         if symbol.kind == "class":
-            self._add_class(file, name, symbol, on_import)
-        for chain in symbol.loads:
-            runs = on_import or chain in symbol.runs
+            self._add_class(file, name, symbol, unseen)
+        for chain in symbol.loads | symbol.asks:
+            runs = unseen or chain in symbol.runs
             for where, loaded in self.resolve(file, symbol, chain):
-                kind = self.symbols(where)[loaded].kind
-                if kind != "function" or runs:
-                    self.add(where, loaded, on_import=runs and kind in ("function", "class"))
+                target = self.symbols(where)[loaded]
+                counts = target.kind in ("value", "import") or (target.kind == "class" and chain in symbol.loads)
+                if counts or runs or target.cached:
+                    self.add(where, loaded, target.cached or (runs and target.kind in ("function", "class")))
 
-    def _add_class(self, file: str, name: str, symbol: Symbol, made_on_import: bool) -> None:
-        """What of a class runs unseen: its making of subclasses, and where it is called on import of an object."""
-        run = ["__init_subclass__", *(("__init__", "__new__", "__post_init__", "__call__") if made_on_import else ())]
+    def _add_class(self, file: str, name: str, symbol: Symbol, made_unseen: bool) -> None:
+        """Of a class what it says of others, and of its methods those that run unseen."""
+        run = dict.fromkeys(("__init__", "__new__", "__post_init__", "__call__"), True) if made_unseen else {}
+        run["__init_subclass__"] = True
         # The backward pass of a function of one's own runs in a thread that not every version of Python can trace.
-        run += ["forward", "backward", "setup_context"] if any(base[-1] == "Function" for base in symbol.bases) else []
-        for method in run:
-            if f"{name}.{method}" in self.symbols(file):
-                self.add(file, f"{name}.{method}", on_import=made_on_import)
+        if any(base[-1] == "Function" for base in symbol.bases):
+            run |= dict.fromkeys(("forward", "backward", "setup_context"), made_unseen)
+        for own, member in self.symbols(file).items():
+            of, _, method = own.rpartition(".")
+            if of == name and (member.cached or method in run):
+                self.add(file, own, member.cached or run[method])
         self.bases[file, name] = [found for base in symbol.bases for found in self.resolve(file, symbol, base)]
         for module, named in symbol.texts:
             where = self.locate(file, module)
@@ -248,7 +247,7 @@ class _Closure:
             return
         module, imported = symbol.imports[name]
         path = [*([imported] if imported else []), *attributes]
-        while path and self.locate(file, inner := f"{module.rstrip('.') and module}.{path[0]}"):
+        while path and self.locate(file, inner := module + "." * (module[-1:] != ".") + path[0]):
             module, path = inner, path[1:]
         here = self.locate(file, module)
         if path and here and path[0] in self.symbols(here):

@@ -32,6 +32,8 @@ Kind = Literal["function", "class", "value", "import"]
 Chain = tuple[str, ...]
 """A name and its attributes, as they are loaded: `F.conv2d` is ("F", "conv2d")."""
 
+CACHES = ("cache", "lru_cache", "cached_property")
+"""Decorators of functions that keep their results."""
 SAYS_NOTHING = ("ctx", "kind", "type_comment", "returns", "simple")
 """Fields of syntax trees that change nothing, or follow from the others."""
 CALLED_BY_TORCH = (
@@ -51,10 +53,12 @@ class Symbol:
         kind: What it is.
         digest: 8 hex digits of its syntax, and of where the names come from that it loads.
         loads: What it loads by name.
+        asks: What it names as the class that it asks an object for; what that class says is its objects' own matter.
         runs: What of that is called when the file is imported: decorators, default arguments, values.
         imports: Names that it imports, in a function of its own or for the file, by module and name there ("": the
             module itself).
         bases: Of a class.
+        cached: Whether a function keeps its results, so that it is not executed each time that it is called.
         texts: What a class names as `module:name` in a text, as settings do of what is built from them.
         lines: First and last line of each of its statements.
     """
@@ -62,9 +66,11 @@ class Symbol:
     kind: Kind
     digest: str = NO_SYMBOL
     loads: set[Chain] = field(default_factory=set)
+    asks: set[Chain] = field(default_factory=set)
     runs: set[Chain] = field(default_factory=set)
     imports: dict[str, tuple[str, str]] = field(default_factory=dict)
     bases: tuple[Chain, ...] = ()
+    cached: bool = False
     texts: set[tuple[str, str]] = field(default_factory=set)
     lines: list[tuple[int, int]] = field(default_factory=list)
 
@@ -170,7 +176,7 @@ def _first_line(node: ast.stmt) -> int:
 
 def _finish(symbol: Symbol, imported: dict[str, tuple[str, str]], symbols: dict[str, Symbol]) -> None:
     """From a symbol's text to its digest: the text, and where the names come from that it loads."""
-    roots = {chain[0] for chain in symbol.loads}
+    roots = {chain[0] for chain in symbol.loads | symbol.asks}
     origins = {name: "import {}:{}".format(*imported[name]) for name in roots & imported.keys()}
     # A name of Python's own that the file takes for something else.
     origins |= {name: "own" for name in roots - imported.keys() if name in symbols and hasattr(builtins, name)}
@@ -229,7 +235,9 @@ class _Reader:
         return f"Field({self.text(item.target)},{annotation},{self.text(item.value)})"
 
     def _decorated(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
-        self.symbol.runs |= {chain for decorator in node.decorator_list if (chain := _chain(decorator))}
+        decorators = {chain for decorator in node.decorator_list if (chain := _chain(decorator))}
+        self.symbol.runs |= decorators
+        self.symbol.cached = self.symbol.cached or any(chain[-1] in CACHES for chain in decorators)
 
     def _runs(self, nodes: Iterable[ast.AST]) -> None:
         calls = (inner for node in nodes for inner in ast.walk(node) if isinstance(inner, ast.Call))
@@ -255,6 +263,8 @@ class _Reader:
             return self._class_text(node, node.body)
         if isinstance(node, ast.JoinedStr):
             return self._formatted(node)
+        if isinstance(node, ast.Call) and _chain(node.func) in (("isinstance",), ("issubclass",)):
+            return self._question(node)
         self._note(node)
         skipped = (*SAYS_NOTHING, "annotation") if isinstance(node, ast.arg) else SAYS_NOTHING
         fields = [
@@ -263,6 +273,12 @@ class _Reader:
             if name not in skipped and (value := getattr(node, name, None)) not in (None, [])
         ]
         return f"{type(node).__name__}({','.join(fields)})"
+
+    def _question(self, node: ast.Call) -> str:
+        within = _Reader(Symbol("value"), self.config)
+        classes = within.list(node.args[1:])
+        self.symbol.asks |= within.symbol.loads
+        return f"Call({self.text(node.func)},{self.list(node.args[:1])},{classes})"
 
     def _formatted(self, node: ast.JoinedStr) -> str:
         """An f-string, with texts that stand side by side as one, which not all versions of Python do."""
