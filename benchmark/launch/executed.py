@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import threading
@@ -84,7 +85,8 @@ def used_by_run(found: dict[int, CodeType], config: RunConfig) -> list[Executed]
     executed = [
         Executed(file, code.co_qualname, code.co_firstlineno)
         for code in found.values()
-        if (file := files[code.co_filename]) and code.co_name != "<module>"
+        # Not the bodies of files and classes, which run where something is imported only now.
+        if (file := files[code.co_filename]) and code.co_flags & inspect.CO_OPTIMIZED
     ]
     return [*executed, *of_settings(config)]
 

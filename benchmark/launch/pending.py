@@ -20,7 +20,10 @@ def is_to_do(planned: PlannedRun, again: bool = False) -> bool:
     """
     run = RunDir.of(planned.key)
     if run.state == "done":
-        return other_code(run) is not None and (again or (planned.for_its_weights and _weights_are_asked_for(planned)))
+        other = other_code(run)
+        if other is None or again:
+            return other is not None
+        return other.recorded and planned.for_its_weights and _weights_are_asked_for(planned)
     return not planned.for_its_weights or _weights_are_asked_for(planned, again)
 
 
