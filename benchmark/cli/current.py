@@ -10,6 +10,9 @@ from benchmark.runs.directory import RunDir
 from benchmark.runs.made_by import OtherCode
 from benchmark.runs.trainings import other_code
 
+NAMED = 3
+"""Tables that a sentence names."""
+
 
 def not_by_todays_code(keys: Iterable[str]) -> dict[str, OtherCode]:
     """Why finished runs are not current, by key; those that are, or are not finished, are left out."""
@@ -24,7 +27,8 @@ def sentences(others: Mapping[str, OtherCode], made: Plan) -> list[str]:
     done = sum(RunDir.of(key).state == "done" for key in made.runs)
     counts = Counter(str(other) for other in others.values())
     concerned = {table for key in others for table, _ in made.runs[key].used_by}
-    tables = " ".join(table.id for table in made.tables if table.id in concerned)
+    named = [table.id for table in made.tables if table.id in concerned]
+    tables = " ".join(named) if len(named) <= NAMED else "TABLE"
     return [
         f"{len(others)} of {done} finished runs are not by today's code:",
         *(f"    {count} {said}" for said, count in counts.items()),

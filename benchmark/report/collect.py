@@ -13,10 +13,10 @@ from benchmark.report.results import SeedResult, State
 from benchmark.report.splits import over_splits
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import RunDirError, UnreadableRunError
-from benchmark.runs.key import run_key, start_key
+from benchmark.runs.key import run_key
 from benchmark.runs.predictions import read_predictions
 from benchmark.runs.sharing import unreadable
-from benchmark.runs.trainings import find_training, other_code
+from benchmark.runs.trainings import other_code
 from benchmark.spec.table import Table
 
 
@@ -86,8 +86,4 @@ def _notes(run: RunDir, config: RunConfig, result: Mapping[str, Any]) -> list[st
     known, now = env.get("fingerprints", {}), present_fingerprints(config.data.dataset)
     if any(known.get(split, now[split]) != now[split] for split in now):
         notes.append(f"of other data than those that are prepared now: remove {run.path} to run it on these")
-    key = start_key(config)
-    first = find_training(run, key, by_any_code=True) if key else None
-    if first is not None and first.env.get("weights", known.get("start")) != known.get("start"):
-        notes.append(f"started from other weights than {first.path} has now: remove {run.path} to start from these")
     return notes

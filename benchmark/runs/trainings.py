@@ -61,20 +61,19 @@ def other_code(run: RunDir) -> OtherCode | None:
 
     A run that started from another one's weights is as current as that one.
     """
-    if own := by_other_code(run):
-        return own
+    own = by_other_code(run)
     try:
-        key = start_key(run.config)
+        key = None if own and own.recorded else start_key(run.config)
     except RunDirError:
-        return None
+        return own
     first = find_training(run, key, by_any_code=True) if key else None
     if first is None:
-        return None
+        return own
     started_from = run.env.get("fingerprints", {}).get("start")
     if started_from is not None and first.env.get("weights", started_from) != started_from:
         return OtherCode(weights=str(first.path))
     other = other_code(first)
-    return other if other and other.recorded else None
+    return own or (other if other and other.recorded else None)
 
 
 def _with_training(run: RunDir, key: str) -> Iterator[RunDir]:
