@@ -6,8 +6,8 @@ sensitive to a mistake and hardly to the processor:
 
 * which frames, crops, flips and views are drawn, as they are;
 * the rates of the run's own schedule and of the miniature's steps by group, and how fast weights decay;
-* losses and gradients by step, and logits, of a network that learns gently, so that rounding does not grow, and in
-  which nothing is zero that an ordinary network begins with as zero: a block that adds nothing yet shows no mistake.
+* losses and gradients by step, momentum and logits of a network that stands still, so that rounding does not grow,
+  and in which nothing is zero that an ordinary one begins with as zero: a block that adds nothing yet hides mistakes.
 
 `benchmark.runs.behaviour` compares two of them.
 """
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from benchmark.config.run import RunConfig
 from benchmark.data.loader import ClipDataset
-from benchmark.data.transforms import View
+from benchmark.data.transforms import View, normalise
 from benchmark.evaluate.views import Predicted
 from benchmark.launch.clips import RunClips
 from benchmark.launch.evaluation import evaluate
@@ -34,13 +34,14 @@ from benchmark.launch.few_clips import few_clips, training_clips
 from benchmark.launch.initial_weights import digest_of, initial_network
 from benchmark.launch.log import log
 from benchmark.launch.training import train_one_epoch
+from benchmark.models.forward import autocast
 from benchmark.models.weights import PretrainedWeightsError
 from benchmark.runs.atomic import write_json
 from benchmark.runs.behaviour import BEHAVIOUR, FORMAT, recorded, trained_alike
 from benchmark.runs.directory import RunDir
 from benchmark.runs.made_by import VERIFIED
 from benchmark.runs.provenance import instruction_set, versions
-from benchmark.train.generators import generators, set_generators
+from benchmark.train.generators import generators, seed_all, set_generators
 from benchmark.train.optim import Sgd, lr_at, make_optimizer, set_lr
 from benchmark.train.progress import EpochState
 
@@ -49,8 +50,9 @@ STEPS = 2
 """Of an epoch."""
 SEED = 7919
 """Added to the run's: a miniature shares no draw with its run."""
-GENTLY = 0.1
-"""Of the run's learning rate. At the whole rate rounding grows tenfold within a few steps."""
+GENTLY = 1e-9
+"""Of the run's learning rate: weights stand still. At the whole rate rounding grows tenfold with every step; so every
+loss is that of the first weights, while momentum sums up the gradients as ever."""
 FELT_NORM = 0.05
 """Of the limit of the gradient's norm: at the whole limit hardly a gradient is cut."""
 CLASSES = 8
@@ -87,6 +89,7 @@ def miniature(
         optimizer = make_optimizer(model, small.train)
         exact, drawn = _sizes(model, optimizer), _lengths(optimizer)
         _wake(model, optimizer, small)
+        _settle(model, small, clips, device)
         notes = _Notes(optimizer, told)
         for epoch in range(EPOCHS):
             train_one_epoch(model, optimizer, clips, small, epoch, notes.enter(), notes.step)
@@ -100,6 +103,7 @@ def miniature(
             "first weights": drawn,
             "rates": {"schedule": _schedule(config), **notes.rates},
             "training": notes.training,
+            "momentum": _momentum(optimizer),
             "logits": [_row(logits[:CLASSES]) for logits in predicted.logits],
             "residual": _row([] if predicted.residual is None else [predicted.residual]),
             "bits": _bits(model, predicted),
@@ -223,6 +227,22 @@ def _wake(model: nn.Module, optimizer: Sgd, config: RunConfig) -> None:
 
 
 @torch.no_grad()
+def _settle(model: nn.Module, config: RunConfig, clips: RunClips, device: torch.device) -> None:
+    """Give batch normalisation the statistics of some clips: from zero and one a deep network says nothing yet."""
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    count = config.train.batch_size
+    item = next(iter(clips.batches(clips.training, count, range(count))))
+    seed_all(config.seed)
+    with autocast(device, config.train.precision):
+        model.train()(normalise(item.frames.to(device), config.data.normalisation))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+@torch.no_grad()
 def _draw(parameters: Sequence[Tensor], seed: int) -> None:
     """Give parameters other values: small ones, or for kernels such that activations keep their size."""
     source = torch.Generator().manual_seed(seed)
@@ -239,6 +259,14 @@ class _Notes:
         self._optimizer, self._state, self._told = optimizer, EpochState(), told
         self._groups: dict[str, list[float]] = {group["role"]: [] for group in optimizer.param_groups}
         self._steps, self._alphas = list[tuple[float, ...]](), list[float]()
+        self._step = optimizer.step
+        # Rates are what they are when the weights are moved.
+        setattr(optimizer, "step", self._note_rates)  # noqa: B010 - a method
+
+    def _note_rates(self) -> None:
+        for group in self._optimizer.param_groups:
+            self._groups[group["role"]].append(group["lr"])
+        self._step()
 
     def enter(self) -> EpochState:
         """The state of an epoch that begins, to be kept up to date."""
@@ -250,8 +278,6 @@ class _Notes:
         assert self._state.finite is not None
         self._steps.append(tuple(self._state.finite.tolist()[1:]))
         self._alphas.append(self._state.alpha / self._state.clips)
-        for group in self._optimizer.param_groups:
-            self._groups[group["role"]].append(group["lr"])
         self._told(done, steps)
 
     @property
@@ -288,7 +314,16 @@ def _sizes(model: nn.Module, optimizer: Sgd) -> dict[str, str]:
 
 def _lengths(optimizer: Sgd) -> dict[str, float]:
     """Of the weights as they are drawn, by group."""
-    return {group["role"]: _rounded(_flat(group["params"]).norm()) for group in optimizer.param_groups}
+    return {role: _rounded(weights.norm()) for role, weights in _flat_groups(optimizer).items()}
+
+
+def _momentum(optimizer: Sgd) -> dict[str, float]:
+    """Length of what SGD has summed up of the gradients, by group."""
+    summed = {
+        group["role"]: [optimizer.state[p]["momentum_buffer"] for p in group["params"] if p in optimizer.state]
+        for group in optimizer.param_groups
+    }
+    return {role: _rounded(_flat(buffers).norm()) if buffers else 0.0 for role, buffers in summed.items()}
 
 
 def _draws(clips: RunClips) -> dict[str, str]:
@@ -323,12 +358,16 @@ def _decay(model: nn.Module, optimizer: Sgd) -> dict[str, float]:
     """By group: how much a step without a gradient shortens the weights, relative to their length, at rate 1."""
     optimizer.state.clear()
     set_lr(optimizer, 1.0)
-    before = {group["role"]: _flat(group["params"]) for group in optimizer.param_groups}
+    before = _flat_groups(optimizer)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
     optimizer.step()
-    after = {group["role"]: _flat(group["params"]) for group in optimizer.param_groups}
+    after = _flat_groups(optimizer)
     return {role: _rounded((old - after[role]).norm() / old.norm()) for role, old in before.items()}
+
+
+def _flat_groups(optimizer: Sgd) -> dict[str, Tensor]:
+    return {group["role"]: _flat(group["params"]) for group in optimizer.param_groups}
 
 
 def _flat(parameters: Sequence[Tensor]) -> Tensor:

@@ -24,6 +24,7 @@ TOLERANCES = {
     "first weights": 1e-5,
     "rates": 1e-5,
     "decay": 2e-3,
+    "momentum": 1e-1,
     "loss": 1e-3,
     "projection loss": 1e-3,
     "gradient": 1e-2,
@@ -36,7 +37,7 @@ TOLERANCES = {
 Rates, decay and weights are relative, each by itself; losses, gradients and residuals to the largest of all steps;
 logits to their spread over the clips. Measured in docs/reproducibility.md.
 """
-BY_ITSELF = ("first weights", "rates", "decay")
+BY_ITSELF = ("first weights", "rates", "decay", "momentum")
 
 
 @dataclass(frozen=True)
