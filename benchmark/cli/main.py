@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.cli import claims, data, diff, explain, noise, reading, records, running, timing, visualize
+from benchmark.cli import claims, data, diff, explain, noise, reading, records, running, timing, verify, visualize
 from benchmark.config.source import SpecError, did_you_mean
 from benchmark.data.errors import DataError
 from benchmark.launch.pending import check_plan
@@ -42,7 +42,7 @@ environment:
 """
 
 
-TRAINING = ("plan", "status", "submit", "time")
+TRAINING = ("plan", "status", "submit", "time", "verify")
 """Commands that have nothing to do for a table that prints an architecture."""
 RENDERING = ("run", "render", "time")
 """Commands that show tables, in which a damaged run is a cell that says so."""
@@ -102,6 +102,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--from-records", action="store_true", help="train only what has no record either (results/records)"
     )
     run.add_argument("--time", action="store_true", help="then fill the timed columns, as `time` does")
+    again = "train runs anew that are not by today's code, too"
+    run.add_argument("--again", action="store_true", help=again)
     _add_force(run)
     run.set_defaults(call=running.run)
     timed = add("time", "time what is missing of the timed columns (latency, throughput) on this machine, then render")
@@ -111,8 +113,12 @@ def build_parser() -> argparse.ArgumentParser:
     timed.set_defaults(call=timing.main)
     submit = add("submit", "send what is missing to a SLURM cluster and return at once")
     submit.add_argument("--cluster", required=True, help="a profile of slurm/clusters/, or the path of one")
+    submit.add_argument("--again", action="store_true", help=again)
     submit.set_defaults(call=running.submit)
     add("status", "every run of the tables: state, progress, time", json=True).set_defaults(call=reading.status)
+    verified = add("verify", "whether today's code behaves as that which made the finished runs", json=True)
+    verified.add_argument("--row", action="append", default=[], metavar="LABEL", help="only this row; may be repeated")
+    verified.set_defaults(call=verify.main)
     rendered = add("render", "write results/ from the runs as they are now, and print the tables", json=True)
     _add_force(rendered)
     rendered.set_defaults(call=running.render)

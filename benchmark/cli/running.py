@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from benchmark.cli.current import not_by_todays_code, sentences
 from benchmark.cli.progress import run_progress, steps
 from benchmark.cli.rendering import architecture_folder, render_architectures, render_tables, results_folder
 from benchmark.cli.text import duration, say, split_of, terminal_width
@@ -63,7 +64,11 @@ def run(arguments: argparse.Namespace) -> int:
     sources = Sources() if arguments.from_records else Sources(trained_here=made.runs)
     # The longest first, so that no core is left with one of them at the end.
     todo = sorted(
-        (key for key, run in made.runs.items() if key not in {*arguments.damaged, *recorded} and is_to_do(run)),
+        (
+            key
+            for key, run in made.runs.items()
+            if key not in {*arguments.damaged, *recorded} and is_to_do(run, arguments.again)
+        ),
         key=lambda key: megapixels(made.runs[key].config),
         reverse=True,
     )
@@ -80,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     render_architectures(arguments.architectures, show=True)
     for broken in outcome.failed:
         _say_failed(broken)
+    _say_not_by_todays_code(made)
     not_timed = 0
     if to_time:
         from benchmark.cli.timing import time_tables
@@ -97,12 +103,14 @@ def submit(arguments: argparse.Namespace) -> int:
     profile = load_cluster(arguments.cluster)
     os.environ.update(profile.environment(os.environ))  # its roots are where the jobs will look
     made = arguments.plan
+    if not arguments.again:
+        _say_not_by_todays_code(made)
     found = run_states(made.runs, say)
     states = {key: run.state for key, run in found.items()}
     training = {key: training_key(run.config) for key, run in made.runs.items()}
     on_its_way = {training[key] for key, state in states.items() if state in ("queued", "running")}
-    to_do = [key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)]
-    todo = [key for key in to_do if states[key] in TO_SUBMIT]
+    to_do = [key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run, arguments.again)]
+    todo = [key for key in to_do if states[key] in (*TO_SUBMIT, "done")]
     unfinished = {training[key] for key in to_do}
     waiting = [key for key in todo if training[key] in on_its_way or start_key(made.runs[key].config) in unfinished]
     if waiting:
@@ -126,6 +134,8 @@ def submit(arguments: argparse.Namespace) -> int:
         directory.prepare(made.runs[key].config)
         runs.append(directory)
     with submission():
+        for run in runs:
+            run.set_aside()  # one that is done, and is to be made again
         # Somebody else may have submitted them while the data were prepared.
         now = run_states(todo, say)
         runs = [run for run in runs if now[run.key].state in TO_SUBMIT]
@@ -219,6 +229,10 @@ def _train(made: Plan, todo: list[str], queued: Collection[str], jobs: int | Non
         say("Missing, and left to jobs in a queue (`scancel` a job, and `run` trains its run here):")
         say("\n".join(f"    {names[run.key]}" for run in left))
     return outcome
+
+
+def _say_not_by_todays_code(made: Plan) -> None:
+    print("".join(f"{line}\n" for line in sentences(not_by_todays_code(made.runs), made)), end="", file=sys.stderr)
 
 
 def _name(made: Plan, key: str) -> str:

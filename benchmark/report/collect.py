@@ -17,11 +17,12 @@ from benchmark.report.sources import Sources
 from benchmark.report.splits import over_splits
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import RunDirError, UnreadableRunError
-from benchmark.runs.key import run_key, start_key
+from benchmark.runs.key import run_key
+from benchmark.runs.made_by import not_current
 from benchmark.runs.predictions import read_predictions
 from benchmark.runs.records.run import Record
 from benchmark.runs.sharing import unreadable
-from benchmark.runs.trainings import find_training
+from benchmark.runs.trainings import other_code
 from benchmark.spec.table import Table
 
 
@@ -77,6 +78,7 @@ def _of_directory(seed: int, run: RunDir, config: RunConfig) -> SeedResult | Non
     if result is None:
         return None
     predictions, metrics = read_predictions(run, result)
+    other = str(other_code(run) or "")
     return SeedResult(
         seed,
         run.key,
@@ -84,13 +86,15 @@ def _of_directory(seed: int, run: RunDir, config: RunConfig) -> SeedResult | Non
         metrics=metrics,
         predictions=lambda: predictions,
         env=run.env,
-        note="; ".join([*_counts(result), *_origin(run, config)]),
+        note="; ".join([*_counts(result), *_origin(run, config), *([other] if other else [])]),
         clips=len(predictions.ids),
+        other_code=other,
     )
 
 
 def of_record(seed: int, record: Record) -> SeedResult:
     """What a record holds, as its run directory did."""
+    other = str(not_current(record.symbols, record.verified_symbols) or "")
     return SeedResult(
         seed,
         record.content.key,
@@ -98,8 +102,9 @@ def of_record(seed: int, record: Record) -> SeedResult:
         metrics=record.metrics,
         predictions=lambda: record.predictions,
         env=record.env,
-        note="; ".join(_counts(record.content.result)),
+        note="; ".join([*_counts(record.content.result), *([other] if other else [])]),
         clips=len(record.predictions.ids),
+        other_code=other,
         recorded=record.root,
     )
 
@@ -126,8 +131,4 @@ def _origin(run: RunDir, config: RunConfig) -> list[str]:
     known, now = env.get("fingerprints", {}), present_fingerprints(config.data.dataset)
     if any(known.get(split, now[split]) != now[split] for split in now):
         notes.append(f"of other data than those that are prepared now: remove {run.path} to run it on these")
-    key = start_key(config)
-    first = find_training(run, key) if key else None
-    if first is not None and first.env.get("weights", known.get("start")) != known.get("start"):
-        notes.append(f"started from other weights than {first.path} has now: remove {run.path} to start from these")
     return notes

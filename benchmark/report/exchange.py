@@ -188,7 +188,9 @@ def _of_other_files(root: Path, runs: Mapping[str, tuple[Predictions, str, str]]
                 if kind == "clips":
                     read_clips(root, path.stem, path)
                 elif kind == "code":
-                    read_symbols(root, path.stem, path)
+                    # Today's sources are looked up by these names: none may lead elsewhere.
+                    if outside := [f for f in read_symbols(root, path.stem, path) if _leads_outside(f)]:
+                        wrong.append(f"{path}: names a file outside the repository: {outside[0][:80]}")
                 elif kind == "costs":
                     checked_cost(path, content)
                 elif kind == "timings":
@@ -241,6 +243,10 @@ def merge(path: Path, lab: str, root: Path) -> int:
         both = entry.model_copy(update={"seeds": tuple(sorted({*before, *entry.seeds}))})
         changed += write_sealed(home / name, both.model_dump(mode="json"))
     return changed
+
+
+def _leads_outside(name: str) -> bool:
+    return Path(name).is_absolute() or ".." in Path(name).parts or not name.endswith(".py")
 
 
 def _bytes(path: Path) -> bytes | None:

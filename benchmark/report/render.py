@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -86,7 +87,7 @@ def render(
     layout = lay_out(table, cells, costs)
     layout = replace(
         layout,
-        caption=" ".join([layout.caption, *_from_records(ours)]),
+        caption=" ".join([layout.caption, *_from_records(ours), *_other_code(ours)]),
         remarks=(*layout.remarks, *_processors(ours), *_theirs(set(labs.values()), lab)),
     )
     first = next((c.column for c in contrasts), None)
@@ -166,6 +167,14 @@ def _from_records(runs: RowRuns) -> list[str]:
     if set().union(*recorded.values()) != {True, False}:
         return []
     return [f"From records, not run here: {listed(label for label, kinds in recorded.items() if True in kinds)}."]
+
+
+def _other_code(runs: RowRuns) -> list[str]:
+    """A sentence for each reason why runs of the table are not by today's code, with how many they are."""
+    every = [member for results in runs.values() for one in results for member in one.members or (one,)]
+    done = {run.key: run.other_code for run in every if run.state == "done"}
+    counts = Counter(said for said in done.values() if said)
+    return [f"{count} of {len(done)} runs {said}." for said, count in counts.items()]
 
 
 def _processors(runs: RowRuns) -> list[str]:

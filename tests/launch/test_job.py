@@ -67,7 +67,7 @@ def test_left_within_an_epoch_a_run_ends_as_one_that_was_not(
     monkeypatch.setenv(CHECKPOINT_SECONDS, "1e-9")
 
     def leave_in_the_second_step(dataset: ClipDataset, index: int) -> Any:
-        read[0] += 1
+        read[0] += type(dataset) is ClipDataset  # not those of the miniature
         if read[0] == 7:
             raise KeyboardInterrupt
         return item(dataset, index)

@@ -23,6 +23,7 @@ from benchmark.cost.counters import count
 from benchmark.plan import row_runs
 from benchmark.report.exchange import check_folder
 from benchmark.runs.atomic import write_atomic, write_json
+from benchmark.runs.code import Executed, digests
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import run_key
 from benchmark.runs.metrics import all_metrics
@@ -34,6 +35,7 @@ from benchmark.spec.load import load_table
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = "bqn-3a"  # Quiet, Busy, their average, BQN
 CLIPS = 60
+USED = Executed("benchmark/runs/metrics.py", "all_metrics", 0, with_all_it_names=True)
 
 
 def made_run(row_config: Any, number: int, noise: float = 1.0) -> RunDir:
@@ -51,7 +53,7 @@ def made_run(row_config: Any, number: int, noise: float = 1.0) -> RunDir:
     env = {"seconds": 1.5, "starts": [start], "fingerprints": {"val": "f" * 64}, "device": "A, 2 cores"}
     epochs = [{"epoch": i, "loss": 2.0 / (i + 1), "residual": float("nan")} for i in range(3)]
     write_atomic(run.path / "metrics.jsonl", "".join(f"{json.dumps(line)}\n" for line in epochs))
-    write_json(run.path / "code.json", {"symbols": {"benchmark/a.py": {"f": "00000000"}}})
+    write_json(run.path / "code.json", {"symbols": digests([USED])})
     write_json(run.path / "behaviour.json", {"losses": [1.25, 0.1]})
     write_json(run.path / "env.json", env)
     write_json(run.path / "result.json", result)
@@ -274,13 +276,15 @@ def test_files_of_others_are_read_with_care(recorded: Path, tmp_path: Path, caps
         files = {name: archive.read(name) for name in archive.namelist()}
     run = next(name for name in files if name.startswith("runs/"))
     clips = next(name for name in files if name.startswith("clips/"))
-    unused = {"symbols": {"a": {"b": "c"}}}
+    unused = {"symbols": {"a.py": {"b": "c"}}}
+    outside = {"symbols": {"../../a.py": {"b": "c"}}}
     bad = {
         "../runs/0000000000000000.json": files | {"../runs/0000000000000000.json": b"{}"},
         "is no name of a record": files | {"runs/x.pkl": b"x"},
         "larger than a record": files | {run: b"0" * (65 << 20)},
         "and " + Path(run).name + " needs it": {name: data for name, data in files.items() if name != clips},
         "no run here names it": files | {f"code/{digest_of(unused)}.json": sealed(unused)},
+        "names a file outside": files | {f"code/{digest_of(outside)}.json": sealed(outside)},
         "there is no run in it": {},
         "no strict JSON": files | {run: b"[" * 200_000},
         "its format is 2": files | {run: files[run].replace(b'"format":1', b'"format":2')},

@@ -126,6 +126,7 @@ def provenance_json(
             for run in result.members or (result,):
                 if run.key:
                     entry = {"key": run.key, "seed": run.seed, "state": run.state, "rows": [], "env": dict(run.env)}
+                    entry |= {"other_code": run.other_code} if run.other_code else {}
                     rows = found.setdefault((run.key, lab), {**entry, **({"lab": lab} if lab else {})})["rows"]
                     if label not in rows:
                         rows.append(label)

@@ -96,6 +96,11 @@ class Record:
         """As `RunDir.env`: what is not of the type that a run writes is left out."""
         return typed(self.content.env, ENV_TYPES)
 
+    @property
+    def verified_symbols(self) -> dict[str, Any] | None:
+        """The code by which it was last shown to behave as it did."""
+        return (self.content.verified or {}).get("symbols")
+
 
 class NotRecordableError(RunDirError):
     """A run directory lacks what a record has; the message says what to do."""
