@@ -62,7 +62,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     ucf_tree(tmp_path / "ucf")
     for name, value in (("DATA", "made"), ("RUNS", "runs"), ("RESULTS", "results"), ("UCF101", "ucf")):
         monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / value))
-    monkeypatch.setattr(running, "count", lambda tables: True)
+    monkeypatch.setattr(running, "count", lambda *_: True)
     prepare("ucf101", workers=1)
     for name, text in (("net.py", NET), ("block.py", BLOCK), ("stale.yaml", TABLE)):
         Path(name).write_text(text)

@@ -117,6 +117,9 @@ def test_committed_tables_come_back_byte_for_byte_from_a_clone(tmp_path: Path) -
 
 
 def test_rendering_from_records_is_rendering_from_their_runs(recorded: Path, tmp_path: Path) -> None:
+    edited = next((tmp_path / "runs").glob("*/code.json"))
+    write_json(edited, {"symbols": {USED.file: {"top_k_accuracy": "00000000"}}})
+    assert main(["records", "add", TABLE]) == 0
     held = contents(recorded)
     assert main(["records", "add", TABLE]) == 0
     assert contents(recorded) == held
@@ -125,6 +128,8 @@ def test_rendering_from_records_is_rendering_from_their_runs(recorded: Path, tmp
     results = tmp_path / "results"
     assert main(["render", TABLE]) == 0
     of_runs = contents(results)
+    text = " ".join(of_runs["bqn/3a/table.md"].decode().split())
+    assert "1 of 3 runs trained by other code: runs/metrics.py changed" in text
     (tmp_path / "runs").rename(tmp_path / "moved")
     shutil.rmtree(results)
     folders = {"BENCHMARK_RESULTS": str(results), "BENCHMARK_RECORDS": str(recorded)}
