@@ -14,6 +14,7 @@ from benchmark.report.exchange import check_folder, export_tables, merge, opened
 from benchmark.report.recorded_tables import add_table
 from benchmark.runs.atomic import write_atomic
 from benchmark.runs.records.files import records_root
+from benchmark.runs.records.run import drop_unnamed
 
 
 def add_arguments(command: argparse.ArgumentParser, of_tables: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -49,6 +50,8 @@ def _add(arguments: argparse.Namespace) -> int:
         done = add_table(table, root, say)
         status = max(status, int(done.refused > 0))
         print(f"{table.id}: {done.changed} files of {root}/ written, {done.unchanged} runs as they were")
+    if dropped := drop_unnamed(root):
+        print(f"{dropped} files of clips or code, which no record names any more, are removed")
     for architecture in arguments.architectures:
         from benchmark.cost.architecture import check_architecture
 

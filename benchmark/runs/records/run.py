@@ -230,6 +230,16 @@ def write_record(run: RunDir, root: Path) -> str:
     return f"replaced{f', without the {lost} that it had' if lost else ''}"
 
 
+def drop_unnamed(root: Path) -> int:
+    """Remove the files of clips and code that no run names any more; how many there were."""
+    runs = [read_sealed(path) or {} for path in (root / "runs").glob("*.json")]
+    named = {run["code"] for run in runs} | {run["predictions"]["clips"] for run in runs}
+    unnamed = [path for kind in ("clips", "code") for path in (root / kind).glob("*.json") if path.stem not in named]
+    for path in unnamed:
+        path.unlink()
+    return len(unnamed)
+
+
 def record_of(run: RunDir) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """A finished run as the content of its record, and of the files that this names, by path below the root."""
     result = run.result
