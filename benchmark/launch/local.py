@@ -103,9 +103,10 @@ def run_all(
     """Bring every run to its end; a run that fails leaves the others alone.
 
     Args:
-        runs: prepared run directories, in the order to start them; those that are done by other code are made
-            again. A run that trains what another one is training waits for it, and evaluates its network; one that starts from another one's weights waits for that. One that
-            another process has is waited for behind all others, and run here if that leaves it unfinished.
+        runs: prepared run directories, in the order to start them; those that are done by other code are made again. A
+            run that trains what another one is training waits for it, and evaluates its network; one that starts from
+            another one's weights waits for that. One that another process has is waited for behind all others, and run
+            here if that leaves it unfinished.
         slots: from `make_slots`.
         on_tick: called several times a second with the runs in progress and the outcome so far.
         queued: those of the runs that are left to jobs in a cluster's queue, and with them what needs their trainings.
