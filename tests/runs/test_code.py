@@ -292,7 +292,7 @@ def test_a_custom_network_is_its_own_file_and_those_beside_it(
     Path("nets/piece.py").write_text(BLOCK)
     model = CustomConfig(entry="nets/net.py:Net", frames_per_segment=1)
     symbols = code_of(CONFIGS["bqn"].model_copy(update={"model": model}))
-    assert [file for file in symbols if file.startswith("nets")] == ["nets/piece.py", "nets/net.py"]
+    assert [file for file in symbols if file.startswith("nets")] == ["nets/net.py", "nets/piece.py"]
     assert changes(symbols) == {}
     Path("nets/piece.py").write_text(BLOCK.replace(old, new, 1))
     assert list(changes(symbols)) == ([] if "#" in new else ["nets/piece.py"])
