@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from benchmark.config.run import DataConfig, EvalConfig
-from benchmark.data.loader import ClipDataset, make_loader
+from benchmark.data.loader import ClipDataset, ClipLoader
 from benchmark.data.now_reading import reading
 from benchmark.data.split import Clip, Split
 from benchmark.data.watchdog import LoaderError, WatchedLoader
@@ -85,6 +85,21 @@ def test_a_killed_worker_fails_at_once_with_its_clip() -> None:
     assert time.monotonic() - start < 20  # and not after the 600 seconds of a stall
 
 
+@pytest.mark.parametrize("after", [1, 4])
+def test_a_death_between_two_batches_or_two_epochs_is_told_when_the_next_is_asked_for(after: int) -> None:
+    loader = _loader("", 2)
+    batches = iter(loader)
+    for _ in range(after):
+        next(batches)
+    assert next(batches, None) is None or after < 4
+    for process in multiprocessing.active_children():
+        os.kill(process.pid or 0, signal.SIGKILL)
+    time.sleep(0.3)  # where a network is trained: nothing is raised here
+    with pytest.raises(LoaderError, match=r"Killed\. No clip was being read\. .* use fewer loader processes"):
+        list(loader if after == 4 else batches)
+    assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_errors_of_the_data_set_stay_what_they_are(workers: int) -> None:
     with pytest.raises(RuntimeError, match="five") as raised:
@@ -133,7 +148,7 @@ def test_the_loader_of_a_run_names_the_file(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("BENCHMARK_STALL_SECONDS", "1")
     dataset = Slow(_split(tmp_path), DATA, EvalConfig(scale=64), 1, 0, "train")
     with pytest.raises(LoaderError, match=r"clip 000002 \(.*000002\.mp4\)"):
-        list(make_loader(dataset, 2, range(4)))
+        list(ClipLoader(dataset, 2).batches(range(4)))
 
 
 def test_an_error_that_is_no_decode_error_names_the_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
