@@ -1,6 +1,6 @@
 """Data sets as large as the papers': how long they take to index and to open, and what loader processes hold of them.
 
-    make large                                             # a quarter of an hour, 2 GB of disk in a temporary folder
+    make large                                             # half an hour, 2 GB of disk in a temporary folder
     python -m tools.large_data_sets --clips 20000          # smaller
     python -m tools.large_data_sets --keep FOLDER          # keeps and uses again the trees and their indices
 
