@@ -55,6 +55,26 @@ def test_a_table_from_nothing_then_rendered_again_from_its_runs(tmp_path: Path) 
     assert {path.name: path.read_bytes() for path in results.iterdir()} == contents
 
 
+def test_two_at_once_share_the_runs_and_both_end_with_the_table(tmp_path: Path) -> None:
+    command = [*COMMAND, "run", "bqn-3a", "--protocol", "smoke"]
+    both = [
+        subprocess.Popen(command, env=roots(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    ended = [process.communicate(timeout=600) for process in both]
+    said = "".join(err for _, err in ended)
+    assert [process.returncode for process in both] == [0, 0], said
+    assert "Traceback" not in said
+    for out, err in ended:
+        assert "3 of 3 runs done" in err
+        assert "**51.6** / " in out
+    runs = [folder for folder in (tmp_path / "runs").iterdir() if not folder.name.startswith(".")]
+    assert len(runs) == 3
+    for folder in runs:
+        assert (folder / "log.txt").read_text().count("epoch 2/2") == 1  # trained once
+        assert json.loads((folder / "env.json").read_text())["resumes"] == 0
+
+
 def test_ctrl_c_in_mid_training_and_again(tmp_path: Path) -> None:
     command = [*COMMAND, "run", "bqn-3b", "--protocol", "smoke"]
     process = subprocess.Popen(command, env=roots(tmp_path), stderr=subprocess.PIPE, text=True, start_new_session=True)

@@ -206,9 +206,9 @@ def _counts(record: Mapping[str, object]) -> str:
 def _check(arguments: argparse.Namespace) -> int:
     from benchmark.data.embedded.dataset import check_generated, setting_of
     from benchmark.data.indexing.check import check_dataset
-    from benchmark.data.indexing.file_log import READ_ONLY
     from benchmark.data.manifest import data_root
     from benchmark.runs.atomic import atomic_path
+    from benchmark.runs.disk_errors import READ_ONLY
 
     splits = tuple(dict.fromkeys(arguments.split or ("train", "val")))
     results: dict[str, object] = {}

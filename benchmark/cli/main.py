@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.cli import claims, data, explain, noise, reading, running, timing, visualize
+from benchmark.cli import claims, data, diff, explain, noise, reading, running, timing, visualize
 from benchmark.config.source import SpecError, did_you_mean
 from benchmark.data.errors import DataError
 from benchmark.launch.pending import check_plan
@@ -18,6 +18,7 @@ from benchmark.launch.slurm import ClusterError
 from benchmark.plan import make_plan
 from benchmark.report.statistics.noise import NoiseError
 from benchmark.report.writing import ResultsError
+from benchmark.runs.disk_errors import what_to_do
 from benchmark.runs.errors import RunDirError
 from benchmark.spec.architecture import Architecture, load_architecture
 from benchmark.spec.doubtful import doubtful_settings
@@ -107,6 +108,9 @@ def build_parser() -> argparse.ArgumentParser:
     rendered = add("render", "write results/ from the runs as they are now, and print the tables", json=True)
     _add_force(rendered)
     rendered.set_defaults(call=running.render)
+    changed = add("diff", "why a number changed: two runs in all that is recorded of them", json=True, tables=False)
+    diff.add_arguments(changed)
+    changed.set_defaults(call=diff.main)
     sets = add("data", "data sets: list, prepare, check, extract optical flow", tables=False)
     data.add_arguments(sets)
     sets.set_defaults(call=data.main)
@@ -231,7 +235,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(str(error), file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"cannot go on: {error}", file=sys.stderr)
+        print(f"cannot go on: {what_to_do(error) or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted. What is finished is kept: the same command goes on from there.", file=sys.stderr)

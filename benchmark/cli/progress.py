@@ -88,14 +88,18 @@ def run_progress(names: dict[str, str], total: int) -> Iterator[Any]:
         return
     with _bars() as bars:
         overall = bars.add_task(f"{total} run{'s'[: total != 1]}", total=float(total))
-        tasks: dict[str, Any] = {}
+        tasks, told = dict[str, Any](), set[str]()
 
         def tick(active: list[RunDir], outcome: Outcome) -> None:
             for run in active:
                 if run.key not in tasks:
                     tasks[run.key] = bars.add_task(names[run.key], total=1.0)
                 bars.update(tasks[run.key], completed=fraction_done(run))
-            for run in [*outcome.done, *outcome.failed, *outcome.elsewhere]:
+            for run in outcome.held:
+                if run.key not in told:
+                    told.add(run.key)
+                    bars.console.print(_held(names[run.key], run), markup=False, highlight=False)
+            for run in [*outcome.done, *outcome.failed, *outcome.elsewhere, *outcome.held]:
                 if run.key in tasks:
                     bars.remove_task(tasks.pop(run.key))
             bars.update(overall, completed=outcome.ended + sum(fraction_done(run) for run in active))
@@ -103,15 +107,23 @@ def run_progress(names: dict[str, str], total: int) -> Iterator[Any]:
         yield tick
 
 
+def _held(name: str, run: RunDir) -> str:
+    return f"{name} is being run by {run.holder}; it is waited for when nothing else is left"
+
+
 class _PlainRuns:
     """A line when a run starts and when it ends, and every half minute how far the others are."""
 
     def __init__(self, names: dict[str, str], total: int):
         self.names, self.total, self.seen = names, total, set[str]()
-        self.started: dict[str, float] = {}
+        self.held, self.started = set[str](), dict[str, float]()
         self.last = time.monotonic()
 
     def __call__(self, active: list[RunDir], outcome: Outcome) -> None:
+        for run in outcome.held:
+            if run.key not in self.held:
+                self.held.add(run.key)
+                self._say(_held(self.names[run.key], run))
         for run in active:
             if run.key not in self.started:
                 self.started[run.key] = time.monotonic()

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from benchmark.cli.progress import run_progress, steps
@@ -20,9 +20,11 @@ from benchmark.cost.cache import cached, get
 from benchmark.cost.latency import timed_columns
 from benchmark.launch.local import Outcome, last_lines, make_slots, run_all
 from benchmark.launch.pending import is_to_do
+from benchmark.launch.states import run_states
 from benchmark.plan import Plan, megapixels
 from benchmark.report.writing import check_writable
 from benchmark.runs.directory import RunDir
+from benchmark.runs.disk_errors import FULL, full_folders
 from benchmark.runs.key import start_key, training_key
 from benchmark.spec.table import Table
 
@@ -59,10 +61,13 @@ def run(arguments: argparse.Namespace) -> int:
         key=lambda key: megapixels(made.runs[key].config),
         reverse=True,
     )
-    if todo:
-        _prepare_data(made.runs[key].config for key in todo)
+    # Its job would come to it twice: what waits in a cluster's queue is left there.
+    queued = {key: known for key, known in run_states(todo, say).items() if known.state == "queued"}
+    for key, known in queued.items():
+        say(f"{_name(made, key)} is in a queue, {known.job_text or 'just submitted'}: it is left there.")
+    _prepare_data(made.runs[key].config for key in todo if key not in queued)
     count(arguments.loaded)
-    outcome = _train(made, todo, arguments.jobs, arguments.device) if todo else Outcome()
+    outcome = _train(made, todo, queued, arguments.jobs, arguments.device) if todo else Outcome()
     to_time = [table for table in arguments.loaded if arguments.time and timed_columns(table)]
     whole = render_tables([table for table in arguments.loaded if table not in to_time], arguments.force)
     render_architectures(arguments.architectures, show=True)
@@ -81,7 +86,6 @@ def submit(arguments: argparse.Namespace) -> int:
     from benchmark.launch.cluster import load_cluster
     from benchmark.launch.slurm import submission
     from benchmark.launch.slurm import submit as submit_runs
-    from benchmark.launch.states import run_states
 
     profile = load_cluster(arguments.cluster)
     os.environ.update(profile.environment(os.environ))  # its roots are where the jobs will look
@@ -160,6 +164,10 @@ def count(tables: list[Table]) -> bool:
             advance(i, len(configs))
             try:
                 get(config)
+            except OSError as error:
+                if error.errno in FULL:
+                    raise
+                failures[f"cannot count {config.model.name}: {error}"] = None
             except Exception as error:  # a network of the user's own may raise anything; its run will say more
                 failures[f"cannot count {config.model.name}: {type(error).__name__}: {error}"] = None
         advance(len(configs), len(configs))
@@ -188,29 +196,31 @@ def _prepare_data(to_run: Iterable[RunConfig]) -> None:
         extract_flow_with_progress(name, interval)
 
 
-def _train(made: Plan, todo: list[str], jobs: int | None, device: str | None) -> Outcome:
-    directories, names = [], {}
-    for key in todo:
-        directory = RunDir.of(key)
-        directory.prepare(made.runs[key].config)
-        directories.append(directory)
-        table, label = made.runs[key].used_by[0]
-        config = made.runs[key].config
-        names[key] = f"{table} '{label}'{split_of(config.data.dataset)} seed {config.seed}"
+def _train(made: Plan, todo: list[str], queued: Collection[str], jobs: int | None, device: str | None) -> Outcome:
+    directories = [RunDir.of(key) for key in todo]
+    for directory in directories:
+        if directory.key not in queued:
+            directory.prepare(made.runs[directory.key].config)
+    names = {key: _name(made, key) for key in todo}
     slots = make_slots(jobs, device)
     with run_progress(names, len(todo)) as tick:
-        outcome = run_all(directories, slots, tick)
-    for run in outcome.elsewhere:
-        status = run.status
-        holder = f"process {status.get('pid')} on {status.get('host')}"
-        print(f"{names[run.key]} is being run by {holder}; its cells fill when that is done.", file=sys.stderr)
+        outcome = run_all(directories, slots, tick, [run for run in directories if run.key in queued])
     took = sum(float(run.env.get("seconds", 0)) for run in outcome.done)
-    print(
-        f"{len(outcome.done)} of {len(todo)} runs done, {duration(took)} of training and evaluation.", file=sys.stderr
-    )
+    say(f"{len(outcome.done)} of {len(todo)} runs done, {duration(took)} of training and evaluation.")
+    if left := outcome.elsewhere:
+        say("Missing, and left to jobs in a queue (`scancel` a job, and `run` trains its run here):")
+        say("\n".join(f"    {names[run.key]}" for run in left))
     return outcome
+
+
+def _name(made: Plan, key: str) -> str:
+    """What to call a run: the first row that uses it, and its seed."""
+    (table, label), config = made.runs[key].used_by[0], made.runs[key].config
+    return f"{table} '{label}'{split_of(config.data.dataset)} seed {config.seed}"
 
 
 def _say_failed(run: RunDir) -> None:
     indented = "\n".join(f"    {line}" for line in last_lines(run).splitlines())
     print(f"\n{run.path} {run.state}: {run.status.get('error') or ''}\n{indented}", file=sys.stderr)
+    if full := full_folders():  # of which neither the run's status nor its log could tell
+        print(full, file=sys.stderr)

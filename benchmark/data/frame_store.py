@@ -6,6 +6,7 @@ A store belongs to one fingerprint of its split; with another it is ignored and 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -86,12 +87,15 @@ def build_store(
 
     Raises:
         DecodeError: A clip is unreadable.
+        OSError: There is no room for the array.
     """
     offsets = [0, *np.cumsum(frames).tolist()]
     (folder / MANIFEST).unlink(missing_ok=True)
     shape = (offsets[-1], height, width, channels)
     with atomic_path(folder / ARRAY) as unfinished:
         array = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
+        with unfinished.open("rb+") as file:  # on a full disk an error now, and not the end of the process in writing
+            os.posix_fallocate(file.fileno(), 0, unfinished.stat().st_size)
         for i, path in enumerate(paths):
             array[offsets[i] : offsets[i + 1]] = read(path, range(frames[i]), height, width)
             if progress is not None:

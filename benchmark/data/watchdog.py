@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import faulthandler
 import multiprocessing
 import os
@@ -26,6 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmark.data.limits import DEFAULT_STALL_SECONDS, STALL_SECONDS, positive_seconds
 from benchmark.data.now_reading import NowReading
+from benchmark.runs.disk_errors import full_shared_memory
 
 GRACE_SECONDS = 30.0
 """How long a read that was told to end may take to do so, and a loader process that was killed."""
@@ -105,10 +107,16 @@ class WatchedLoader(Generic[Batch]):
                     told = str(error).strip()
                     if told.startswith("DataLoader timed out"):
                         raise LoaderError(self._dump_workers()) from None
+                    if ("/torch_" in told and "No space left" in told) or ("Bus error" in told):
+                        raise LoaderError(full_shared_memory()) from None
                     if told.startswith("DataLoader worker (pid"):
                         raise LoaderError(self._died(told)) from None
                     raise
                 yield batch
+        except OSError as error:  # of a queue or a lock, which lie there, too
+            if error.errno != errno.ENOSPC or error.filename is not None:
+                raise
+            raise LoaderError(full_shared_memory()) from None
         finally:
             if not complete:
                 self._kill()

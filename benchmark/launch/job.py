@@ -21,6 +21,7 @@ import torch
 
 from benchmark.config.run import RunConfig
 from benchmark.data.errors import DataError
+from benchmark.data.watchdog import LoaderError
 from benchmark.evaluate.views import NonFiniteError, Predicted, predict
 from benchmark.launch.clips import RunClips
 from benchmark.launch.env_file import EnvFile
@@ -35,6 +36,7 @@ from benchmark.models.check import NetworkError
 from benchmark.models.weights import PretrainedWeightsError
 from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import EXIT_CLAIMED, RunDir
+from benchmark.runs.disk_errors import what_to_do
 from benchmark.runs.errors import ClaimedError, RunDirError
 from benchmark.runs.trainings import trained_by
 from benchmark.train.finite import DivergedError
@@ -43,7 +45,7 @@ from benchmark.train.loop import NoClipsError
 from benchmark.train.resumable import resumes_alike
 
 TOLD = (
-    *(DataError, DivergedError, NetworkError, NoClipsError, NonFiniteError),
+    *(DataError, DivergedError, LoaderError, NetworkError, NoClipsError, NonFiniteError),
     *(PretrainedWeightsError, RunDirError, UnreadableError),
 )
 """Errors whose message says what is wrong."""
@@ -65,8 +67,9 @@ def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: in
         ClaimedError: another process is running it.
     """
     with run.claim():
-        if run.result is not None:
-            return run.result
+        if (result := run.result) is not None:
+            log(f"{run.path} is done already")
+            return result
         host = {"host": socket.gethostname(), "pid": os.getpid(), "job": this_job()}
         run.set_status(state="running", error=None, beat=time.time(), **host)
         try:
@@ -176,8 +179,11 @@ def main(arguments: list[str]) -> int:
     except TOLD as error:
         log(f"{type(error).__name__}: {error}")  # says what to do; where in the code it was noticed does not help
         return 1
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        if isinstance(error, OSError) and (told := what_to_do(error)):
+            log(told)
+        else:
+            traceback.print_exc()
         return 1
     return 0
 

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from benchmark.runs.key import start_key, training_key
 JOB = [sys.executable, "-m", "benchmark.launch.job"]
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 20.0
+HELD_SECONDS = 1.0
+"""Between two looks at the runs that other processes have."""
 
 
 @dataclass
@@ -31,20 +33,23 @@ class Slot:
     device: str
     process: subprocess.Popen[bytes] | None = None
     run: RunDir | None = None
-    training: str = ""
 
 
 @dataclass
 class Outcome:
-    """Runs by how they ended; `elsewhere` are held by a process that somebody else started."""
+    """Runs by how they ended; `elsewhere` are left to jobs in a cluster's queue.
+
+    held: another process's, which is waited for.
+    """
 
     done: list[RunDir] = field(default_factory=list)
     failed: list[RunDir] = field(default_factory=list)
     elsewhere: list[RunDir] = field(default_factory=list)
+    held: list[RunDir] = field(default_factory=list)
 
     @property
     def ended(self) -> int:
-        """How many runs this machine is through with."""
+        """How many runs need nothing more here."""
         return len(self.done) + len(self.failed) + len(self.elsewhere)
 
     def add(self, run: RunDir, exit_status: int) -> None:
@@ -52,9 +57,19 @@ class Outcome:
         if run.state == "done":
             self.done.append(run)
         elif exit_status == EXIT_CLAIMED:
-            self.elsewhere.append(run)
+            self.held.append(run)
         else:
             self.failed.append(run)
+
+    def let_go(self) -> list[RunDir]:
+        """Sort the held runs whose processes are through with them; returns those that were left unfinished."""
+        free = list[RunDir]()
+        for run in [run for run in self.held if not run.held]:
+            self.held.remove(run)
+            state = run.state
+            known = {"done": self.done, "failed": self.failed, "queued": self.elsewhere}
+            known.get(state, free).append(run)
+        return free
 
 
 def make_slots(jobs: int | None = None, device: str | None = None) -> list[Slot]:
@@ -76,47 +91,69 @@ def make_slots(jobs: int | None = None, device: str | None = None) -> list[Slot]
     return [Slot(workers | gpu, device) for gpu in dealt]
 
 
-def run_all(runs: Sequence[RunDir], slots: list[Slot], on_tick: Callable[[list[RunDir], Outcome], None]) -> Outcome:
+def run_all(
+    runs: Sequence[RunDir],
+    slots: list[Slot],
+    on_tick: Callable[[list[RunDir], Outcome], None],
+    queued: Collection[RunDir] = (),
+) -> Outcome:
     """Bring every run to its end; a run that fails leaves the others alone.
 
     Args:
         runs: prepared run directories, in the order to start them. A run that trains what another one is training waits
-            for it, and evaluates its network; one that starts from another one's weights waits for that, and is left
-            where that is somebody else's process.
+            for it, and evaluates its network; one that starts from another one's weights waits for that. One that
+            another process has is waited for behind all others, and run here if that leaves it unfinished.
         slots: from `make_slots`.
         on_tick: called several times a second with the runs in progress and the outcome so far.
+        queued: those of the runs that are left to jobs in a cluster's queue, and with them what needs their trainings.
     """
     configs = {run: run.config for run in runs}
-    waiting = {run: training_key(config) for run, config in configs.items()}
+    trains = {run: training_key(config) for run, config in configs.items()}
     starts_from = {run: start_key(config) for run, config in configs.items()}
-    trained_elsewhere: set[str] = set()
-    outcome = Outcome()
+    waiting = [run for run in runs if run not in queued]
+    outcome, look = Outcome(elsewhere=[run for run in runs if run in queued]), 0.0
     try:
-        while waiting or any(slot.process for slot in slots):
+        while waiting or outcome.held or any(slot.process for slot in slots):
             for slot in slots:
                 if slot.process is not None and slot.process.poll() is not None:
                     assert slot.run is not None
                     outcome.add(slot.run, slot.process.returncode)
-                    if slot.run in outcome.elsewhere:
-                        trained_elsewhere.add(slot.training)
                     slot.process = slot.run = None
-                for left in [run for run in waiting if starts_from[run] in trained_elsewhere]:
-                    outcome.elsewhere.append(left)
-                    del waiting[left]
-                in_training = {slot.training for slot in slots if slot.process is not None}
-                to_come = {*waiting.values(), *in_training}
-                ready = (
-                    run for run, key in waiting.items() if key not in in_training and starts_from[run] not in to_come
-                )
-                if slot.process is None and (run := next(ready, None)) is not None:
-                    slot.run, slot.training = run, waiting.pop(run)
-                    slot.process = _start(run, slot)
+            if time.monotonic() >= look:
+                waiting += outcome.let_go()
+                look = time.monotonic() + HELD_SECONDS
+            gone = {trains[run] for run in outcome.elsewhere}
+            outcome.elsewhere += [run for run in waiting if gone & {trains[run], starts_from[run]}]
+            waiting = [run for run in waiting if run not in outcome.elsewhere]
+            for slot in slots:
+                while slot.process is None and (run := _ready(waiting, slots, outcome, trains, starts_from)):
+                    waiting.remove(run)
+                    if run.state == "done":
+                        outcome.done.append(run)
+                    elif run.held:
+                        outcome.held.append(run)
+                    else:
+                        slot.run, slot.process = run, _start(run, slot)
             on_tick([slot.run for slot in slots if slot.run], outcome)
             time.sleep(POLL_SECONDS)
     finally:
         _stop([slot.process for slot in slots if slot.process is not None])
     on_tick([], outcome)
     return outcome
+
+
+def _ready(
+    waiting: Sequence[RunDir],
+    slots: Sequence[Slot],
+    outcome: Outcome,
+    trains: Mapping[RunDir, str],
+    starts_from: Mapping[RunDir, str | None],
+) -> RunDir | None:
+    """The first waiting run that needs no training that goes on or is to come; None if there is none."""
+    in_training = {trains[run] for run in (*(slot.run for slot in slots if slot.run), *outcome.held)}
+    to_come = in_training | {trains[run] for run in waiting}
+    ready = (run for run in waiting if trains[run] not in in_training and starts_from[run] not in to_come)
+    return next(ready, None)
 
 
 def _start(run: RunDir, slot: Slot) -> subprocess.Popen[bytes]:

@@ -20,8 +20,10 @@ from typing import Any
 
 from benchmark.config.folders import REPOSITORY
 from benchmark.launch.cluster import ClusterProfile, load_cluster
+from benchmark.launch.log import log
 from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import RunDir, runs_root
+from benchmark.runs.errors import ClaimedError
 from benchmark.runs.key import training_key
 from benchmark.runs.sharing import not_writable, user_name, writing
 
@@ -47,15 +49,19 @@ class ClusterJob:
     def __call__(self) -> None:
         """Run the directories to their ends, one after the other; the heavy imports happen on the node.
 
+        One that is done by now, or that another process has, is left as it is.
+
         Raises:
             Exception: that of the first run that failed, after the others had their turn.
         """
         from benchmark.launch.job import execute
 
-        errors = []
+        errors = list[Exception]()
         for folder in self.folders:
             try:
                 execute(RunDir(Path(folder)), self.device, self.workers)
+            except ClaimedError as error:
+                log(f"{error}: left to it")
             except Exception as error:
                 errors.append(error)
         if errors:

@@ -122,6 +122,24 @@ class RunDir:
         return owner_of(self.path / "status.json") or owner_of(self.path)
 
     @property
+    def holder(self) -> str:
+        """Who runs it, or did so last: `process 123 on node7, of alice`, or `job 68_3 on node7, of alice`."""
+        status = self.status
+        who = f"job {status['job']}" if status.get("job") else f"process {status.get('pid', 'unknown')}"
+        return f"{who} on {status.get('host') or 'a host unknown'}, of {self.owner or 'someone'}"
+
+    @property
+    def held(self) -> bool:
+        """Whether a live process has it: its heart beats, or, where that is silent for long, the lock is taken."""
+        if self.state == "running":
+            return True
+        try:
+            with self.claim():
+                return False
+        except ClaimedError:
+            return True
+
+    @property
     def unreadable(self) -> Path | None:
         """What of the folder this user may not read: the folder itself, or one of the files that reports read."""
         try:
@@ -219,14 +237,12 @@ class RunDir:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                status = self.status
-                holder = f"process {status.get('pid')} on {status.get('host')}"
-                raise ClaimedError(f"{self.path} is being run by {holder}") from None
+                raise ClaimedError(f"{self.path} is being run by {self.holder}") from None
             except OSError as error:
                 if error.errno not in (errno.ENOTSUP, errno.ENOLCK):
                     raise
                 if self.state == "running":  # a file system without locks: the heartbeat has to do
-                    raise ClaimedError(f"{self.path} is being run by {self.status.get('host')}") from None
+                    raise ClaimedError(f"{self.path} is being run by {self.holder}") from None
             for name in ("checkpoint.pt", "predictions.npz"):
                 for left in self.path.glob(f".{name}.*"):  # half-written by a killed process
                     left.unlink(missing_ok=True)

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.runs.find import find_run
 from benchmark.visualize.errors import VisualizeError
 from benchmark.visualize.figure import PALETTE, STYLE, new_figure, write
-from benchmark.visualize.trained import SHORT, config_of, find_run, training_curve
+from benchmark.visualize.trained import SHORT, config_of, training_curve
 
 MARKERS = "osD^vPX"
 
@@ -34,7 +35,8 @@ def read_losses(name: str) -> Losses:
     """The two losses of a run by epoch.
 
     Raises:
-        VisualizeError: There is no such run, it has not finished an epoch, or its network has no projection loss.
+        RunDirError: There is no such run.
+        VisualizeError: It has not finished an epoch, or its network has no projection loss.
     """
     run = find_run(name)
     config = config_of(run)

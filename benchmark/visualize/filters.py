@@ -101,7 +101,8 @@ def draw_filters(folder: Path, runs: Sequence[str]) -> list[Path]:
     """Draw the first layers of the runs' backbones, one below the other, and return the files.
 
     Raises:
-        VisualizeError: A run is missing, has no checkpoint, or a network without a known first layer.
+        RunDirError: There is no such run.
+        VisualizeError: A run has no checkpoint, or a network without a known first layer.
     """
     import matplotlib as mpl
 

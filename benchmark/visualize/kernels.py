@@ -47,7 +47,8 @@ def draw_kernels(folder: Path, run: str | None = None, kernel_size: int = 9, sig
     `kernel_size` and `sigma` are for the latter. Returns the files.
 
     Raises:
-        VisualizeError: The run is missing or has no MBPM, or an initial kernel cannot be made.
+        RunDirError: There is no such run.
+        VisualizeError: It has no MBPM, or an initial kernel cannot be made.
     """
     import matplotlib as mpl
 

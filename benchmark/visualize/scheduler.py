@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.runs.find import find_run
 from benchmark.train.joint import scheduler_alpha
 from benchmark.visualize.errors import VisualizeError
 from benchmark.visualize.figure import PALETTE, STYLE, new_figure, write
-from benchmark.visualize.trained import SHORT, config_of, find_run, training_curve
+from benchmark.visualize.trained import SHORT, config_of, training_curve
 
 PAPER = ((0.1, 0.1), (0.2, 0.1), (0.2, 0.3), (0.5, 0.3))
 """(gamma, lambda) of the paper's comparison."""
@@ -61,7 +62,8 @@ def used_by(name: str) -> Used:
     """What a run used.
 
     Raises:
-        VisualizeError: There is no such run, or it recorded no weight.
+        RunDirError: There is no such run.
+        VisualizeError: It recorded no weight.
     """
     run = find_run(name)
     config = config_of(run)

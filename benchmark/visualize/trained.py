@@ -6,15 +6,15 @@ import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmark.config.run import RunConfig
-from benchmark.runs.directory import RunDir, runs_root
+from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import DamagedRunError
+from benchmark.runs.find import find_run
 from benchmark.visualize.errors import VisualizeError
 
 SHORT = 8
@@ -47,25 +47,6 @@ class Trained:
         return {key[len(prefix) :]: value for key, value in self.weights.items() if key.startswith(prefix)}
 
 
-def find_run(name: str) -> RunDir:
-    """The run directory of a run key, of the beginning of one, or at a path.
-
-    Raises:
-        VisualizeError: There is no such run, or there are several.
-    """
-    if (Path(name) / "config.json").is_file():
-        return RunDir(Path(name).resolve())
-    root = runs_root()
-    folders = sorted(root.iterdir()) if root.is_dir() else []
-    found = [folder for folder in folders if folder.name.startswith(name) and (folder / "config.json").is_file()]
-    exact = [folder for folder in found if folder.name == name]
-    if len(found) > 1 and not exact:
-        raise VisualizeError(f"{len(found)} runs of {root}/ begin with '{name}': give more of the key")
-    if not found:
-        raise VisualizeError(f"no run '{name}' in {root}/ (set BENCHMARK_RUNS to look elsewhere); see: status TABLE")
-    return RunDir((exact or found)[0])
-
-
 def config_of(run: RunDir) -> RunConfig:
     """The config of a run. Raises VisualizeError if it cannot be read by this version."""
     try:
@@ -78,7 +59,8 @@ def load_trained(name: str) -> Trained:
     """The checkpoint of a run.
 
     Raises:
-        VisualizeError: There is no such run, or it has no checkpoint, or an unreadable one.
+        RunDirError: There is no such run.
+        VisualizeError: It has no checkpoint, or an unreadable one.
     """
     run = find_run(name)
     config, path = config_of(run), run.checkpoint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
 from benchmark.data.datasets import prepare
 from benchmark.data.loader import ClipDataset
 from benchmark.launch.job import execute
+from benchmark.launch.slurm import ClusterJob
 from benchmark.launch.training import CHECKPOINT_SECONDS
 from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import run_key
+from benchmark.runs.sharing import user_name
 from tests.data.trees import ucf_tree
 
 CONFIG = RunConfig(
@@ -78,6 +81,21 @@ def test_left_within_an_epoch_a_run_ends_as_one_that_was_not(
     assert [json.loads(line)["clips"] for line in (again.path / "metrics.jsonl").read_text().splitlines()] == [10, 10]
     assert again.result == whole.result
     assert np.array_equal(predictions(again)["logits"], predictions(whole)["logits"])
+
+
+def test_a_job_leaves_what_is_done_or_taken_and_ends_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done, taken = (RunDir(tmp_path / name) for name in ("done", "taken"))
+    for run in (done, taken):
+        run.prepare(RunConfig())
+    write_json(done.path / "result.json", {"key": "done", "metrics": {}})
+    taken.set_status(state="running", pid=1, host="node7", job="68_3", beat=time.time())
+    with taken.claim():
+        ClusterJob((str(done.path), str(taken.path)), "cpu", 0)()
+    said = (
+        f"{done.path} is done already\n{taken.path} is being run by job 68_3 on node7, of {user_name()}: left to it\n"
+    )
+    assert capsys.readouterr().out == said
+    assert taken.status["host"] == "node7"
 
 
 def test_another_seed_has_other_first_weights(made: Callable[..., RunDir]) -> None:

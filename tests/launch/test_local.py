@@ -1,14 +1,24 @@
 """Places to run, and what becomes of runs that end in every way, with stand-ins for the network's process."""
 
+import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from benchmark.cli import running
+from benchmark.cli.main import main
+from benchmark.cli.progress import run_progress
 from benchmark.config.run import EvalConfig, RunConfig
 from benchmark.launch import local
 from benchmark.launch.local import Outcome, make_slots, run_all
+from benchmark.plan import make_plan
+from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import EXIT_CLAIMED, RunDir
+from benchmark.runs.sharing import user_name
+from benchmark.spec.load import load_table
 from tests.launch.conftest import SideBySide
 
 
@@ -38,14 +48,17 @@ def test_a_gpus_loader_has_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_ending_is_told_apart_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = [RunDir(tmp_path / name) for name in ("done", "fails", "elsewhere", "last")]
+    runs = [RunDir(tmp_path / name) for name in ("done", "fails", "taken", "queued", "same", "last")]
+    # One that was taken in the moment between is looked at again, and then run here.
     script = (
         "import sys, pathlib; run = pathlib.Path(sys.argv[1])\n"
-        "if run.name in ('done', 'last'): (run / 'result.json').write_text('{}')\n"
-        f"sys.exit({{'fails': 1, 'elsewhere': {EXIT_CLAIMED}}}.get(run.name, 0))"
+        "mark = run / 'was taken'\n"
+        f"if run.name == 'taken' and not mark.exists(): mark.touch(); sys.exit({EXIT_CLAIMED})\n"
+        "if run.name != 'fails': (run / 'result.json').write_text('{}')\n"
+        "sys.exit(run.name == 'fails')"
     )
-    for seed, run in enumerate(runs):
-        run.prepare(RunConfig(seed=seed))
+    for run, seed in zip(runs, (0, 1, 2, 3, 3, 5), strict=True):
+        run.prepare(RunConfig(seed=seed, eval=EvalConfig(clips=2 if run.path.name == "same" else 1)))
     monkeypatch.setattr(local, "JOB", [sys.executable, "-c", script])
     seen: list[int] = []
 
@@ -53,11 +66,70 @@ def test_every_ending_is_told_apart_and_the_others_go_on(tmp_path: Path, monkeyp
         assert len(active) <= 2
         seen.append(outcome.ended)
 
-    outcome = run_all(runs, make_slots(2, "cpu"), tick)
-    assert {run.path.name for run in outcome.done} == {"done", "last"}
+    outcome = run_all(runs, make_slots(2, "cpu"), tick, queued=[runs[3]])
+    assert {run.path.name for run in outcome.done} == {"done", "taken", "last"}
     assert [run.path.name for run in outcome.failed] == ["fails"]
-    assert [run.path.name for run in outcome.elsewhere] == ["elsewhere"]
-    assert seen[-1] == 4
+    assert [run.path.name for run in outcome.elsewhere] == ["queued", "same"]  # one training is not done twice
+    assert not outcome.held
+    assert seen[-1] == 6
+
+
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from benchmark.plan import make_plan
+from benchmark.runs.atomic import write_json
+from benchmark.runs.directory import RunDir
+run, last = RunDir(Path(sys.argv[1])), sys.argv[2]
+with run.claim():
+    run.set_status(state="running", host=os.uname().nodename, pid=os.getpid(), job=None, beat=time.time())
+    print("held", flush=True)
+    input()
+    if last == "silent":  # as one that makes its first weights
+        run.set_status(beat=0.0)
+        time.sleep(1)
+        last = "done"
+        (run.path / "result.json").write_text("{}")
+    run.set_status(state=last)
+"""
+
+
+@pytest.mark.parametrize("left", ["interrupted", "failed", "silent"])
+def test_what_another_process_has_is_waited_for_behind_all_others(
+    left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held, same, free = (RunDir(tmp_path / name) for name in ("held", "same", "free"))
+    for run, clips in ((held, 1), (same, 2), (free, 1)):
+        run.prepare(RunConfig(seed=int(run == free), eval=EvalConfig(clips=clips)))
+    script = "import sys, pathlib; (pathlib.Path(sys.argv[1]) / 'result.json').write_text('here')"
+    monkeypatch.setattr(local, "JOB", [sys.executable, "-c", script])
+    monkeypatch.setattr(local, "HELD_SECONDS", 0.1)
+    command = [sys.executable, "-c", HOLDER, str(held.path), left]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    told: list[str] = []
+
+    def tick(active: list[RunDir], outcome: Outcome) -> None:
+        show(active, outcome)
+        if outcome.held and outcome.done and not told:
+            told.append(held.holder)
+            assert (outcome.held, outcome.done) == ([held], [free])  # not `same`, which the other trains, too
+            print(file=holder.stdin, flush=True)
+
+    with run_progress({name: f"row {name}" for name in ("held", "same", "free")}, 3) as show:
+        outcome = run_all([held, same, free], make_slots(2, "cpu"), tick)
+    assert holder.wait() == 0
+    whose = f"process {holder.pid} on {os.uname().nodename}, of {user_name()}"
+    assert told == [whose]
+    assert capsys.readouterr().err.count(f"row held is being run by {whose}; it is waited for when nothing") == 1
+    assert outcome.failed == ([held] if left == "failed" else [])
+    assert {run.path.name for run in outcome.done} == {"held", "same", "free"} - {
+        run.path.name for run in outcome.failed
+    }
+    if left != "failed":
+        assert (held.path / "result.json").read_text() == ("here" if left == "interrupted" else "{}")
 
 
 def test_what_trains_alike_waits_for_the_first_of_them(side_by_side: SideBySide) -> None:
@@ -66,3 +138,25 @@ def test_what_trains_alike_waits_for_the_first_of_them(side_by_side: SideBySide)
     )
     assert {"one", "other"} in together
     assert not any({"one", "two"} <= names for names in together)
+
+
+def test_what_waits_in_a_queue_is_named_and_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("RUNS", "RESULTS", "DATA"):
+        monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / name.lower()))
+    monkeypatch.setattr(running, "count", lambda tables: True)
+    plan = make_plan([load_table("bqn-3a", "smoke")])
+    runs = [RunDir.of(key) for key in plan.runs]
+    for run in runs:
+        run.prepare(plan.runs[run.key].config)
+        run.set_status(state="queued", queued=time.time(), job=None)
+        write_json(run.path / "job.json", {"id": "68_3", "owner": "alice", "slurm_conf": "/nowhere", "log": ""})
+    assert main(["run", "bqn-3a", "--protocol", "smoke"]) == 1
+    said = capsys.readouterr().err
+    assert "bqn-3a 'BQN' seed 0 is in a queue, job 68_3 of alice: it is left there.\n" in said
+    assert said.count("68_3") == 3
+    assert "0 of 3 runs done" in said
+    assert "(`scancel` a job, and `run` trains its run here):\n    bqn-3a '" in said
+    assert {run.state for run in runs} == {"queued"}
+    assert not any((run.path / "log.txt").exists() for run in runs)

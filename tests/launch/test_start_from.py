@@ -228,18 +228,19 @@ def test_it_waits_for_the_run_that_it_starts_from(side_by_side: SideBySide) -> N
     assert not any({"tuned", key} <= names for names in together)
 
 
-@pytest.mark.parametrize(("ending", "left"), [("sys.exit(75)", "elsewhere"), ("sys.exit(1)", "failed")])
+@pytest.mark.parametrize("left", ["elsewhere", "failed"])
 def test_where_the_first_run_does_not_end_here_the_others_say_so(
-    ending: str, left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Held by another process, those that start from it are left to it; a failed one fails them, too."""
+    """Left to a queue, those that start from it wait for it there; a failed one fails them, too."""
     first = RunConfig(train=TrainConfig(epochs=9))
     key = run_key(first)
     runs = [RunDir(tmp_path / name) for name in (key, "tuned")]
     for run, config in zip(runs, (first, RunConfig(train=TrainConfig(start_from=f"first@{key}"))), strict=True):
         run.prepare(config)
-    monkeypatch.setattr(local, "JOB", [sys.executable, "-c", f"import sys; {ending}"])
-    outcome = run_all(runs, make_slots(2, "cpu"), lambda active, _: None)
+    monkeypatch.setattr(local, "JOB", [sys.executable, "-c", "import sys; sys.exit(1)"])
+    queued = runs[:1] if left == "elsewhere" else []
+    outcome = run_all(runs, make_slots(2, "cpu"), lambda active, _: None, queued)
     assert getattr(outcome, left) == runs
     assert outcome.ended == 2
 
@@ -254,7 +255,7 @@ def test_data_of_a_run_that_is_done_need_not_be_here(spec: Path, monkeypatch: py
     monkeypatch.setattr("benchmark.data.datasets.open_split", lambda name, split: asked.append(name))
     monkeypatch.setattr(running, "count", lambda tables: True)
 
-    def train(made: Plan, todo: list[str], jobs: int | None, device: str | None) -> Outcome:
+    def train(made: Plan, todo: list[str], *_: object) -> Outcome:
         asked.extend(todo)
         return Outcome()
 

@@ -70,5 +70,9 @@ def test_the_command_reads_a_folder_of_ones_own(folder: Path, capsys: pytest.Cap
         assert {line["frames_per_segment"] for line in json.loads(capsys.readouterr().out)} == {1, 3}
         assert main(["--videos", str(folder / "none")]) == 2
         assert "none" in capsys.readouterr().err
+        for option in ("--clips", "--frames", "--repeats", "--reads"):
+            with pytest.raises(SystemExit, match="2"):
+                main([option, "0"])
+            assert f"argument {option}: '0' is not a whole number from 1 up" in capsys.readouterr().err
     finally:
         cv2.setNumThreads(threads)

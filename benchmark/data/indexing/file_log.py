@@ -6,7 +6,6 @@ looks only at what has changed.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from collections.abc import Sequence
@@ -15,10 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark.runs.atomic import errors_naming
+from benchmark.runs.disk_errors import READ_ONLY
 
 State = Literal["ok", "missing", "empty", "corrupt"]
-READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
-"""Errors of writing where it is not allowed, unlike those of a full disk."""
 
 
 @dataclass(frozen=True)

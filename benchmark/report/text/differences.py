@@ -24,7 +24,7 @@ def contrasts_text(contrasts: Sequence[Contrast]) -> list[str]:
         entries = [flat(c.lhs), f"{c.difference:+.{digits}f}", seeds]
         if with_interval:
             known = c.low is not None and c.high is not None
-            entries += [f"[{c.low:+.{digits}f}, {c.high:+.{digits}f}]" if known else "–", _p(c.p_dunnett)]
+            entries += [f"[{c.low:+.{digits}f}, {c.high:+.{digits}f}]" if known else "–", p_text(c.p_dunnett)]
         lines.append(entries)
     titles = [escape(heading.group) for heading in headings]
     table = grid(titles, [[escape(entry) for entry in line] for line in lines], [h.numeric for h in headings])
@@ -32,5 +32,6 @@ def contrasts_text(contrasts: Sequence[Contrast]) -> list[str]:
     return [table, *(wrapped(escape(f"No interval: {reason}.")) for reason in open_ones)]
 
 
-def _p(value: float | None) -> str:
+def p_text(value: float | None) -> str:
+    """A p-value with three digits, or two from 0.1 up; a dash for none."""
     return "–" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}" if value < 0.0995 else f"{value:.2f}"
