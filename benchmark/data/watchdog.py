@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import errno
 import faulthandler
+import gc
 import multiprocessing
 import os
 import re
@@ -199,6 +200,7 @@ def _deaths_raise() -> Iterator[None]:
 def _start_worker(now_reading: NowReading, number: int) -> None:
     """Runs first in each loader process."""
     now_reading.join(number)
+    gc.freeze()  # a collection writes to all objects that it looks at: the parent's would be copied, 50 MiB a process
     if sys.platform == "linux":
         # Dies with the run: a worker holds the run's lock too, and torch's own watch over the parent takes seconds.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

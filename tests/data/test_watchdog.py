@@ -1,5 +1,6 @@
 """A loader that stalls or loses a process fails with an error that names the clip, instead of hanging."""
 
+import gc
 import multiprocessing
 import os
 import re
@@ -51,6 +52,17 @@ def test_batches_are_those_of_a_data_loader_every_time(workers: int) -> None:
     assert len(loader) == 4
     for _ in range(2):
         assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+
+
+class Frozen(Numbers):
+    """How many objects a garbage collection of this process leaves alone."""
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return torch.tensor(gc.get_freeze_count())
+
+
+def test_a_loader_process_does_not_collect_its_parents_objects_and_so_copies_none() -> None:
+    assert next(iter(WatchedLoader(Frozen(), str, 1)))[0] > 10_000
 
 
 @pytest.mark.parametrize("workers", [0, 2])
