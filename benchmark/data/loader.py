@@ -251,7 +251,8 @@ class ClipLoader:
         `device`: where frames and labels go, if it is a GPU, and where clips that the loader leaves uncut
         (`ClipDataset.cut_on_device`) are cut.
         """
-        self.dataset, self._device, self._order = dataset, device or torch.device("cpu"), _Order()
+        self.dataset, self.batch_size = dataset, batch_size
+        self._device, self._order = device or torch.device("cpu"), _Order()
         self._batches = WatchedLoader[Any](
             dataset,
             dataset.describe,

@@ -101,9 +101,10 @@ class RunClips:
     def batches(self, dataset: ClipDataset, size: int, order: Sequence[int]) -> Iterator[Item]:
         """Batches of clips in an order; those that cannot be read are named in the log.
 
-        Loader processes live from one epoch to the next, until clips of the other split are asked for.
+        Loader processes live from one epoch to the next, until clips of the other split are asked for, or batches of
+        another size.
         """
-        if self._loader is None or self._loader.dataset is not dataset:
+        if self._loader is None or (self._loader.dataset, self._loader.batch_size) != (dataset, size):
             self._loader = None  # ends those of the other split, before there are new ones
             self._loader = ClipLoader(dataset, size, self._workers, self._device)
         return self._unreadable.watch(dataset.split, self._loader.batches(order))
