@@ -19,6 +19,7 @@ from benchmark.data.flow.extracted import FlowSplit, interval_of
 from benchmark.data.flow.tvl1 import quantise
 from benchmark.data.frame_store import FrameStore
 from benchmark.data.split import Clip, Split
+from benchmark.data.transforms import DIRECTED
 from benchmark.launch.clips import Opened, open_clips
 
 CLIPS = 16
@@ -114,8 +115,11 @@ def _stand_in(config: RunConfig, split: str) -> Split:
     name, classes = config.data.dataset, config.data.num_classes
     lengths = LENGTHS if split == "train" else LENGTHS[::-1]
     size = DRAWN_AS.height, DRAWN_AS.width
+    labels = [i * classes // CLIPS for i in range(CLIPS)]
+    if config.data.flip == "undirected":
+        labels[: len(DIRECTED)] = sorted(DIRECTED)
     clips = [
-        Clip(f"{split}-{i}", Path(f"{split}-{i}"), frames, *size, i * classes // CLIPS)
-        for i, frames in enumerate(lengths)
+        Clip(f"{split}-{i}", Path(f"{split}-{i}"), frames, *size, label)
+        for i, (frames, label) in enumerate(zip(lengths, labels, strict=True))
     ]
     return Split(name, split, clips, classes, f"drawn {DRAWN_AS.digest}", RepeatedFrames())

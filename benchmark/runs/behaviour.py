@@ -21,21 +21,21 @@ FORMAT = 1
 BEHAVIOUR = "behaviour.json"
 
 TOLERANCES = {
-    "first weights": 1e-5,
+    "first weights": 1e-4,
     "rates": 1e-5,
-    "decay": 2e-3,
-    "momentum": 1e-1,
+    "decay": 1e-3,
     "loss": 1e-3,
     "projection loss": 1e-3,
-    "gradient": 1e-2,
-    "alpha": 1e-2,
-    "logits": 1e-2,
+    "gradient": 5e-2,
+    "alpha": 5e-3,
+    "momentum": 2e-1,
+    "logits": 3e-3,
     "residual": 1e-3,
 }
 """How far a miniature may be off on another kind of processor or under other versions, by what was noted.
 
-Rates, decay and weights are relative, each by itself; losses, gradients and residuals to the largest of all steps;
-logits to their spread over the clips. Measured in docs/reproducibility.md.
+Rates, decay, first weights and momentum are relative, each by itself; losses, gradients and residuals to the largest of
+all steps; logits to their spread over the clips. docs/reproducibility.md says how far processors are apart.
 """
 BY_ITSELF = ("first weights", "rates", "decay", "momentum")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,8 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in (("DATA", "made"), ("RUNS", "runs"), ("RESULTS", "results"), ("UCF101", "ucf")):
         monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / value))
     monkeypatch.setattr(running, "count", lambda *_: True)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "block", raising=False)
     prepare("ucf101", workers=1)
     for name, text in (("net.py", NET), ("block.py", BLOCK), ("stale.yaml", TABLE)):
         Path(name).write_text(text)

@@ -263,7 +263,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from torch import nn
 from torch.nn import functional as F
-from block import Block, SIDE
+from piece import SIDE, Block
 class Net(nn.Module):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -286,13 +286,13 @@ def test_a_custom_network_is_its_own_file_and_those_beside_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "block", raising=False)
+    monkeypatch.delitem(sys.modules, "piece", raising=False)
     Path("nets").mkdir()
     Path("nets/net.py").write_text(NET)
-    Path("nets/block.py").write_text(BLOCK)
+    Path("nets/piece.py").write_text(BLOCK)
     model = CustomConfig(entry="nets/net.py:Net", frames_per_segment=1)
     symbols = code_of(CONFIGS["bqn"].model_copy(update={"model": model}))
-    assert [file for file in symbols if file.startswith("nets")] == ["nets/block.py", "nets/net.py"]
+    assert [file for file in symbols if file.startswith("nets")] == ["nets/net.py", "nets/piece.py"]
     assert changes(symbols) == {}
-    Path("nets/block.py").write_text(BLOCK.replace(old, new, 1))
-    assert list(changes(symbols)) == ([] if "#" in new else ["nets/block.py"])
+    Path("nets/piece.py").write_text(BLOCK.replace(old, new, 1))
+    assert list(changes(symbols)) == ([] if "#" in new else ["nets/piece.py"])
