@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,8 +15,11 @@ from typing import Any
 from benchmark.cli.text import say, split_of
 from benchmark.plan import PlannedRun
 from benchmark.runs.atomic import write_json
-from benchmark.runs.behaviour import VERIFIED, Comparison, compare, kind_of_device, recorded
+from benchmark.runs.behaviour import Comparison, compare, kind_of_device, recorded
+from benchmark.runs.code import digests
 from benchmark.runs.directory import RunDir
+from benchmark.runs.records.run import read_record
+from benchmark.runs.made_by import VERIFIED
 
 SHOWN = 100
 """Characters of a value that are shown."""
@@ -70,13 +74,13 @@ class Verdict:
 def main(arguments: argparse.Namespace) -> int:
     """`verify`: 0 if every finished run of the tables behaves as then."""
     runs = [run for run in arguments.plan.runs.values() if _is_asked_for(run, arguments.row)]
-    finished = [run for run in runs if run.key not in arguments.damaged and RunDir.of(run.key).state == "done"]
+    finished = [run for run in runs if run.key not in arguments.damaged and _is_finished(run)]
     if not finished:
-        say("Nothing to verify: none of these runs is done.")
+        say("Nothing to verify: none of these runs is done or has a record.")
         return 1
-    verdicts = []
+    verdicts, since = [], time.time()
     for planned in finished:
-        verdict = verify(planned)
+        verdict = verify(planned, since)
         verdicts.append(verdict)
         if not arguments.json:
             _print(verdict)
@@ -89,35 +93,56 @@ def main(arguments: argparse.Namespace) -> int:
     return 0 if all(verdict.alike for verdict in verdicts) else 1
 
 
-def verify(planned: PlannedRun) -> Verdict:
-    """Run the miniature of a finished run by today's code; verified.json says that it behaves as then."""
+def verify(planned: PlannedRun, since: float) -> Verdict:
+    """Run the miniature of a finished run by today's code; verified.json says that it behaves as then, and what code.
+
+    Where there is no run directory it is compared with that of the run's record, which stays as it is.
+
+    `since`: see `digests`.
+    """
     import torch
 
     from benchmark.launch.behaviour import miniature
+    from benchmark.launch.executed import traced, used_by_run
     from benchmark.launch.job import TOLD, prepare_torch
 
     run = RunDir.of(planned.key)
     try:
-        then = recorded(run)
+        then = _behaviour_then(planned)
         if then is None:
             return Verdict(planned, None, "its behaviour was not recorded: it was made before that was, or without")
         device = torch.device(kind_of_device(then))
         if device.type == "cuda" and not torch.cuda.is_available():
             return Verdict(planned, None, "cannot be tried: it was made on a GPU, and there is none here")
         prepare_torch(device)
-        now = miniature(planned.config, device, str(then.get("start")))
+        with traced() as found:
+            now = miniature(planned.config, device, str(then.get("start")))
         comparison = compare(then, now)
     except (*TOLD, ValueError) as error:
         return Verdict(planned, None, f"cannot be tried: {error}")
     path = run.path / VERIFIED
+    if run.state != "done":  # of a record
+        return Verdict(planned, comparison)
     if not os.access(run.path, os.W_OK):
         say(f"{path} cannot be written: what was found is not kept")
     elif comparison.alike:
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(path, {"at": at, "on": now["on"], "equal": comparison.equal, "deviation": comparison.deviation})
+        verified = {"at": at, "on": now["on"], "equal": comparison.equal, "deviation": comparison.deviation}
+        write_json(path, {**verified, "symbols": digests(used_by_run(found, planned.config), since=since)})
     else:
         path.unlink(missing_ok=True)
     return Verdict(planned, comparison)
+
+
+def _is_finished(planned: PlannedRun) -> bool:
+    return RunDir.of(planned.key).state == "done" or read_record(planned.config) is not None
+
+
+def _behaviour_then(planned: PlannedRun) -> dict[str, Any] | None:
+    """Of the run directory, or of the record where that is not done."""
+    run = RunDir.of(planned.key)
+    record = None if run.state == "done" else read_record(planned.config)
+    return recorded(run) if record is None else record.content.behaviour
 
 
 def _is_asked_for(run: PlannedRun, rows: Iterable[str]) -> bool:

@@ -37,8 +37,9 @@ from benchmark.launch.training import train_one_epoch
 from benchmark.models.forward import autocast
 from benchmark.models.weights import PretrainedWeightsError
 from benchmark.runs.atomic import write_json
-from benchmark.runs.behaviour import BEHAVIOUR, FORMAT, VERIFIED, recorded, trained_alike
+from benchmark.runs.behaviour import BEHAVIOUR, FORMAT, recorded, trained_alike
 from benchmark.runs.directory import RunDir
+from benchmark.runs.made_by import VERIFIED
 from benchmark.runs.provenance import instruction_set, versions
 from benchmark.train.generators import generators, seed_all, set_generators
 from benchmark.train.optim import Sgd, lr_at, make_optimizer, set_lr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from benchmark.data.datasets import open_split
 from benchmark.data.device_transforms import on_device
 from benchmark.data.flow.extracted import FlowSplit, interval_of, open_flow
 from benchmark.data.indexing.check import known_damage
-from benchmark.data.loader import ClipDataset, Item, make_loader
+from benchmark.data.loader import ClipDataset, ClipLoader, Item
 from benchmark.data.split import Split
 from benchmark.launch.unreadable import UnreadableLog, refuse_unreadable
 
@@ -69,6 +69,7 @@ class RunClips:
         """
         self._device, self._workers, self._unreadable = device, workers, UnreadableLog()
         self._cut_on_device = on_device()
+        self._loader: ClipLoader | None = None
         opened = opened or open_clips(config)
         self.train, self.val = opened.train, opened.val
         if config.eval.unreadable == "refuse":
@@ -97,7 +98,13 @@ class RunClips:
         """Whether frames are cut and resized on the `device` or by the `loader`, which flow always is."""
         return "device" if self._cut_on_device and self._train_flow is None else "loader"
 
-    def batches(self, dataset: ClipDataset, size: int, order: Sequence[int]) -> Iterable[Item]:
-        """Batches of clips in an order; those that cannot be read are named in the log."""
-        loader = make_loader(dataset, size, order, self._workers, self._device)
-        return self._unreadable.watch(dataset.split, loader)
+    def batches(self, dataset: ClipDataset, size: int, order: Sequence[int]) -> Iterator[Item]:
+        """Batches of clips in an order; those that cannot be read are named in the log.
+
+        Loader processes live from one epoch to the next, until clips of the other split are asked for, or batches of
+        another size.
+        """
+        if self._loader is None or (self._loader.dataset, self._loader.batch_size) != (dataset, size):
+            self._loader = None  # ends those of the other split, before there are new ones
+            self._loader = ClipLoader(dataset, size, self._workers, self._device)
+        return self._unreadable.watch(dataset.split, self._loader.batches(order))

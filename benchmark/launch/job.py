@@ -22,7 +22,6 @@ from benchmark.config.run import RunConfig
 from benchmark.data.errors import DataError
 from benchmark.data.watchdog import LoaderError
 from benchmark.evaluate.views import NonFiniteError
-from benchmark.launch.behaviour import record_behaviour
 from benchmark.launch.clips import RunClips
 from benchmark.launch.env_file import EnvFile
 from benchmark.launch.evaluation import evaluate
@@ -30,6 +29,7 @@ from benchmark.launch.heartbeat import Heartbeat, ParentGone
 from benchmark.launch.initial_weights import initial_network, take_made_weights
 from benchmark.launch.log import log
 from benchmark.launch.queue import this_job
+from benchmark.launch.recording import forget_training_by_other_code, record_code_and_behaviour
 from benchmark.launch.result import result_of, write_predictions
 from benchmark.launch.training import Training, forget_checkpoint
 from benchmark.launch.unreadable import UnreadableError, refuse_unreadable
@@ -65,6 +65,7 @@ def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: in
     """
     with run.claim():
         if (result := run.result) is not None:
+            run.drop_replaced()
             log(f"{run.path} is done already")
             return result
         host = {"host": socket.gethostname(), "pid": os.getpid(), "job": this_job()}
@@ -81,6 +82,7 @@ def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: in
             _try_status(run, state="failed", error=f"{type(error).__name__}: {error}")
             raise
         run.set_status(state="done")
+        run.drop_replaced()
         return result
 
 
@@ -97,9 +99,10 @@ def _best_device() -> str:
 def _train_and_evaluate(
     run: RunDir, config: RunConfig, device: torch.device, workers: int, parent: int | None
 ) -> dict[str, Any]:
-    started = time.monotonic()
+    started, since = time.monotonic(), time.time()
     prepare_torch(device)
     clips = RunClips(config, device, workers)
+    forget_training_by_other_code(run)
     build = partial(initial_network, config, device, clips.training.shape, clips.evaluation.shape[1:])
     model, sibling = build(), trained_by(run, config)
     # The networks of this package keep nothing outside.
@@ -114,7 +117,7 @@ def _train_and_evaluate(
     training.resume_or_take_over(sibling if same_data else None)
     heartbeat = Heartbeat(run, config.train.epochs, parent)
     heartbeat.enter("train", len(training.history))
-    record_behaviour(run, config, device, training.taken_over_from, heartbeat)
+    record_code_and_behaviour(run, config, device, training.taken_over_from, heartbeat, since)
     training.finish(clips, heartbeat)
     heartbeat.enter("evaluate", config.train.epochs)
     predicted = evaluate(model, config, clips, heartbeat)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from benchmark.runs.directory import RunDir
 from benchmark.runs.json_files import read_json
 
-FORMAT = 1
-BEHAVIOUR, VERIFIED = "behaviour.json", "verified.json"
+FORMAT = 2
+BEHAVIOUR = "behaviour.json"
 
 TOLERANCES = {
     "first weights": 1e-4,

@@ -71,7 +71,7 @@ def test_left_within_an_epoch_a_run_ends_as_one_that_was_not(
     monkeypatch.setenv(CHECKPOINT_SECONDS, "1e-9")
 
     def leave_in_the_second_step(dataset: ClipDataset, index: int) -> Any:
-        read[0] += type(dataset) is ClipDataset  # not the miniature's
+        read[0] += type(dataset) is ClipDataset  # not those of the miniature
         if read[0] == 7:
             raise KeyboardInterrupt
         return item(dataset, index)
@@ -126,25 +126,25 @@ def test_other_views_take_over_a_whole_training_on_the_same_clips(made: Callable
 def test_a_miniature_changes_nothing_of_its_run(
     made: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It is verified while nothing differs; other views have one of their own while the training is by the same code."""
+    """It is verified while nothing differs; other views have one of their own where the training is by this code."""
     run = made()
     monkeypatch.setenv("BENCHMARK_RUNS", str(tmp_path / "runs"))
     planned = PlannedRun(run.key, CONFIG, "paper")
-    assert verify(planned).text == "behaves as then: equal to the last bit"
+    assert verify(planned, time.time()).text == "behaves as then: equal to the last bit"
     assert json.loads((run.path / "verified.json").read_text())["equal"]
     assert recorded(made(config=TWO_VIEWS)) is not None
     then = recorded(run)
     assert then is not None
     write_json(run.path / "behaviour.json", {**then, "exact": {**then["exact"], "order of clips": "another"}})
-    otherwise = verify(planned)
+    otherwise = verify(planned, time.time())
     assert otherwise.comparison is not None
     assert [one.what for one in otherwise.comparison.beyond] == ["order of clips"]
     assert not (run.path / "verified.json").exists()
     assert recorded(made(config=THREE_VIEWS)) is None  # its network was trained by other code
-    monkeypatch.setattr(job, "record_behaviour", lambda *arguments: None)
+    monkeypatch.setattr(job, "record_code_and_behaviour", lambda *arguments: None)
     without = made("without")
     assert recorded(without) is None
     assert without.result == run.result
     assert np.array_equal(predictions(without)["logits"], predictions(run)["logits"])
     monkeypatch.setenv("BENCHMARK_RUNS", str(tmp_path / "without"))
-    assert "not recorded" in verify(planned).text
+    assert "not recorded" in verify(planned, time.time()).text
