@@ -18,8 +18,8 @@ from benchmark.runs.atomic import write_json
 from benchmark.runs.behaviour import Comparison, compare, kind_of_device, recorded
 from benchmark.runs.code import digests
 from benchmark.runs.directory import RunDir
-from benchmark.runs.records.run import read_record
 from benchmark.runs.made_by import VERIFIED
+from benchmark.runs.records.run import read_record
 
 SHOWN = 100
 """Characters of a value that are shown."""

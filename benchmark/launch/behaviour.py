@@ -59,8 +59,8 @@ CLASSES = 8
 """Whose logits are noted."""
 WAKING = 0.1
 """Standard deviation of what takes the place of zeros."""
-SCHEDULE_POINTS = 16
-SHOWN = 60
+SCHEDULE_POINTS = 12
+SHOWN = 40
 """Characters of notes that are kept as an example beside their digest."""
 NUMBERS_DEPEND_ON = ("python", "torch", "torchvision", "numpy", "av")
 
