@@ -254,7 +254,7 @@ def test_data_of_a_run_that_is_done_need_not_be_here(spec: Path, monkeypatch: py
     (first.path / "checkpoint.pt").touch()
     asked: list[str] = []
     monkeypatch.setattr("benchmark.data.datasets.open_split", lambda name, split: asked.append(name))
-    monkeypatch.setattr(running, "count", lambda tables: True)
+    monkeypatch.setattr(running, "count", lambda *_: True)
 
     def train(made: Plan, todo: list[str], *_: object) -> Outcome:
         asked.extend(todo)

@@ -101,6 +101,7 @@ def without_torch(folder: Path, tmp_path: Path, **further: str) -> subprocess.Co
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_committed_tables_come_back_byte_for_byte_from_a_clone(tmp_path: Path) -> None:
     """`make results` in a copy of what git knows, without torch, runs or data."""
     clone = tmp_path / "clone"
@@ -116,6 +117,7 @@ def test_committed_tables_come_back_byte_for_byte_from_a_clone(tmp_path: Path) -
     assert contents(clone / "results") == before
 
 
+@pytest.mark.slow
 def test_rendering_from_records_is_rendering_from_their_runs(recorded: Path, tmp_path: Path) -> None:
     edited = next((tmp_path / "runs").glob("*/code.json"))
     for symbol in ("all_metrics", "top_k_accuracy"):  # what only the first of these names is dropped
