@@ -17,7 +17,7 @@ $(READY): requirements-dev.txt requirements-bootstrap.txt
 PY := $(BIN)/python
 B := $(PY) -m benchmark
 
-.PHONY: help setup test test-slow test-slurm test-latex check lint format lock list plan clean docs decode noise claims calibrate instrument mutants
+.PHONY: help setup test test-slow test-slurm test-latex check lint format lock list plan clean docs decode results noise claims calibrate instrument mutants large
 
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -45,6 +45,9 @@ docs: $(READY) ## docs/costs.md from the cost audit; counts first what is not co
 submit-%: $(READY) ## send a table to a cluster: make submit-bqn-3b CLUSTER=dev
 	@$(B) submit $* --cluster $(or $(CLUSTER),$(error give CLUSTER=name, a profile of slurm/clusters/))
 
+results: $(READY) ## every committed table, plot and page of claims, from results/records alone: under a minute
+	@$(B) records render
+
 noise: $(READY) ## results/noise/embedded.csv from the runs here: SD between seeds by family of networks
 	@$(B) noise --write
 
@@ -57,8 +60,12 @@ calibrate: $(READY) ## how often verdicts are wrong, on simulated tables: docs/s
 instrument: $(READY) ## what motionpairs-2 tells of nine networks, five seeds each, on clips for searches: an hour or two
 	@$(PY) -m tools.instrument && $(PY) -m tools.instrument --accept
 
+large: $(READY) ## data sets of 240,000 clips, made of links: time and memory to index, open and load them
+	@$(PY) -m tools.large_data_sets
+
 mutants: $(READY) ## plausible mistakes (tools/mutants.yaml), each of which a test must notice
 	@$(PY) tools/mutants.py
+	@$(PY) tools/mutants.py --verify
 
 status-%: $(READY) ## the state of a table's runs
 	@$(B) status $*

@@ -40,6 +40,12 @@ def cut_off(figure: Any) -> list[str]:
     ]
 
 
+@pytest.fixture(autouse=True)
+def _no_records(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The records that are committed stand in for no run of a test."""
+    monkeypatch.setenv("BENCHMARK_RECORDS", str(tmp_path_factory.getbasetemp() / "no records"))
+
+
 @pytest.fixture(scope="session")
 def texts_cut_off() -> Callable[[Any], list[str]]:
     """`cut_off`, which gives the texts of a matplotlib figure that are cut off at its edges."""

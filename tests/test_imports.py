@@ -23,7 +23,10 @@ RANK = {package: rank for rank, packages in enumerate(ORDER) for package in pack
 
 READING = ("config", "spec", "plan", "runs", "report", "cli")
 READING_FILES = (
-    *(f"benchmark.cost.{name}" for name in ("audit", "cache", "conventions", "latency", "record")),
+    *(
+        f"benchmark.cost.{name}"
+        for name in ("audit", "cache", "conventions", "latency", "layer_check", "record", "recorded")
+    ),
     *(f"benchmark.launch.{name}" for name in ("cluster", "local", "pending", "queue", "slurm", "states")),
 )
 SLOW_TO_IMPORT = ("torch", "matplotlib", "scipy", "pandas")
@@ -61,7 +64,7 @@ def test_all_kinds_of_imports_are_seen() -> None:
     seen = {module: {imported for _, imported in found} for module, found in IMPORTS.items()}
     assert "benchmark.runs.key" in seen["benchmark.plan"]  # at the top
     assert "benchmark.launch.job" in seen["benchmark.launch.slurm"]  # within a function
-    assert "benchmark.cost.architecture" in seen["benchmark.report.architecture"]  # for type checkers
+    assert "benchmark.data.indexing.check" in seen["benchmark.cli.data"]  # for type checkers
     assert {package_of(module) for module in FILES} == set(RANK)
 
 

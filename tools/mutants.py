@@ -1,9 +1,11 @@
 """Whether the tests notice plausible mistakes: the mutants of mutants.yaml, each a line that gives wrong numbers.
 
-    python tools/mutants.py [--only ID ...] [--jobs N]
+    python tools/mutants.py [--verify] [--only ID ...] [--jobs N]
 
 Each mutant is put into a copy of the working tree, where one of the tests that it names must fail; without it that one
 must pass. Status 1 where a mutant survives or could not be tried: its text is not found once, or its tests do not run.
+With --verify they are those of mutants_verify.yaml, each of which the miniature of a small network must show, by more
+than processors differ (tests/launch/test_behaviour.py).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -27,6 +29,8 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_suffix(".yaml")
+OF_VERIFY = Path(__file__).with_name("mutants_verify.yaml")
+BEHAVES = "tests/launch/test_behaviour.py::test_small_networks_behave_as_recorded"
 SECONDS = 600
 PASSED, FAILED = 0, 1
 """Exit statuses of pytest. With every other one there was no test to fail, or it could not be run."""
@@ -55,6 +59,18 @@ def read_mutants() -> list[Mutant]:
     """Every mutant of the list, in its order."""
     listed = yaml.safe_load(LIST.read_text())
     return [Mutant(name, **{**entry, "tests": tuple(entry["tests"].split())}) for name, entry in listed.items()]
+
+
+def read_verified() -> list[Mutant]:
+    """Those that a network's miniature must show: of the list by their ids, and some of its own."""
+    known = {mutant.id: mutant for mutant in read_mutants()}
+    found = []
+    for name, entry in yaml.safe_load(OF_VERIFY.read_text()).items():
+        if isinstance(entry, str):
+            found.append(replace(known[name], tests=(f"{BEHAVES}[{entry}]",)))
+        else:
+            found.append(Mutant(name, tests=(f"{BEHAVES}[{entry.pop('network')}]",), **entry))
+    return found
 
 
 def copy_tree(to: Path) -> None:
@@ -113,8 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", metavar="ID", help="these alone")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="mutants at once")
+    parser.add_argument("--verify", action="store_true", help="those that `verify` must notice")
     options = parser.parse_args(arguments)
-    mutants = read_mutants()
+    mutants = read_verified() if options.verify else read_mutants()
     if unknown := set(options.only or ()) - {mutant.id for mutant in mutants}:
         parser.error(f"no mutant {', '.join(sorted(unknown))}")
     mutants = [mutant for mutant in mutants if not options.only or mutant.id in options.only]

@@ -10,13 +10,27 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.cli import by_level, claims, data, diff, explain, noise, reading, running, timing, visualize
+from benchmark.cli import (
+    by_level,
+    claims,
+    data,
+    diff,
+    explain,
+    noise,
+    reading,
+    records,
+    running,
+    timing,
+    verify,
+    visualize,
+)
 from benchmark.config.source import SpecError, did_you_mean
 from benchmark.data.errors import DataError
 from benchmark.launch.pending import check_plan
 from benchmark.launch.slurm import ClusterError
 from benchmark.plan import make_plan
 from benchmark.report.by_level import NotGradedError
+from benchmark.report.exchange import ExchangeError
 from benchmark.report.statistics.noise import NoiseError
 from benchmark.report.writing import ResultsError
 from benchmark.runs.disk_errors import what_to_do
@@ -36,12 +50,13 @@ environment:
   BENCHMARK_<NAME>   a data set of yours: BENCHMARK_UCF101=/path/to/ucf101; `data list` shows all
   BENCHMARK_DATASETS the same for all of them in one file  (default: ~/.config/benchmark/datasets.yaml)
   BENCHMARK_RESULTS  rendered tables                       (default: results)
+  BENCHMARK_RECORDS  records of runs, costs and timings    (default: results/records)
   BENCHMARK_TABLES   table specs                           (default: tables)
   BENCHMARK_WEIGHTS  torchvision's ImageNet weights        (default: weights)
 """
 
 
-TRAINING = ("plan", "status", "submit", "time")
+TRAINING = ("plan", "status", "submit", "time", "verify")
 """Commands that have nothing to do for a table that prints an architecture."""
 RENDERING = ("run", "render", "time")
 """Commands that show tables, in which a damaged run is a cell that says so."""
@@ -53,6 +68,13 @@ OF_RUNS = ("list", "plan", "status", "submit", *RENDERING)
 
 class RequestError(Exception):
     """The request cannot be carried out as it stands; the message says what to do."""
+
+
+REFUSALS = (
+    *(SpecError, RunDirError, RequestError, ClusterError),
+    *(DataError, ResultsError, NoiseError, NotGradedError, ExchangeError),
+)
+"""What a message says in full, without a traceback."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -68,11 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     def add(name: str, text: str, *, json: bool = False, tables: bool = True) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         if tables:
-            command.add_argument("tables", nargs="*", metavar="TABLE", help="table id, paper key or YAML file")
-            command.add_argument("--all", action="store_true", help="every table there is")
-            command.add_argument("--protocol", default="embedded", help=f"one of {', '.join(protocol_names())}")
-            command.add_argument("--dataset", metavar="NAME", help="another data set that the table prints: hmdb51")
-            command.add_argument("--seeds", type=_seeds, metavar="N or A,B,..", help="how many seeds, or which")
+            _add_tables(command)
         if json:
             command.add_argument("--json", action="store_true", help="print JSON")
         return command
@@ -94,7 +112,12 @@ def build_parser() -> argparse.ArgumentParser:
     run = add("run", "train and evaluate what is missing on this machine, then render")
     run.add_argument("--jobs", type=_positive, help="runs side by side (default: one per GPU, else one per core)")
     run.add_argument("--device", type=_device, help="cpu, cuda, ... (default: a GPU if there is one)")
+    run.add_argument(
+        "--from-records", action="store_true", help="train only what has no record either (results/records)"
+    )
     run.add_argument("--time", action="store_true", help="then fill the timed columns, as `time` does")
+    again = "train runs anew that are not by today's code, too"
+    run.add_argument("--again", action="store_true", help=again)
     _add_force(run)
     run.set_defaults(call=running.run)
     timed = add("time", "time what is missing of the timed columns (latency, throughput) on this machine, then render")
@@ -104,8 +127,12 @@ def build_parser() -> argparse.ArgumentParser:
     timed.set_defaults(call=timing.main)
     submit = add("submit", "send what is missing to a SLURM cluster and return at once")
     submit.add_argument("--cluster", required=True, help="a profile of slurm/clusters/, or the path of one")
+    submit.add_argument("--again", action="store_true", help=again)
     submit.set_defaults(call=running.submit)
     add("status", "every run of the tables: state, progress, time", json=True).set_defaults(call=reading.status)
+    verified = add("verify", "whether today's code behaves as that which made the finished runs", json=True)
+    verified.add_argument("--row", action="append", default=[], metavar="LABEL", help="only this row; may be repeated")
+    verified.set_defaults(call=verify.main)
     rendered = add("render", "write results/ from the runs as they are now, and print the tables", json=True)
     _add_force(rendered)
     rendered.set_defaults(call=running.render)
@@ -124,6 +151,9 @@ def build_parser() -> argparse.ArgumentParser:
     claimed = add("claims", "the papers' claims: the printed numbers on trial, and our states", json=True, tables=False)
     claims.add_arguments(claimed)
     claimed.set_defaults(call=claims.main)
+    recorded = add("records", "runs as records to commit, tables from records, and exchange of them", tables=False)
+    records.add_arguments(recorded, _add_tables)
+    recorded.set_defaults(call=records.main)
     pictures = add("visualize", "pictures of clips, kernels, filters and training curves, PNG and SVG", tables=False)
     visualize.add_arguments(pictures)
     pictures.set_defaults(call=visualize.main)
@@ -134,6 +164,14 @@ def commands_of(parser: argparse.ArgumentParser) -> list[str]:
     """The names of the parser's commands."""
     chosen = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     return list(chosen.choices)
+
+
+def _add_tables(command: argparse.ArgumentParser) -> None:
+    command.add_argument("tables", nargs="*", metavar="TABLE", help="table id, paper key or YAML file")
+    command.add_argument("--all", action="store_true", help="every table there is")
+    command.add_argument("--protocol", default="embedded", help=f"one of {', '.join(protocol_names())}")
+    command.add_argument("--dataset", metavar="NAME", help="another data set that the table prints: hmdb51")
+    command.add_argument("--seeds", type=_seeds, metavar="N or A,B,..", help="how many seeds, or which")
 
 
 def _add_force(command: argparse.ArgumentParser) -> None:
@@ -235,16 +273,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader left; nothing more can be said
         return 0
-    except (
-        SpecError,
-        RunDirError,
-        RequestError,
-        ClusterError,
-        DataError,
-        ResultsError,
-        NoiseError,
-        NotGradedError,
-    ) as error:
+    except REFUSALS as error:
         print(str(error), file=sys.stderr)
         return 2
     except OSError as error:

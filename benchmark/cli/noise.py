@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from benchmark.cli.text import grid
+from benchmark.report.sources import Sources
 from benchmark.report.statistics.noise import FIELDS, Noise, Repeats, noise_csv, pool, read_noise
 from benchmark.report.writing import replace_together, results_root
 from benchmark.runs.directory import runs_root
 from benchmark.runs.key import run_key
+from benchmark.runs.records.files import records_root
 from benchmark.spec.files import table_paths
 from benchmark.spec.load import load_table
 from benchmark.spec.protocol import load_protocol
@@ -37,7 +39,7 @@ def main(arguments: argparse.Namespace) -> int:
                 f"No noise is known of {arguments.protocol}: `noise --protocol {arguments.protocol} --write` makes it"
             )
     else:
-        entries = pool(find_repeats(arguments.protocol))
+        entries = pool(find_repeats(arguments.protocol, Sources(records=False)))
         if not entries:
             print("No row has two finished seeds here (BENCHMARK_RUNS): nothing is written.", file=sys.stderr)
             return 1
@@ -51,9 +53,9 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def find_repeats(protocol: str) -> Iterator[Repeats]:
+def find_repeats(protocol: str, sources: Sources) -> Iterator[Repeats]:
     """Every distinct row of all tables of which two seeds or more are finished, whatever seeds these are."""
-    seeds = tuple(sorted(set(_seeds_there())))
+    seeds = tuple(sorted(set(_seeds_there(sources))))
     if not seeds:
         return
     tables = [load_table(name, protocol, seeds) for name in table_paths()]
@@ -64,10 +66,10 @@ def find_repeats(protocol: str) -> Iterator[Repeats]:
                 wanted.setdefault(run_key(row.config), []).append(table.id)
     known: set[str] = set()
     for table in tables:
-        yield from _of_table(table, wanted, known)
+        yield from _of_table(table, wanted, known, sources)
 
 
-def _of_table(table: Table, wanted: dict[str, list[str]], known: set[str]) -> Iterator[Repeats]:
+def _of_table(table: Table, wanted: dict[str, list[str]], known: set[str], sources: Sources) -> Iterator[Repeats]:
     import numpy as np
 
     from benchmark.config.datasets import DATASETS
@@ -77,7 +79,7 @@ def _of_table(table: Table, wanted: dict[str, list[str]], known: set[str]) -> It
     from benchmark.runs.metrics import TOP_K, hits_at_k
 
     new = [row for row in table.rows if row.config is not None and run_key(row.config) not in known]
-    results = collect(table.model_copy(update={"rows": tuple(new), "elsewhere": ()}))
+    results = collect(table.model_copy(update={"rows": tuple(new), "elsewhere": ()}), sources=sources)
     for row in new:
         assert row.config is not None
         key = run_key(row.config)
@@ -96,10 +98,13 @@ def _of_table(table: Table, wanted: dict[str, list[str]], known: set[str]) -> It
         yield Repeats(row.family, wanted[key][0], {m: [r.metrics[m] for r in done] for m in metrics}, hits)
 
 
-def _seeds_there() -> Iterable[int]:
-    for path in runs_root().glob("*/config.json"):
+def _seeds_there(sources: Sources) -> Iterable[int]:
+    of_runs = runs_root().glob("*/config.json") if sources.runs else ()
+    of_records = (records_root() / "runs").glob("*.json") if sources.records else ()
+    for path in (*of_runs, *of_records):
         try:
-            seed = json.loads(path.read_bytes()).get("seed", 0)
+            content = json.loads(path.read_bytes())
+            seed = content.get("config", content).get("seed", 0)
         except (OSError, ValueError, AttributeError):  # a damaged run is named where its table is rendered
             continue
         if isinstance(seed, int):

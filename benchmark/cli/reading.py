@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from benchmark.cli.current import not_by_todays_code, sentences
 from benchmark.cli.text import duration, grid, say, split_of, terminal_width
 from benchmark.config.run import RunConfig
 from benchmark.launch.pending import is_to_do
@@ -16,6 +17,8 @@ from benchmark.plan import Plan, estimate_seconds, make_plan, megapixels, row_ru
 from benchmark.report.text.formulas import comparison
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import dotted, keyed_settings, run_key, start_key, training_key
+from benchmark.runs.records.files import records_root
+from benchmark.runs.records.run import run_record_path
 from benchmark.runs.trainings import trained_by
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.columns import COLUMNS
@@ -125,6 +128,7 @@ def plan(arguments: argparse.Namespace) -> int:
     found = run_states(made.runs, say)
     states = {key: _shown_state(run.state, key in arguments.damaged) for key, run in found.items()}
     todo = [key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)]
+    others = not_by_todays_code(made.runs)
     trained = {training_key(run.config) for run in made.runs.values() if trained_by(RunDir.of(run.key), run.config)}
     seconds = estimate_seconds(made.runs.values(), rate, trained)
     total = None if rate is None else sum(seconds[key] or 0 for key in todo)
@@ -149,6 +153,7 @@ def plan(arguments: argparse.Namespace) -> int:
                 "seed": run.config.seed,
                 "used_by": run.used_by,
                 "seconds": seconds[key],
+                "other_code": others[key].as_dict() if key in others else None,
                 "science": keyed_settings(run.config),
             }
             for key, run in made.runs.items()
@@ -168,10 +173,13 @@ def plan(arguments: argparse.Namespace) -> int:
         print(
             f"{made.evaluated_only} of the runs differ from another in their views alone, and take over its training."
         )
+    if recorded := [key for key in todo if run_record_path(records_root(), key).exists()]:
+        print(f"{len(recorded)} of these to do have records, which `render` and `run --from-records` take.")
     if todo:
         weights = f"; pretrained weights: {', '.join(needs['weights'])}" if needs["weights"] else ""
         print(f"What is to do reads {', '.join(needs['reads'])}{weights}.")
     print(f"Estimate: {duration(total)} of one process, {source}.")
+    print("".join(f"{line}\n" for line in sentences(others, made)), end="")
     return 0
 
 
@@ -202,6 +210,7 @@ def status(arguments: argparse.Namespace) -> int:
     """`status`."""
     made = arguments.plan
     states = run_states(made.runs, say)
+    others = not_by_todays_code(made.runs)
     entries = [
         _entry(run.used_by[0][0], run.used_by[0][1], run.config, run.key, states[run.key])
         for run in made.runs.values()
@@ -221,6 +230,8 @@ def status(arguments: argparse.Namespace) -> int:
             entry |= {"state": _shown_state(entry["state"], True), "error": arguments.damaged[entry["key"]]}
     job_texts = [entry.pop("job_text") for entry in entries]
     if arguments.json:
+        for entry in entries:
+            entry["other_code"] = others[entry["key"]].as_dict() if entry["key"] in others else None
         return _print_json(entries)
     several = len({e["table"] for e in entries}) > 1
     rows = [
@@ -233,12 +244,16 @@ def status(arguments: argparse.Namespace) -> int:
         ]
         for e in entries
     ]
-    further = ["; ".join(filter(None, [job, e["error"]])) for job, e in zip(job_texts, entries, strict=True)]
+    codes = [str(others.get(entry["key"], "")) for entry in entries]
+    further = [
+        "; ".join(filter(None, [job, e["error"], code])) for job, e, code in zip(job_texts, entries, codes, strict=True)
+    ]
     head = [*(["table"] if several else []), "row", "seed", "run", "state"]
     print(grid(head, rows, right=(head.index("seed"),), width=terminal_width(), further=further))
     unique = {e["key"]: e["state"] for e in entries}
     counts = [f"{list(unique.values()).count(s)} {s}" for s in dict.fromkeys(unique.values())]
     print(f"\n{len(unique)} runs: {', '.join(counts)}.")
+    print("".join(f"{line}\n" for line in sentences(others, made)), end="")
     return 0
 
 

@@ -12,6 +12,7 @@ from benchmark.cost.latency import row_timings
 from benchmark.launch.states import run_states
 from benchmark.plan import make_plan
 from benchmark.report.costs import counted_cost
+from benchmark.report.sources import Sources
 from benchmark.report.text.audit import audit_markdown, link_to_costs
 from benchmark.report.writing import results_root
 from benchmark.spec.architecture import Architecture
@@ -40,23 +41,30 @@ def results_folder(table: Table) -> Path:
     return folder / table.dataset if table.other else folder
 
 
-def render_tables(tables: list[Table], force: bool = False, show: bool = True) -> Written:
+def render_tables(
+    tables: list[Table], force: bool = False, show: bool = True, sources: Sources | None = None
+) -> Written:
     """Write the tables' folders; `show` prints each table, and what could not be written or read is said in any case.
 
-    A folder that holds more than is known now is left as it is, unless by `force`.
+    A folder that holds more than is known now is left as it is, unless by `force`. By default, records stand in for
+    runs that are not finished here.
     """
     from benchmark.report.collect import collect
     from benchmark.report.render import render as write
+    from benchmark.report.theirs import with_theirs
 
     done = Written()
-    states = run_states(make_plan(tables).runs, say)
+    sources = sources or Sources()
+    states = run_states(make_plan(tables).runs, say) if sources.runs else {}
     now = {key: (run.state, run.error or "") for key, run in states.items()}
     for table in tables:
         folder = results_folder(table)
-        audit = audit_table(table)
+        audit = audit_table(table, sources.cost)
         costs = {row.label: counted_cost(row) for row in audit}
         page = audit_markdown(table, audit, link_to_costs(folder)) if audit else None
-        made = write(table, collect(table, now), costs, folder, timings=row_timings(table), audit=page, force=force)
+        timings = row_timings(table, sources.timings)
+        joined, runs, costs = with_theirs(table, collect(table, now, sources), costs)
+        made = write(joined, runs, costs, folder, timings=timings, audit=page, force=force)
         done.files[table.id] = made.paths
         if show:
             print(made.markdown.rstrip() + "\n")
@@ -65,9 +73,11 @@ def render_tables(tables: list[Table], force: bool = False, show: bool = True) -
         if made.lost:
             done.kept.append(table.id)
             _say_kept(table, folder, made.lost)
-        if made.damaged:
+        damaged = [*made.damaged, *sources.damaged]
+        sources.damaged.clear()
+        if damaged:
             done.damaged.append(table.id)
-        for line in (*made.damaged, *made.problems):
+        for line in (*damaged, *made.problems):
             print(line, file=sys.stderr)
         if len(audit) < sum(not row.quoted for row in table.rows):
             print(f"Costs are not counted yet: python -m benchmark cost {table.id}", file=sys.stderr)

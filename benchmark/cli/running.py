@@ -10,18 +10,20 @@ import warnings
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from benchmark.cli.current import not_by_todays_code, sentences
 from benchmark.cli.progress import run_progress, steps
 from benchmark.cli.rendering import architecture_folder, render_architectures, render_tables, results_folder
 from benchmark.cli.text import duration, say, split_of, terminal_width
 from benchmark.config.datasets import DATASETS
 from benchmark.config.run import RunConfig
-from benchmark.cost.audit import audit_table, row_configs
+from benchmark.cost.audit import Lookup, audit_table, row_configs
 from benchmark.cost.cache import cached, get
 from benchmark.cost.latency import timed_columns
 from benchmark.launch.local import Outcome, last_lines, make_slots, run_all
-from benchmark.launch.pending import is_to_do
+from benchmark.launch.pending import is_to_do, recorded_runs
 from benchmark.launch.states import run_states
 from benchmark.plan import Plan, megapixels
+from benchmark.report.sources import Sources
 from benchmark.report.writing import check_writable
 from benchmark.runs.directory import RunDir
 from benchmark.runs.disk_errors import FULL, full_folders
@@ -51,13 +53,22 @@ def cost(arguments: argparse.Namespace) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """`run`: prepare the data, train what is missing, count costs, render, print; with --time fill timed columns."""
+    """`run`: prepare the data, train what is missing, count costs, render, print; with --time fill timed columns.
+
+    With --from-records what has a record is not missing. Without, none stands in for a run that fails.
+    """
     made = arguments.plan
     for folder in _folders(arguments):
         check_writable(folder)
+    recorded = recorded_runs(made.runs) if arguments.from_records else {}
+    sources = Sources() if arguments.from_records else Sources(trained_here=made.runs)
     # The longest first, so that no core is left with one of them at the end.
     todo = sorted(
-        (key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)),
+        (
+            key
+            for key, run in made.runs.items()
+            if key not in {*arguments.damaged, *recorded} and is_to_do(run, arguments.again)
+        ),
         key=lambda key: megapixels(made.runs[key].config),
         reverse=True,
     )
@@ -66,18 +77,20 @@ def run(arguments: argparse.Namespace) -> int:
     for key, known in queued.items():
         say(f"{_name(made, key)} is in a queue, {known.job_text or 'just submitted'}: it is left there.")
     _prepare_data(made.runs[key].config for key in todo if key not in queued)
-    count(arguments.loaded)
+    count(arguments.loaded, sources.cost if arguments.from_records else cached)
     outcome = _train(made, todo, queued, arguments.jobs, arguments.device) if todo else Outcome()
     to_time = [table for table in arguments.loaded if arguments.time and timed_columns(table)]
-    whole = render_tables([table for table in arguments.loaded if table not in to_time], arguments.force)
+    untimed = [table for table in arguments.loaded if table not in to_time]
+    whole = render_tables(untimed, arguments.force, sources=sources)
     render_architectures(arguments.architectures, show=True)
     for broken in outcome.failed:
         _say_failed(broken)
+    _say_not_by_todays_code(made)
     not_timed = 0
     if to_time:
         from benchmark.cli.timing import time_tables
 
-        not_timed = time_tables(to_time, arguments.device, force=arguments.force)
+        not_timed = time_tables(to_time, arguments.device, force=arguments.force, sources=sources)
     return 1 if not_timed or outcome.failed or outcome.elsewhere or whole.damaged else 0
 
 
@@ -90,12 +103,14 @@ def submit(arguments: argparse.Namespace) -> int:
     profile = load_cluster(arguments.cluster)
     os.environ.update(profile.environment(os.environ))  # its roots are where the jobs will look
     made = arguments.plan
+    if not arguments.again:
+        _say_not_by_todays_code(made)
     found = run_states(made.runs, say)
     states = {key: run.state for key, run in found.items()}
     training = {key: training_key(run.config) for key, run in made.runs.items()}
     on_its_way = {training[key] for key, state in states.items() if state in ("queued", "running")}
-    to_do = [key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)]
-    todo = [key for key in to_do if states[key] in TO_SUBMIT]
+    to_do = [key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run, arguments.again)]
+    todo = [key for key in to_do if states[key] in (*TO_SUBMIT, "done")]
     unfinished = {training[key] for key in to_do}
     waiting = [key for key in todo if training[key] in on_its_way or start_key(made.runs[key].config) in unfinished]
     if waiting:
@@ -119,6 +134,8 @@ def submit(arguments: argparse.Namespace) -> int:
         directory.prepare(made.runs[key].config)
         runs.append(directory)
     with submission():
+        for run in runs:
+            run.set_aside()  # one that is done, and is to be made again
         # Somebody else may have submitted them while the data were prepared.
         now = run_states(todo, say)
         runs = [run for run in runs if now[run.key].state in TO_SUBMIT]
@@ -135,6 +152,7 @@ def submit(arguments: argparse.Namespace) -> int:
 
 def render(arguments: argparse.Namespace) -> int:
     """`render`: tables as the runs are now; 1 where a run is damaged, or a folder holds what the runs do not."""
+    recorded_runs(arguments.plan.runs)  # one of other defaults is refused
     found = render_tables(arguments.loaded, arguments.force, show=not arguments.json)
     found.files |= render_architectures(arguments.architectures, show=not arguments.json)
     if arguments.json:
@@ -147,14 +165,14 @@ def _folders(arguments: argparse.Namespace) -> list[Path]:
     return tables + [architecture_folder(table.paper, table.number) for table in arguments.architectures]
 
 
-def count(tables: list[Table]) -> bool:
-    """Count every config of the tables at paper scale that is not in the cache; whether all could be counted."""
+def count(tables: list[Table], known: Lookup = cached) -> bool:
+    """Count every config of the tables at paper scale that is not known; whether all could be counted."""
     configs: dict[str, RunConfig] = {}
     failures: dict[str, None] = {}
     for table in tables:
         for row in table.rows:
             for config in row_configs(row):
-                if cached(config) is None:
+                if known(config) is None:
                     configs[config.model_dump_json()] = config
     if not configs:
         return True
@@ -211,6 +229,10 @@ def _train(made: Plan, todo: list[str], queued: Collection[str], jobs: int | Non
         say("Missing, and left to jobs in a queue (`scancel` a job, and `run` trains its run here):")
         say("\n".join(f"    {names[run.key]}" for run in left))
     return outcome
+
+
+def _say_not_by_todays_code(made: Plan) -> None:
+    print("".join(f"{line}\n" for line in sentences(not_by_todays_code(made.runs), made)), end="", file=sys.stderr)
 
 
 def _name(made: Plan, key: str) -> str:

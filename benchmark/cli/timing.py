@@ -10,6 +10,7 @@ from benchmark.config.run import RunConfig
 from benchmark.cost.cache import cost_digest
 from benchmark.cost.latency import Device, Sample, missing_batches, timed_columns, timed_config
 from benchmark.cost.timing import describe_device, time_config
+from benchmark.report.sources import Sources
 from benchmark.report.writing import check_writable
 from benchmark.spec.table import Table
 
@@ -25,7 +26,13 @@ def main(arguments: argparse.Namespace) -> int:
     return time_tables(tables, arguments.device, arguments.again, arguments.force)
 
 
-def time_tables(tables: list[Table], device_name: str | None, again: bool = False, force: bool = False) -> int:
+def time_tables(
+    tables: list[Table],
+    device_name: str | None,
+    again: bool = False,
+    force: bool = False,
+    sources: Sources | None = None,
+) -> int:
     """Time the networks of the tables that lack it on this device, or all `again`, and render; 1 if one failed."""
     import torch
 
@@ -48,7 +55,7 @@ def time_tables(tables: list[Table], device_name: str | None, again: bool = Fals
                 print(f"{title}: {_in_words(sample)}", file=sys.stderr, flush=True)
     if not todo:
         print(f"Everything is timed on {where.name} already; --again repeats it.", file=sys.stderr)
-    return 1 if render_tables(tables, force).damaged or failed else 0
+    return 1 if render_tables(tables, force, sources=sources).damaged or failed else 0
 
 
 def _todo(tables: list[Table], where: Device, again: bool) -> list[tuple[str, RunConfig, list[int]]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from benchmark.config.run import RunConfig
 from benchmark.config.source import Problem, SpecError, did_you_mean
+from benchmark.cost.layer_check import Check
 from benchmark.models.backbones.mobilenet_v2 import InvertedResidual
 from benchmark.models.backbones.resnet import Block
 from benchmark.models.build import build_model
@@ -29,28 +30,6 @@ from benchmark.spec.architecture import Architecture, Layer, Operation, Part, di
 BLOCKS = (Block, InvertedResidual)
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
 POOLINGS = (nn.MaxPool2d, nn.MaxPool3d)
-
-
-@dataclass(frozen=True)
-class Check:
-    """One printed layer beside the same of one of our networks.
-
-    Attributes:
-        differences: In words, what does not agree; empty where all that is printed holds.
-    """
-
-    layer: str
-    network: str
-    printed_operation: str
-    our_operation: str
-    printed_output: str
-    our_output: str
-    differences: tuple[str, ...]
-    note: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "agrees": not self.differences}
 
 
 def check_architecture(table: Architecture) -> list[Check]:

@@ -12,6 +12,7 @@ import json
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pydantic
 
@@ -49,16 +50,29 @@ def cost_digest(config: RunConfig) -> str:
 
     The recipe, the seed, the views, the weights to start from and dropout are no part of it.
     """
+    versions = {name: _version(name) for name in ("torch", "fvcore")}
+    return settings_digest({**counted_settings(config), "code": _code_digest(), "versions": versions})
+
+
+def network_digest(config: RunConfig) -> str:
+    """16 hex digits, equal for configs whose networks are the same, whatever code counts them."""
+    return settings_digest(counted_settings(config))
+
+
+def counted_settings(config: RunConfig) -> dict[str, Any]:
+    """What the count of a network depends on, as nested plain data."""
     # A custom network may do with its rate of dropout what it likes.
     no_part = {"pretrained"} if config.model.name == "custom" else {"pretrained", "dropout", "classifier_init"}
-    parts = {
+    return {
         "model": config.model.model_dump(mode="json", exclude=no_part),
         "segments": config.data.segments,
         "size": config.data.size,
         "num_classes": config.data.num_classes,
-        "code": _code_digest(),
-        "versions": {name: _version(name) for name in ("torch", "fvcore")},
     }
+
+
+def settings_digest(parts: dict[str, Any]) -> str:
+    """16 hex digits of plain data."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,10 +149,11 @@ def missing_batches(config: RunConfig, device: Device, batches: Iterable[int]) -
     return [batch for batch in batches if record is None or record.sample(batch) is None]
 
 
-def row_timings(table: Table) -> RowTimings:
+def row_timings(table: Table, lookup: Callable[[RunConfig], Sequence[LatencyRecord]] = records_of) -> RowTimings:
     """The timings of a table's rows, all on the device that fills most cells, the last used of those that fill as many.
 
-    Rows and columns that are not timed there are left out.
+    Rows and columns that are not timed there are left out. Of two records of one device that `lookup` gives, the later
+    counts.
     """
     columns = timed_columns(table)
     if not columns:
@@ -160,7 +161,7 @@ def row_timings(table: Table) -> RowTimings:
     by_device: dict[Device, dict[str, dict[str, Timed]]] = {}
     for row in table.rows:
         config = timed_config(row)
-        for record in records_of(config) if config is not None else ():
+        for record in lookup(config) if config is not None else ():
             cells = {
                 column.key: Timed.of(column, sample, record.device)
                 for column in columns

@@ -30,7 +30,7 @@ class FrameStore:
 
     def __init__(self, folder: Path, offsets: Sequence[int]) -> None:
         self._path = folder / ARRAY
-        self._offsets = tuple(offsets)
+        self._offsets = np.asarray(offsets)
         self._frames: Frames | None = None
 
     def __getstate__(self) -> dict[str, object]:

@@ -8,7 +8,8 @@ and crops of the same clips.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from multiprocessing.sharedctypes import RawValue
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from benchmark.data.device_transforms import Uncut, collate, cut_all, matrices
 from benchmark.data.errors import DecodeError
 from benchmark.data.flow.extracted import FlowSplit
 from benchmark.data.now_reading import reading
+from benchmark.data.prefetch import sent
 from benchmark.data.sampling import eval_indices, train_indices
 from benchmark.data.split import Split
 from benchmark.data.transforms import View, eval_view, may_mirror, opposite, to_tensor, train_view, view_side, viewed
@@ -83,7 +85,7 @@ def epoch_order(clips: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 class ClipDataset(Dataset[Any]):
-    """Clips of a split as the network wants them; call `set_epoch` before making each epoch's loader."""
+    """Clips of a split as the network wants them; call `set_epoch` before each epoch."""
 
     def __init__(
         self,
@@ -125,11 +127,16 @@ class ClipDataset(Dataset[Any]):
         self.reach = 1 + (frames_per_segment - 1) * self.interval
         self.seed = seed
         self.mode = mode
-        self.epoch = 0
+        self._epoch = RawValue("q", 0)  # loader processes see it change
+
+    @property
+    def epoch(self) -> int:
+        """Which epoch's random draws the clips have."""
+        return int(self._epoch.value)
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the random draws of the clips. Workers that already run do not see it."""
-        self.epoch = epoch
+        """Chooses the random draws of the clips, between two epochs, here and in loader processes that already run."""
+        self._epoch.value = epoch
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -255,40 +262,53 @@ class ClipDataset(Dataset[Any]):
 
 
 class _Order:
-    """A fixed order as a sampler."""
+    """An order of clips as a sampler, to be replaced from one epoch to the next."""
 
-    def __init__(self, order: Sequence[int] | NDArray[np.int64]) -> None:
-        self._order = [int(i) for i in order]
+    def __init__(self) -> None:
+        self.clips: Sequence[int] | NDArray[np.int64] = ()
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._order)
+        return map(int, self.clips)
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self.clips)
 
 
-def make_loader(
-    dataset: ClipDataset,
-    batch_size: int,
-    order: Sequence[int] | NDArray[np.int64],
-    workers: int = 0,
-    device: torch.device | None = None,
-) -> Iterable[Item]:
-    """Batches of Items in the given order; the last batch may be smaller. workers = 0 loads in this process.
+class ClipLoader:
+    """Batches of Items of a dataset, in one order after another.
 
-    `device`: where clips that the loader leaves uncut (`ClipDataset.cut_on_device`) are cut; frames are then there.
-
-    Iterating raises LoaderError if no batch comes for BENCHMARK_STALL_SECONDS or a loader process dies.
+    Its processes, if it has any, are started with the first order and live as long as the loader, as there is
+    nothing in them that one order leaves to the next.
     """
-    batches = WatchedLoader[Any](
-        dataset,
-        dataset.describe,
-        workers,
-        batch_size=batch_size,
-        sampler=_Order(order),
-        pin_memory=device is not None and device.type == "cuda",
-        collate_fn=collate if dataset.cut_on_device else None,
-    )
-    if not dataset.cut_on_device:
-        return batches
-    return (Item(*fields) for fields in cut_all(batches, device or torch.device("cpu"), dataset.mode == "train"))
+
+    def __init__(
+        self, dataset: ClipDataset, batch_size: int, workers: int = 0, device: torch.device | None = None
+    ) -> None:
+        """A loader of batches of `batch_size` clips, by `workers` processes; 0 loads in this one.
+
+        `device`: where frames and labels go, if it is a GPU, and where clips that the loader leaves uncut
+        (`ClipDataset.cut_on_device`) are cut.
+        """
+        self.dataset, self.batch_size = dataset, batch_size
+        self._device, self._order = device or torch.device("cpu"), _Order()
+        self._batches = WatchedLoader[Any](
+            dataset,
+            dataset.describe,
+            workers,
+            batch_size=batch_size,
+            sampler=self._order,
+            pin_memory=self._device.type == "cuda",
+            collate_fn=collate if dataset.cut_on_device else None,
+        )
+
+    def batches(self, order: Sequence[int] | NDArray[np.int64]) -> Iterator[Item]:
+        """Batches of the clips in this order; the last may be smaller. One order has to end before the next begins.
+
+        Raises LoaderError if no batch comes for BENCHMARK_STALL_SECONDS or a loader process dies.
+        """
+        self._order.clips = order
+        if self.dataset.cut_on_device:
+            fields = ("frames", "rows", "columns", "order")
+            batches = sent(self._batches, self._device, fields)
+            return (Item(*item) for item in cut_all(batches, self._device, self.dataset.mode == "train"))
+        return sent(self._batches, self._device, ("frames", "label"))

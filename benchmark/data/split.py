@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,7 @@ SAMPLED_CLIPS = 16
 """Clips whose pixels enter a fingerprint."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """A clip of a split; `frames` is its number of frames, 0 for one that was unreadable when it was indexed."""
 
@@ -34,6 +36,38 @@ class Clip:
     height: int
     width: int
     label: int
+
+
+class Clips(Sequence[Clip]):
+    """The clips of an index, in three arrays whatever their number; a `Clip` is made when it is asked for.
+
+    A loader process shares its parent's memory until either writes into it, and looking at a Python object does: its
+    reference count changes. Of a quarter of a million clips, each process would come to hold all of its own.
+    """
+
+    def __init__(self, root: Path, ids: Sequence[bytes], paths: Sequence[bytes], numbers: NDArray[np.int32]) -> None:
+        """Clips by ids, paths below the root, and numbers (clips, 4): frames, height, width, label."""
+        self._root, self._numbers = root, numbers
+        self._ids, self._paths = np.array(ids, np.bytes_), np.array(paths, np.bytes_)
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Clip: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Clip]: ...
+    def __getitem__(self, index: int | slice) -> Clip | list[Clip]:
+        """A clip, or a list of them."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        frames, height, width, label = self._numbers[index].tolist()
+        return Clip(_text(self._ids[index]), self._root / _text(self._paths[index]), frames, height, width, label)
+
+
+def _text(packed: bytes) -> str:
+    return packed.decode("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True)
@@ -48,7 +82,7 @@ class Split:
 
     name: str
     split: str
-    clips: list[Clip]
+    clips: Sequence[Clip]
     num_classes: int
     fingerprint: str
     store: FrameStore | None = field(default=None, repr=False)
@@ -73,20 +107,18 @@ class Split:
         return read_frames(entry.path, indices)
 
 
-def read_index(folder: Path, root: Path | None = None) -> list[Clip]:
+def read_index(folder: Path, root: Path | None = None) -> Clips:
     """The clips of a folder's index; paths are relative to the root, by default the folder itself."""
+    ids, paths, numbers = list[bytes](), list[bytes](), array("i")
     with (folder / "index.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return [
-            Clip(
-                row["id"],
-                (root or folder) / row["path"],
-                int(row["frames"]),
-                int(row["height"]),
-                int(row["width"]),
-                int(row["label"]),
-            )
-            for row in csv.DictReader(file)
-        ]
+        rows = csv.reader(file)
+        header = next(rows)
+        id, path, *columns = map(header.index, ("id", "path", "frames", "height", "width", "label"))
+        for row in rows:
+            ids.append(row[id].encode("utf-8", "surrogateescape"))
+            paths.append(row[path].encode("utf-8", "surrogateescape"))
+            numbers.extend(int(row[column]) for column in columns)
+    return Clips(root or folder, ids, paths, np.array(numbers, np.int32).reshape(-1, 4))
 
 
 def fingerprint_of(clips: Sequence[Clip], salt: str, strict: bool = True) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import errno
 import faulthandler
+import gc
 import multiprocessing
 import os
 import re
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from benchmark.data.limits import DEFAULT_STALL_SECONDS, STALL_SECONDS, positive_seconds
@@ -44,7 +46,10 @@ class LoaderError(RuntimeError):
 
 
 class WatchedLoader(Generic[Batch]):
-    """A torch DataLoader under watch; iterate over it as over that one, as often as you like."""
+    """A torch DataLoader under watch; iterate over it as over that one, as often as you like, but not twice at a time.
+
+    Its processes live from one iteration to the next. They end with the loader, or with an iteration that is left.
+    """
 
     def __init__(
         self,
@@ -68,8 +73,14 @@ class WatchedLoader(Generic[Batch]):
         self._seconds = positive_seconds(STALL_SECONDS, DEFAULT_STALL_SECONDS) if seconds is None else seconds
         self._now_reading = NowReading(max(workers, 1))
         if workers:
-            arguments |= {"timeout": self._seconds, "worker_init_fn": partial(_start_worker, self._now_reading)}
-        self._loader: DataLoader[Batch] = DataLoader(dataset, num_workers=workers, **arguments)
+            start = partial(_start_worker, self._now_reading)
+            arguments |= {"timeout": self._seconds, "worker_init_fn": start, "persistent_workers": True}
+        # DataLoader draws a seed for its processes when it starts them; the clips have random streams of their own.
+        own = torch.Generator()
+        self._make: Callable[[], DataLoader[Batch]] = partial(
+            DataLoader, dataset, num_workers=workers, generator=own, **arguments
+        )
+        self._loader = self._make()
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -77,16 +88,18 @@ class WatchedLoader(Generic[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches. Raises LoaderError when they stop coming."""
-        return self._from_workers() if self._workers else self._from_here()
+        # As DataLoader did at every start, from the generator whose next numbers a dropout takes: results depend on it.
+        torch.empty((), dtype=torch.int64).random_()
+        yield from self._from_workers() if self._workers else self._from_here()
 
     def _from_workers(self) -> Iterator[Batch]:
-        self._now_reading.clear()
-        complete = False
+        batches, complete = None, False
         try:
-            batches = iter(self._loader)
             while True:
                 try:
-                    batch = next(batches)
+                    with _deaths_raise():
+                        batches = iter(self._loader) if batches is None else batches
+                        batch = next(batches)
                 except StopIteration:
                     complete = True
                     return
@@ -108,6 +121,8 @@ class WatchedLoader(Generic[Batch]):
         finally:
             if not complete:
                 self._kill()
+                self._now_reading.clear()
+                self._loader = self._make()
 
     def _from_here(self) -> Iterator[Batch]:
         batches = iter(self._loader)
@@ -149,24 +164,43 @@ class WatchedLoader(Generic[Batch]):
 
     def _kill(self) -> None:
         """Ends the loader processes of an iteration that was left; DataLoader waits five seconds for each of them."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        # Meanwhile the end of a process must not raise, as DataLoader's handler of SIGCHLD would.
-        previous = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        try:
-            pids = self._now_reading.pids()
-            processes = [process for process in multiprocessing.active_children() if process.pid in pids]
-            for process in processes:
-                process.kill()
-            for process in processes:
-                process.join(GRACE_SECONDS)  # one that waits for a dead disk is left behind
-        finally:
-            signal.signal(signal.SIGCHLD, previous)
+        pids = self._now_reading.pids()
+        processes = [process for process in multiprocessing.active_children() if process.pid in pids]
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join(GRACE_SECONDS)  # one that waits for a dead disk is left behind
+
+
+_raising: Any = None
+"""DataLoader's handler of SIGCHLD, once it has set it."""
+
+
+@contextlib.contextmanager
+def _deaths_raise() -> Iterator[None]:
+    """A block of the main thread in which the death of a loader process raises, also one that came before.
+
+    DataLoader's own handler raises for ever after, in whatever the main thread does between two batches or two epochs,
+    and there nobody could say which clip was being read.
+    """
+    global _raising
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread has handlers
+        return
+    outside = signal.getsignal(signal.SIGCHLD)
+    try:
+        if _raising is not None:
+            signal.signal(signal.SIGCHLD, _raising)
+            signal.raise_signal(signal.SIGCHLD)
+        yield
+    finally:
+        _raising = signal.signal(signal.SIGCHLD, outside)
 
 
 def _start_worker(now_reading: NowReading, number: int) -> None:
     """Runs first in each loader process."""
     now_reading.join(number)
+    gc.freeze()  # a collection writes to all objects that it looks at: the parent's would be copied, 50 MiB a process
     if sys.platform == "linux":
         # Dies with the run: a worker holds the run's lock too, and torch's own watch over the parent takes seconds.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -20,7 +20,7 @@ from benchmark.models.forward import lay_out_weights
 from benchmark.models.weights import PretrainedWeightsError, take_over
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import start_key, start_name
-from benchmark.runs.trainings import find_training
+from benchmark.runs.trainings import find_training, other_code
 from benchmark.train.generators import seed_all
 from benchmark.train.optim import freeze_all_but_first_bn, parameter_roles
 
@@ -111,11 +111,17 @@ def start_from(model: torch.nn.Module, run: RunDir, config: RunConfig, key: str)
         key: the training key of what it starts from.
 
     Raises:
-        PretrainedWeightsError: that training is not finished, its weights are gone, or of another network.
+        PretrainedWeightsError: that training is not finished, its weights are gone, of another network, or by other
+            code.
     """
     name, source = start_name(config), find_training(run, key)
     state = None if source is None else torch.load(source.path / "checkpoint.pt", map_location="cpu", weights_only=True)
     finished = source is not None and state is not None and len(state["history"]) == source.config.train.epochs
+    if source is None and (other := find_training(run, key, by_any_code=True)):
+        raise PretrainedWeightsError(
+            f"the run starts from {name}, and {other.path} is {other_code(other)}: `run --again` of this table trains"
+            " it anew first"
+        )
     if source is None or state is None or not finished or state.get("within") is not None:
         raise PretrainedWeightsError(
             f"the run starts from {name}, which is not trained in {run.path.parent} (training {key}): `run` of this"

@@ -6,7 +6,6 @@ A run that is stopped at any moment and started again gives the same result.json
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import signal
 import socket
@@ -22,15 +21,17 @@ import torch
 from benchmark.config.run import RunConfig
 from benchmark.data.errors import DataError
 from benchmark.data.watchdog import LoaderError
-from benchmark.evaluate.views import NonFiniteError, Predicted, predict
+from benchmark.evaluate.views import NonFiniteError
 from benchmark.launch.clips import RunClips
 from benchmark.launch.env_file import EnvFile
+from benchmark.launch.evaluation import evaluate
 from benchmark.launch.heartbeat import Heartbeat, ParentGone
 from benchmark.launch.initial_weights import initial_network, take_made_weights
 from benchmark.launch.log import log
 from benchmark.launch.queue import this_job
+from benchmark.launch.recording import forget_training_by_other_code, record_code_and_behaviour
 from benchmark.launch.result import result_of, write_predictions
-from benchmark.launch.training import Training, epoch_seed, forget_checkpoint
+from benchmark.launch.training import Training, forget_checkpoint
 from benchmark.launch.unreadable import UnreadableError, refuse_unreadable
 from benchmark.models.check import NetworkError
 from benchmark.models.weights import PretrainedWeightsError
@@ -40,7 +41,6 @@ from benchmark.runs.disk_errors import what_to_do
 from benchmark.runs.errors import ClaimedError, RunDirError
 from benchmark.runs.trainings import trained_by
 from benchmark.train.finite import DivergedError
-from benchmark.train.generators import seed_all
 from benchmark.train.loop import NoClipsError
 from benchmark.train.resumable import resumes_alike
 
@@ -49,9 +49,6 @@ TOLD = (
     *(PretrainedWeightsError, RunDirError, UnreadableError),
 )
 """Errors whose message says what is wrong."""
-
-EVALUATION_BYTES = 2**26
-"""Pixels of the views that go through the network at once, and of each batch that a loader process prepares."""
 
 
 def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: int | None = None) -> dict[str, Any]:
@@ -68,6 +65,7 @@ def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: in
     """
     with run.claim():
         if (result := run.result) is not None:
+            run.drop_replaced()
             log(f"{run.path} is done already")
             return result
         host = {"host": socket.gethostname(), "pid": os.getpid(), "job": this_job()}
@@ -84,6 +82,7 @@ def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: in
             _try_status(run, state="failed", error=f"{type(error).__name__}: {error}")
             raise
         run.set_status(state="done")
+        run.drop_replaced()
         return result
 
 
@@ -100,9 +99,10 @@ def _best_device() -> str:
 def _train_and_evaluate(
     run: RunDir, config: RunConfig, device: torch.device, workers: int, parent: int | None
 ) -> dict[str, Any]:
-    started = time.monotonic()
-    _prepare_torch(device)
+    started, since = time.monotonic(), time.time()
+    prepare_torch(device)
     clips = RunClips(config, device, workers)
+    forget_training_by_other_code(run)
     build = partial(initial_network, config, device, clips.training.shape, clips.evaluation.shape[1:])
     model, sibling = build(), trained_by(run, config)
     # The networks of this package keep nothing outside.
@@ -116,10 +116,11 @@ def _train_and_evaluate(
     same_data = sibling is not None and sibling.env.get("fingerprints") == fingerprints
     training.resume_or_take_over(sibling if same_data else None)
     heartbeat = Heartbeat(run, config.train.epochs, parent)
+    heartbeat.enter("train", len(training.history))
+    record_code_and_behaviour(run, config, device, training.taken_over_from, heartbeat, since)
     training.finish(clips, heartbeat)
     heartbeat.enter("evaluate", config.train.epochs)
-    seed_all(epoch_seed(config, config.train.epochs))  # for networks that draw in evaluation, wherever the run began
-    predicted = _evaluate(model, config, clips, heartbeat)
+    predicted = evaluate(model, config, clips, heartbeat)
     if config.eval.unreadable == "refuse":  # again: now of what was found
         refuse_unreadable(clips.val, ~predicted.readable)
     metrics = write_predictions(run, clips, predicted)
@@ -129,30 +130,13 @@ def _train_and_evaluate(
     return result
 
 
-def _prepare_torch(device: torch.device) -> None:
+def prepare_torch(device: torch.device) -> None:
+    """Threads and determinism of a run."""
     if device.type == "cpu":
         # Runs are small there and several go side by side; and the result does not depend on the number of cores.
         torch.set_num_threads(1)
     # As torch.use_deterministic_algorithms, which sets the compiler's too, and imports it for that.
     torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
-
-
-def _evaluate(model: torch.nn.Module, config: RunConfig, clips: RunClips, heartbeat: Heartbeat) -> Predicted:
-    """What the network predicts for every validation clip, over its views."""
-    dataset = clips.evaluation
-    # As many clips at once as in training, fewer where their views take too much memory.
-    at_once = min(config.train.batch_size, max(1, EVALUATION_BYTES // math.prod(dataset.shape)))
-    return predict(
-        model,
-        clips.batches(dataset, at_once, range(len(dataset))),
-        len(dataset),
-        config.data.num_classes,
-        math.ceil(len(dataset) / at_once),
-        config.train.precision,
-        heartbeat,
-        config.data.normalisation,
-        config.eval.average,
-    )
 
 
 def _workers() -> int:

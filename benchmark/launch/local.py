@@ -6,6 +6,7 @@ every process; each leaves its last checkpoint, and the same command goes on fro
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from pathlib import Path
 
 from benchmark.data.parallel import usable_cores
 from benchmark.runs.directory import EXIT_CLAIMED, RunDir
+from benchmark.runs.errors import ClaimedError
 from benchmark.runs.key import start_key, training_key
+from benchmark.runs.trainings import other_code
 
 JOB = [sys.executable, "-m", "benchmark.launch.job"]
 POLL_SECONDS = 0.2
@@ -100,9 +103,10 @@ def run_all(
     """Bring every run to its end; a run that fails leaves the others alone.
 
     Args:
-        runs: prepared run directories, in the order to start them. A run that trains what another one is training waits
-            for it, and evaluates its network; one that starts from another one's weights waits for that. One that
-            another process has is waited for behind all others, and run here if that leaves it unfinished.
+        runs: prepared run directories, in the order to start them; those that are done by other code are made again. A
+            run that trains what another one is training waits for it, and evaluates its network; one that starts from
+            another one's weights waits for that. One that another process has is waited for behind all others, and run
+            here if that leaves it unfinished.
         slots: from `make_slots`.
         on_tick: called several times a second with the runs in progress and the outcome so far.
         queued: those of the runs that are left to jobs in a cluster's queue, and with them what needs their trainings.
@@ -111,6 +115,7 @@ def run_all(
     trains = {run: training_key(config) for run, config in configs.items()}
     starts_from = {run: start_key(config) for run, config in configs.items()}
     waiting = [run for run in runs if run not in queued]
+    again = [run for run in waiting if run.state == "done"]
     outcome, look = Outcome(elsewhere=[run for run in runs if run in queued]), 0.0
     try:
         while waiting or outcome.held or any(slot.process for slot in slots):
@@ -128,7 +133,7 @@ def run_all(
             for slot in slots:
                 while slot.process is None and (run := _ready(waiting, slots, outcome, trains, starts_from)):
                     waiting.remove(run)
-                    if run.state == "done":
+                    if run.state == "done" and not (run in again and other_code(run)):
                         outcome.done.append(run)
                     elif run.held:
                         outcome.held.append(run)
@@ -157,6 +162,9 @@ def _ready(
 
 
 def _start(run: RunDir, slot: Slot) -> subprocess.Popen[bytes]:
+    if run.state == "done":
+        with contextlib.suppress(ClaimedError):  # the job says by whom
+            run.set_aside()
     environment = {**os.environ, **slot.environment, "BENCHMARK_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(
         [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from zipfile import is_zipfile
 
 from benchmark.plan import PlannedRun
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import DamagedRunError, StaleRunError, damaged
 from benchmark.runs.key import training_key
+from benchmark.runs.records.files import records_root
+from benchmark.runs.records.run import check_defaults, run_record_path
 from benchmark.runs.sharing import unreadable
-from benchmark.runs.trainings import find_training
+from benchmark.runs.trainings import find_training, other_code
 
 
-def is_to_do(planned: PlannedRun) -> bool:
+def is_to_do(planned: PlannedRun, again: bool = False) -> bool:
     """Whether a planned run has something to do.
 
     One that is there for its weights alone has not where another run has trained them, or where all runs that start
-    from them have begun.
+    from them have begun. One that is done by other code has if its weights are asked for, or `again` asks for it.
     """
     run = RunDir.of(planned.key)
     if run.state == "done":
-        return False
-    if not planned.for_its_weights:
-        return True
+        other = other_code(run)
+        if other is None or again:
+            return other is not None
+        return other.recorded and planned.for_its_weights and _weights_are_asked_for(planned)
+    return not planned.for_its_weights or _weights_are_asked_for(planned, again)
+
+
+def _weights_are_asked_for(planned: PlannedRun, again: bool = False) -> bool:
+    run = RunDir.of(planned.key)
     continued = map(RunDir.of, planned.continued_by)
     all_begun = all(
-        later.state in ("done", "unreadable") or (later.path / "checkpoint.pt").is_file() for later in continued
+        later.state == "unreadable"
+        or (later.state == "done" and not (again and other_code(later)))
+        or (later.state != "done" and (later.path / "checkpoint.pt").is_file())
+        for later in continued
     )
     return not all_begun and find_training(run, training_key(planned.config)) is None
 
@@ -56,3 +69,23 @@ def check_plan(runs: dict[str, PlannedRun]) -> dict[str, str]:
     if errors:
         raise StaleRunError("\n".join(errors))
     return broken
+
+
+def recorded_runs(runs: Mapping[str, PlannedRun]) -> dict[str, Path]:
+    """The planned runs that are not finished here and have a record, whether or not it is damaged: its file by key.
+
+    Raises:
+        StaleRunError: naming every record under which a default has changed.
+    """
+    found, errors = {}, []
+    for key, planned in runs.items():
+        path = run_record_path(records_root(), key)
+        if path.exists() and RunDir.of(key).state != "done":
+            found[key] = path
+            try:
+                check_defaults(path, planned.config)
+            except StaleRunError as error:
+                errors.append(str(error))
+    if errors:
+        raise StaleRunError("\n".join(errors))
+    return found

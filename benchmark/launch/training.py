@@ -27,7 +27,7 @@ from benchmark.runs.trainings import record_training
 from benchmark.train import checkpoint
 from benchmark.train.finite import DivergedError, non_finite
 from benchmark.train.generators import generators, seed_all
-from benchmark.train.loop import train_epoch
+from benchmark.train.loop import OnStep, train_epoch
 from benchmark.train.optim import make_optimizer
 from benchmark.train.progress import EpochState, EpochSummary
 
@@ -42,6 +42,7 @@ class Training:
         model: the network.
         history: what the finished epochs came to.
         within: where in the next epoch the state is; None at its beginning.
+        taken_over_from: the run that has trained the network, where it is not this one.
     """
 
     def __init__(self, run: RunDir, config: RunConfig, model: torch.nn.Module, device: torch.device, env: EnvFile):
@@ -49,7 +50,7 @@ class Training:
         self.within: EpochState | None = None
         self._run, self._config, self._device, self._env = run, config, device, env
         self._optimizer = make_optimizer(model, config.train)
-        self._taken_over = False
+        self.taken_over_from: RunDir | None = None
         self._never_finite = non_finite(model.state_dict())  # a mask of -inf, say
 
     def resume_or_take_over(self, sibling: RunDir | None) -> None:
@@ -66,7 +67,7 @@ class Training:
             self._restore(sibling)
             training = {name: sibling.env.get(name) for name in ("starts", "versions", "device", "seconds")}
             self._env.set(trained_by=sibling.key, training=training)
-            self._taken_over = True
+            self.taken_over_from = sibling
             log(f"evaluating the network that {sibling.path} has trained")
         self._write_metrics()  # a kill may have come between the checkpoint and its line
 
@@ -80,21 +81,12 @@ class Training:
             self._write_metrics()
             summary, epochs = self.history[-1], self._config.train.epochs
             log(f"epoch {epoch + 1}/{epochs}: loss {summary.loss:.3f}, training top-1 {summary.top1:.1f}")
-        if not self._taken_over:
+        if self.taken_over_from is None:
             record_training(self._run, self._config)
             self._env.set(weights=digest_of(self.model.state_dict()))
 
     def _train_epoch(self, epoch: int, clips: RunClips, heartbeat: Heartbeat) -> None:
-        config, recipe = self._config, self._config.train
-        # Each epoch draws from the seed and the epoch alone, so that a resumed run comes to the same result.
-        seed_all(epoch_seed(config, epoch))
-        clips.training.set_epoch(epoch)
-        order = _order(config, len(clips.training), epoch)
-        steps = math.ceil(len(order) / recipe.batch_size)
         state, self.within = self.within or EpochState(), None
-        if state.step:
-            log(f"epoch {epoch + 1}/{recipe.epochs} goes on after step {state.step} of {steps}")
-        batches = clips.batches(clips.training, recipe.clips_at_once, order[state.step * recipe.batch_size :])
         periodic = PeriodicCheckpoint(lambda: self._save(replace(state, generators=generators(self._device))))
 
         def on_step(step: int, steps: int) -> None:
@@ -102,9 +94,7 @@ class Training:
             if step < steps:
                 periodic.save_if_due()
 
-        normalisation = config.data.normalisation
-        summary = train_epoch(self.model, self._optimizer, batches, steps, epoch, recipe, on_step, normalisation, state)
-        self.history.append(summary)
+        self.history.append(train_one_epoch(self.model, self._optimizer, clips, self._config, epoch, state, on_step))
 
     def _check_weights(self) -> None:
         """Raises DivergedError if weights or running statistics are not finite."""
@@ -160,6 +150,28 @@ class PeriodicCheckpoint:
         if time.monotonic() - self._last >= self._seconds:
             self._save()
             self._last = time.monotonic()
+
+
+def train_one_epoch(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    clips: RunClips,
+    config: RunConfig,
+    epoch: int,
+    state: EpochState,
+    on_step: OnStep,
+) -> EpochSummary:
+    """An epoch of a run by 0-based number, or the rest of one from `state`, which is kept up to date."""
+    recipe = config.train
+    # Each epoch draws from the seed and the epoch alone, so that a resumed run comes to the same result.
+    seed_all(epoch_seed(config, epoch))
+    clips.training.set_epoch(epoch)
+    order = _order(config, len(clips.training), epoch)
+    steps = math.ceil(len(order) / recipe.batch_size)
+    if state.step:
+        log(f"epoch {epoch + 1}/{recipe.epochs} goes on after step {state.step} of {steps}")
+    batches = clips.batches(clips.training, recipe.clips_at_once, order[state.step * recipe.batch_size :])
+    return train_epoch(model, optimizer, batches, steps, epoch, recipe, on_step, config.data.normalisation, state)
 
 
 def epoch_seed(config: RunConfig, epoch: int) -> int:

@@ -7,17 +7,15 @@ import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
+from benchmark.cost.layer_check import Check
 from benchmark.report.text.latex import latex
 from benchmark.report.text.layout import Heading, Layout, Line
 from benchmark.report.text.markdown import markdown
 from benchmark.report.writing import replace_together
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.table import Table
-
-if TYPE_CHECKING:
-    from benchmark.cost.architecture import Check
 
 TITLES = ("Layer", "Network", "Operation printed", "Operation ours", "Output printed", "Output ours", "Agrees")
 OUTPUTS = {"below": "with next", "lost": "illegible"}

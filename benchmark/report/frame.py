@@ -1,4 +1,4 @@
-"""The cells of tables as a pandas DataFrame, from the runs and counts that there are."""
+"""The cells of tables as a pandas DataFrame, from the runs and counts that there are, and records of others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from benchmark.cost.audit import audit_table
 from benchmark.cost.latency import row_timings
 from benchmark.report.cells import build_cells
 from benchmark.report.costs import counted_cost
+from benchmark.report.sources import Sources
 from benchmark.spec.load import load_table, select
 
 if TYPE_CHECKING:
@@ -45,9 +46,11 @@ def cells(
     from benchmark.report.text.csv_files import cells_frame
 
     seeds = tuple(range(seeds)) if isinstance(seeds, int) else seeds
+    sources = Sources()
     frames = []
     for name in select(list(tables)):
         table = load_table(name, protocol, seeds, dataset)
-        costs = {row.label: counted_cost(row) for row in audit_table(table)}
-        frames.append(cells_frame(table, build_cells(table, collect(table), costs, row_timings(table))))
+        costs = {row.label: counted_cost(row) for row in audit_table(table, sources.cost)}
+        timings = row_timings(table, sources.timings)
+        frames.append(cells_frame(table, build_cells(table, collect(table, sources=sources), costs, timings)))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

@@ -11,7 +11,12 @@ from benchmark.report.results import LEAST_ADVANCED, RowRuns, SeedResult
 from benchmark.report.splits import over_splits
 from benchmark.runs.metrics import all_metrics
 from benchmark.runs.predictions import Predictions
+from benchmark.runs.records.files import DamagedRecordError
+from benchmark.runs.records.predictions import probabilities
+from benchmark.runs.records.run import read_fused
 from benchmark.spec.table import Table
+
+COARSELY = "averaged from probabilities as records keep them: not to the last digit"
 
 
 def average_predictions(members: Sequence[Predictions]) -> Predictions:
@@ -28,7 +33,7 @@ def average_predictions(members: Sequence[Predictions]) -> Predictions:
             raise ValueError(f"predictions to average have shapes {first.logits.shape} and {other.logits.shape}")
     # Not logits, as the released ensemble code averages: a network would count for more because its own are larger. The
     # papers say "prediction scores".
-    mean = np.mean([_softmax(member.logits) for member in members], axis=0)
+    mean = np.mean([probabilities(member.logits) for member in members], axis=0)
     return Predictions(first.ids, first.labels, np.log(np.maximum(mean, np.finfo(np.float64).tiny)))
 
 
@@ -37,8 +42,18 @@ def fuse_seed(members: Sequence[SeedResult]) -> SeedResult:
 
     Members that are measured on several splits are fused split by split.
     """
+    parts = fused_parts(members)
+    return over_splits(parts) if all(member.members for member in members) else parts[0]
+
+
+def fused_parts(members: Sequence[SeedResult]) -> list[SeedResult]:
+    """The fused result of every split; a single one where the members are of none."""
     if all(member.members for member in members):
-        return over_splits([fuse_seed(runs) for runs in zip(*(member.members for member in members), strict=True)])
+        return [_fuse(runs) for runs in zip(*(member.members for member in members), strict=True)]
+    return [_fuse(members)]
+
+
+def _fuse(members: Sequence[SeedResult]) -> SeedResult:
     state = next(s for s in LEAST_ADVANCED if any(member.state == s for member in members))
     key = "+".join(member.key for member in members)
     sources = [member.predictions for member in members]
@@ -48,22 +63,29 @@ def fuse_seed(members: Sequence[SeedResult]) -> SeedResult:
         return SeedResult(
             members[0].seed, key, "failed" if state == "done" else state, members=tuple(members), note=note
         )
+    roots = {member.recorded for member in members}
+    root = roots.pop() if len(roots) == 1 else None
 
     @cache
-    def predictions() -> Predictions:
-        return average_predictions([source() for source in available])
+    def predictions() -> tuple[Predictions, str]:
+        given = [source() for source in available]
+        if all(member.recorded is None for member in members):
+            return average_predictions(given), ""
+        kept = read_fused(root, key, given) if root else None
+        return (kept, "") if kept else (average_predictions(given), COARSELY)
 
     try:
-        fused = predictions()
-    except ValueError as error:
+        fused, note = predictions()
+    except (ValueError, DamagedRecordError) as error:
         return SeedResult(members[0].seed, key, "damaged", members=tuple(members), note=str(error))
     return SeedResult(
         members[0].seed,
         key,
         "done",
         all_metrics(fused.logits, fused.labels),
-        predictions,
+        lambda: predictions()[0],
         tuple(members),
+        note=note,
         clips=len(fused.labels),
     )
 
@@ -77,16 +99,10 @@ def with_fused(table: Table, runs: RowRuns) -> dict[str, tuple[SeedResult, ...]]
     for row in table.every_row:
         if row.quoted:
             continue
-        if row.average and row.label in runs:
+        if (row.average or row.theirs) and row.label in runs:
             complete[row.label] = tuple(runs[row.label])
             continue
         members = [{result.seed: result for result in runs.get(member.label, ())} for member in table.members(row)]
         per_seed = [[by_seed.get(seed, SeedResult(seed, "", "pending")) for by_seed in members] for seed in table.seeds]
         complete[row.label] = tuple(fuse_seed(group) if row.average else group[0] for group in per_seed)
     return complete
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    wide = np.asarray(logits, dtype=np.float64)
-    weights = np.exp(wide - wide.max(axis=1, keepdims=True))
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from benchmark.runs.predictions import Predictions
@@ -23,7 +24,8 @@ class SeedResult:
     """One run as the report sees it. A fused result has `members`, and `key` joins their keys by '+'.
 
     metrics: by name, accuracies in percent. predictions: reads them when called. env: what the run recorded of its
-    commit, versions and dates, copied to PROVENANCE.json. clips: how many were evaluated.
+    commit, versions and dates, copied to PROVENANCE.json. clips: how many were evaluated. other_code: why it is not by
+    today's code, if it is not. recorded: the folder of records that it comes from, if it does.
     """
 
     seed: int
@@ -35,6 +37,8 @@ class SeedResult:
     env: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     clips: int = 0
+    other_code: str = ""
+    recorded: Path | None = None
 
     def value(self, column: str) -> float | None:
         """The column's metric, or None unless the run is done and the number finite."""

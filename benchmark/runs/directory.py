@@ -1,9 +1,10 @@
 """The run directory: the only record of a run, and the only thing that reports read.
 
 `runs/<key>/` holds config.json (what was run), status.json (how far it is), lock (held by the process that runs it),
-metrics.jsonl, checkpoint.pt (not where another run has trained the network), predictions.npz, env.json, log.txt, and
-result.json, which is written last: a run counts if and only if result.json is there. All but the log are replaced
-atomically, so a process killed at any moment leaves either the old file or the new one.
+metrics.jsonl, checkpoint.pt (not where another run has trained the network), predictions.npz, env.json, code.json (the
+code that makes it), log.txt, and result.json, which is written last: a run counts if and only if result.json is there.
+All but the log are replaced atomically, so a process killed at any moment leaves either the old file or the new one.
+While a run is made again, `replaced/` holds the files of the one before, until the new one is done.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -21,9 +23,9 @@ from typing import Any
 
 from benchmark.config.run import RunConfig
 from benchmark.runs.atomic import write_json
-from benchmark.runs.errors import ClaimedError, StaleRunError, damaged
+from benchmark.runs.errors import ClaimedError, damaged
 from benchmark.runs.json_files import ENV_TYPES, STATUS_TYPES, State, read_json, read_typed
-from benchmark.runs.key import dotted
+from benchmark.runs.key import refuse_other_defaults
 from benchmark.runs.sharing import not_writable, owner_of, unreadable, writing
 
 BEAT_SECONDS = 1.0
@@ -34,6 +36,9 @@ READ = ("config.json", "status.json", "result.json", "env.json", "predictions.np
 """What others than the run's own process read."""
 WRITTEN = ("lock", "log.txt")
 """What a run goes on with; all other files it replaces."""
+STAYS = ("config.json", "lock", "log.txt")
+"""What a run that is made again keeps."""
+REPLACED = "replaced"
 EXIT_CLAIMED = 75
 """Exit status of a process that finds its run held by another one."""
 
@@ -170,6 +175,27 @@ class RunDir:
         if not (self.path / "config.json").exists():
             write_json(self.path / "config.json", config.model_dump(mode="json"))
 
+    def set_aside(self) -> None:
+        """Put the files of a run into `replaced/`, if it is finished, so that it can be made again.
+
+        Raises:
+            ClaimedError: another process holds it.
+            NotWritableRunError: this user may not.
+        """
+        with self.claim(), writing(self.path, self.path.parent):
+            if not (self.path / "result.json").exists():
+                return
+            (self.path / REPLACED).mkdir(exist_ok=True)
+            shutil.copy(self.path / "config.json", self.path / REPLACED)
+            names = sorted(path.name for path in self.path.iterdir() if path.name not in (*STAYS, REPLACED))
+            # First what makes it count: whatever is left behind then is an unfinished run's.
+            for name in sorted(names, key=lambda name: name != "result.json"):
+                (self.path / name).replace(self.path / REPLACED / name)
+
+    def drop_replaced(self) -> None:
+        """Remove the files of the run before this one, which is done."""
+        shutil.rmtree(self.path / REPLACED, ignore_errors=True)
+
     def check(self, config: RunConfig) -> None:
         """Refuse a folder whose config differs from the one that has its key now: a default changed under it.
 
@@ -186,17 +212,7 @@ class RunDir:
             return
         if not all(isinstance(stored.get(part), dict) for part in ("model", "data", "train", "eval")):
             raise damaged(self.path / "config.json", "it is no config")
-        old, new = dotted(stored), dotted(config.model_dump(mode="json"))
-        differing = [
-            f"    {key}: {value!r} when it was run, {new[key]!r} now" if key in new else f"    {key}: removed since"
-            for key, value in old.items()
-            if key not in new or new[key] != value
-        ]
-        if differing:
-            raise StaleRunError(
-                f"{self.path} was run with other defaults than today's:\n" + "\n".join(differing) + "\n"
-                "  Restore the default, or set the new value in the spec (a new run), or remove the folder."
-            )
+        refuse_other_defaults(stored, config, str(self.path))
 
     @property
     def checkpoint(self) -> Path:

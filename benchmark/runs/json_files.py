@@ -54,11 +54,12 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def read_typed(path: Path, types: Types) -> dict[str, Any]:
     """Content of a file that decides nothing: without what is not of its type; a damaged file is as good as none."""
     with contextlib.suppress(DamagedRunError):
-        return _typed(read_json(path) or {}, types)
+        return typed(read_json(path) or {}, types)
     return {}
 
 
-def _typed(values: dict[str, Any], types: Types) -> dict[str, Any]:
+def typed(values: dict[str, Any], types: Types) -> dict[str, Any]:
+    """The values without those that are not of their type."""
     kept: dict[str, Any] = {
         name: value for name, value in values.items() if name not in types or isinstance(value, types[name])
     }

@@ -17,6 +17,7 @@ import pydantic
 
 from benchmark.config.datasets import DATASETS
 from benchmark.config.run import RunConfig
+from benchmark.runs.errors import StaleRunError
 
 ALWAYS_KEYED = ("name", "dataset", "seed")
 """Fields that stand in the key even with their default values."""
@@ -91,3 +92,29 @@ def dotted(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         flat |= dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
+
+
+def refuse_other_defaults(stored: dict[str, Any], config: RunConfig, where: str) -> None:
+    """Refuse a stored config that differs from the one that has its key now: a default changed under it.
+
+    A key that the stored config lacks is a field added since; its default must reproduce what the code did before.
+
+    Args:
+        stored: plain data of a config.
+        config: the one that has its key now.
+        where: what holds it, for the message.
+
+    Raises:
+        StaleRunError: with the settings that differ.
+    """
+    old, new = dotted(stored), dotted(config.model_dump(mode="json"))
+    differing = [
+        f"    {key}: {value!r} when it was run, {new[key]!r} now" if key in new else f"    {key}: removed since"
+        for key, value in old.items()
+        if key not in new or new[key] != value
+    ]
+    if differing:
+        raise StaleRunError(
+            f"{where} was run with other defaults than today's:\n" + "\n".join(differing) + "\n"
+            "  Restore the default, or set the new value in the spec (a new run), or remove it."
+        )

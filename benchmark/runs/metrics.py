@@ -27,14 +27,23 @@ def hits_at_k(logits: NDArray[np.floating], labels: NDArray[np.integer], k: int)
         raise ValueError(f"logits {logits.shape} and labels {labels.shape} must be (clips, classes) and (clips,)")
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
+    hits: NDArray[np.bool_] = (label_ranks(logits, labels) < k) & ~np.isnan(logits).any(axis=1)
+    return hits
+
+
+def label_ranks(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """How many classes come before each clip's label (clips,), by their logits, and by their index where these tie.
+
+    Raises:
+        ValueError: a label is out of range.
+    """
     classes = logits.shape[1]
     if labels.size and not (labels.min() >= 0 and labels.max() < classes):
         raise ValueError(f"labels span {labels.min()}..{labels.max()}, but there are {classes} classes")
     own = np.take_along_axis(logits, labels[:, None].astype(np.intp), axis=1)
     before = np.arange(classes)[None, :] < labels[:, None]
-    rank = ((logits > own) | ((logits == own) & before)).sum(axis=1)
-    hits: NDArray[np.bool_] = (rank < k) & ~np.isnan(logits).any(axis=1)
-    return hits
+    ranks: NDArray[np.int64] = ((logits > own) | ((logits == own) & before)).sum(axis=1)
+    return ranks
 
 
 def top_k_accuracy(logits: NDArray[np.floating], labels: NDArray[np.integer], k: int = 1) -> float:

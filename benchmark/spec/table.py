@@ -196,6 +196,7 @@ class Row(Strict):
     readings: dict[str, Reading] = Field(default_factory=dict, description="by printed cost column")
     average: tuple[str, ...] = ()
     quoted: bool = False
+    theirs: str = Field("", description="the lab whose runs these are; none of a row of the spec")
     printed: dict[str, float] = Field(default_factory=dict, description="in the column's unit")
     printed_text: dict[str, str] = Field(default_factory=dict, description="as printed, digits and all")
     note: str = ""

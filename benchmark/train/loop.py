@@ -94,7 +94,7 @@ def train_epoch(
             optimizer.step()
         state.step = step + 1
         on_step(step + 1, steps)
-    for _ in source:  # nothing is left: this is where a loader ends its processes
+    for _ in source:  # nothing is left: this is where a loader sees that its epoch is over
         raise AssertionError(f"there are more batches than {steps} steps")
     if not state.clips:
         raise NoClipsError(f"none of the {state.unreadable} training clips of epoch {epoch + 1} could be read")

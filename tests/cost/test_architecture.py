@@ -8,7 +8,8 @@ import torchvision
 from torch import nn
 
 from benchmark.config.source import SpecError
-from benchmark.cost.architecture import Check, check_architecture
+from benchmark.cost.architecture import check_architecture
+from benchmark.cost.layer_check import Check
 from benchmark.spec.architecture import load_architecture, parse_operation
 
 NAMES = ("thesis-4.1", "msnet-9", "msnet-10")

@@ -1,5 +1,6 @@
 """Preparing, opening and checking a data set; batches that depend on seed, epoch and clip alone."""
 
+import multiprocessing
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from benchmark.data.decode.video import read_frames
 from benchmark.data.embedded.dataset import check_generated, split_folder
 from benchmark.data.embedded.motionpairs import Setting
 from benchmark.data.errors import DataError
-from benchmark.data.loader import ClipDataset, clip_streams, epoch_order, make_loader
+from benchmark.data.loader import ClipDataset, ClipLoader, clip_streams, epoch_order
 
 DATA, EVAL = DataConfig(dataset="motionpairs", size=56), EvalConfig(scale=64)
 
@@ -74,7 +75,7 @@ def test_training_items_depend_on_seed_epoch_and_clip_only(small: Setting) -> No
         dataset.set_epoch(2)
     shuffled = {
         int(i): f
-        for item in make_loader(one, 4, [9, 2, 7, 1])
+        for item in ClipLoader(one, 4).batches([9, 2, 7, 1])
         for i, f in zip(item.clip_index, item.frames, strict=True)
     }
     assert torch.equal(shuffled[7], two[7].frames)
@@ -88,11 +89,23 @@ def test_places_and_crops_are_drawn_anew_for_every_seed_epoch_and_clip() -> None
     assert len({stream.random() for case in cases for stream in clip_streams(*case)}) == 2 * len(cases)
 
 
-def test_worker_processes_change_nothing(small: Setting) -> None:
-    order = epoch_order(16, 0, 0)
-    here = [item.frames for item in make_loader(clips(small), 4, order)]
-    there = [item.frames for item in make_loader(clips(small), 4, order, workers=2)]
-    assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True))
+def test_worker_processes_live_through_all_epochs_and_change_nothing(small: Setting) -> None:
+    loaders, seen, drawn = [ClipLoader(clips(small), 4, workers) for workers in (0, 1, 2)], set(), list[torch.Tensor]()
+    for epoch in range(2):
+        made = []
+        for loader in loaders:
+            torch.manual_seed(epoch)
+            loader.dataset.set_epoch(epoch)
+            made.append(torch.cat([item.frames for item in loader.batches(epoch_order(16, 0, epoch)[epoch:])]))
+            drawn.append(torch.rand(1))
+        assert all(torch.equal(made[0], other) for other in made[1:])
+        seen.add(frozenset(process.pid for process in multiprocessing.active_children()))
+    assert [len(pids) for pids in seen] == [3]
+    # A network's dropout goes on after the number that a loader draws, and results depend on that.
+    torch.manual_seed(0)
+    torch.empty((), dtype=torch.int64).random_()
+    assert torch.equal(torch.rand(1), drawn[0])
+    assert drawn[0] == drawn[1] == drawn[2] != drawn[3] == drawn[4] == drawn[5]
 
 
 def test_rows_of_one_seed_see_the_same_crop(small: Setting) -> None:
@@ -126,7 +139,7 @@ def test_an_unreadable_clip_is_marked_and_no_other_takes_its_place(small: Settin
 
     clip = dataclasses.replace(split.clips[2], path=broken)
     split = dataclasses.replace(split, clips=[*split.clips[:2], clip, *split.clips[3:]], store=None)
-    items = list(make_loader(ClipDataset(split, DATA, EVAL, 1, 0, "eval"), 4, range(8)))
+    items = list(ClipLoader(ClipDataset(split, DATA, EVAL, 1, 0, "eval"), 4).batches(range(8)))
     assert torch.cat([item.readable for item in items]).tolist() == [True, True, False, *[True] * 5]
     assert items[0].frames[2].abs().sum() == 0
 

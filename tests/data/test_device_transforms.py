@@ -16,7 +16,7 @@ from benchmark.data import device_transforms as batched
 from benchmark.data.device_transforms import Uncut, cut, matrices, on_device, weights
 from benchmark.data.errors import DecodeError
 from benchmark.data.frame_store import FrameStore
-from benchmark.data.loader import ClipDataset, Item, make_loader
+from benchmark.data.loader import ClipDataset, ClipLoader, Item
 from benchmark.data.split import Clip, Split
 from benchmark.data.transforms import Box, View, eval_view, to_tensor, train_view, viewed
 
@@ -88,7 +88,7 @@ def batches(mode: Literal["train", "eval"], cut_on_device: bool, workers: int = 
     split = Split("drawn", mode, clips, 174, "0" * 64, store=Pictures())
     data = DataConfig(segments=3, size=32, flip=True, train_crop="jitter")
     dataset = ClipDataset(split, data, EvalConfig(**{"scale": 36, **views}), 2, 0, mode, cut_on_device=cut_on_device)
-    return list(make_loader(dataset, 3, range(4), workers))
+    return list(ClipLoader(dataset, 3, workers).batches(range(4)))
 
 
 @pytest.mark.parametrize("workers", [0, 2])

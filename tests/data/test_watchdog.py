@@ -1,5 +1,6 @@
 """A loader that stalls or loses a process fails with an error that names the clip, instead of hanging."""
 
+import gc
 import multiprocessing
 import os
 import re
@@ -13,7 +14,7 @@ import torch
 from torch.utils.data import Dataset
 
 from benchmark.config.run import DataConfig, EvalConfig
-from benchmark.data.loader import ClipDataset, make_loader
+from benchmark.data.loader import ClipDataset, ClipLoader
 from benchmark.data.now_reading import reading
 from benchmark.data.split import Clip, Split
 from benchmark.data.watchdog import LoaderError, WatchedLoader
@@ -53,6 +54,17 @@ def test_batches_are_those_of_a_data_loader_every_time(workers: int) -> None:
         assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3], [4, 5], [6, 7]]
 
 
+class Frozen(Numbers):
+    """How many objects a garbage collection of this process leaves alone."""
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return torch.tensor(gc.get_freeze_count())
+
+
+def test_a_loader_process_does_not_collect_its_parents_objects_and_so_copies_none() -> None:
+    assert next(iter(WatchedLoader(Frozen(), str, 1)))[0] > 10_000
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_stalled_loader_dumps_stacks_and_fails_with_the_clip(workers: int, capfd: pytest.CaptureFixture[str]) -> None:
     batches, start = iter(_loader("sleep", workers, 1.0)), time.monotonic()
@@ -83,6 +95,21 @@ def test_a_killed_worker_fails_at_once_with_its_clip() -> None:
     with pytest.raises(LoaderError, match=r"(Killed|exited unexpectedly)\. Being read: clip 5\.mp4 for"):
         list(_loader("die", 2))
     assert time.monotonic() - start < 20  # and not after the 600 seconds of a stall
+
+
+@pytest.mark.parametrize("after", [1, 4])
+def test_a_death_between_two_batches_or_two_epochs_is_told_when_the_next_is_asked_for(after: int) -> None:
+    loader = _loader("", 2)
+    batches = iter(loader)
+    for _ in range(after):
+        next(batches)
+    assert next(batches, None) is None or after < 4
+    for process in multiprocessing.active_children():
+        os.kill(process.pid or 0, signal.SIGKILL)
+    time.sleep(0.3)  # where a network is trained: nothing is raised here
+    with pytest.raises(LoaderError, match=r"Killed\. No clip was being read\. .* use fewer loader processes"):
+        list(loader if after == 4 else batches)
+    assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3], [4, 5], [6, 7]]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -133,7 +160,7 @@ def test_the_loader_of_a_run_names_the_file(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("BENCHMARK_STALL_SECONDS", "1")
     dataset = Slow(_split(tmp_path), DATA, EvalConfig(scale=64), 1, 0, "train")
     with pytest.raises(LoaderError, match=r"clip 000002 \(.*000002\.mp4\)"):
-        list(make_loader(dataset, 2, range(4)))
+        list(ClipLoader(dataset, 2).batches(range(4)))
 
 
 def test_an_error_that_is_no_decode_error_names_the_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

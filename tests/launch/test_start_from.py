@@ -31,6 +31,7 @@ from benchmark.models.weights import PretrainedWeightsError, take_over
 from benchmark.plan import Plan, make_plan
 from benchmark.report.collect import collect
 from benchmark.runs.atomic import write_json
+from benchmark.runs.code import Executed, digests
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import StaleRunError
 from benchmark.runs.key import run_key, start_key, training_key
@@ -253,7 +254,7 @@ def test_data_of_a_run_that_is_done_need_not_be_here(spec: Path, monkeypatch: py
     (first.path / "checkpoint.pt").touch()
     asked: list[str] = []
     monkeypatch.setattr("benchmark.data.datasets.open_split", lambda name, split: asked.append(name))
-    monkeypatch.setattr(running, "count", lambda tables: True)
+    monkeypatch.setattr(running, "count", lambda *_: True)
 
     def train(made: Plan, todo: list[str], *_: object) -> Outcome:
         asked.extend(todo)
@@ -302,11 +303,14 @@ def test_a_row_from_other_weights_than_there_are_now_says_so(spec: Path) -> None
         directory.prepare(run.config)
         (directory.path / "checkpoint.pt").touch()
         (directory.path / "env.json").write_text(json.dumps(env))
+        used = [Executed("benchmark/train/loop.py", "train_epoch", 0)]
+        (directory.path / "code.json").write_text(json.dumps({"symbols": digests(used)}))
         finish(directory, run.config)
     assert collect(table)["tuned"][0].note == ""
     (RunDir.of(first.key).path / "env.json").write_text('{"weights": "new"}')
     note = collect(table)["tuned"][0].note
-    assert f"started from other weights than {RunDir.of(first.key).path} has now" in note
+    assert note == f"started from other weights than {RunDir.of(first.key).path} has now"
+    assert is_to_do(tuned, again=True)
 
 
 def test_submitting_leaves_it_out_until_then(

@@ -13,6 +13,7 @@ from benchmark.config.run import EvalConfig, RunConfig, TrainConfig
 from benchmark.launch.pending import check_plan
 from benchmark.plan import PlannedRun
 from benchmark.runs.atomic import write_atomic, write_json
+from benchmark.runs.code import Executed, digests
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import ClaimedError, DamagedRunError, StaleRunError
 from benchmark.runs.key import run_key
@@ -122,6 +123,7 @@ def trained(folder: Path, config: RunConfig, epochs: int) -> RunDir:
     run.prepare(config)
     (run.path / "checkpoint.pt").write_bytes(b"weights")
     (run.path / "metrics.jsonl").write_text("{}\n" * epochs)
+    write_json(run.path / "code.json", {"symbols": digests([Executed("benchmark/train/loop.py", "train_epoch", 0)])})
     record_training(run, config)
     return run
 
@@ -135,7 +137,7 @@ def test_a_training_serves_runs_of_other_views_alone(tmp_path: Path) -> None:
         assert trained_by(RunDir(tmp_path / run_key(other)), other) is None
 
 
-@pytest.mark.parametrize("fault", ["gone", "begun again", "of another default", "damaged"])
+@pytest.mark.parametrize("fault", ["gone", "begun again", "of another default", "damaged", "by other code"])
 def test_a_training_that_is_no_longer_that_is_not_taken_over(tmp_path: Path, fault: str) -> None:
     config = RunConfig(train=TrainConfig(epochs=10))
     run = trained(tmp_path, config, 9 if fault == "begun again" else 10)
@@ -147,6 +149,8 @@ def test_a_training_that_is_no_longer_that_is_not_taken_over(tmp_path: Path, fau
         write_json(run.path / "config.json", stored)
     if fault == "damaged":
         (run.path / "config.json").write_text("{")
+    if fault == "by other code":
+        write_json(run.path / "code.json", {"symbols": {"benchmark/train/loop.py": {"train_epoch": "of then"}}})
     views = config.model_copy(update={"eval": EvalConfig(clips=2, crops=3)})
     assert trained_by(RunDir(tmp_path / run_key(views)), views) is None
 

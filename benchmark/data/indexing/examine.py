@@ -46,6 +46,8 @@ def examine(
         workers: Processes; default: the usable cores.
         progress: Told how many files are done, of how many.
     """
+    if not paths:
+        return {}  # the log of a large data set takes seconds to read
     # Failures are tried again: a disk may have been away, or a machine too busy for a time limit.
     known = {path: record for path, record in log.read().items() if record.state == "ok"}
     found: dict[str, FileRecord] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -89,7 +89,7 @@ class FileLog:
         """
         if not records or self.unwritten:
             return
-        lines = "".join(json.dumps(asdict(record)) + "\n" for record in records)
+        lines = "".join(json.dumps(vars(record)) + "\n" for record in records)
         try:
             with errors_naming(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)

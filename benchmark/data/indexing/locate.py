@@ -26,7 +26,7 @@ REPORTED = 1000
 """Clips after which progress is told."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LocatedClip:
     """A clip of a listing and where it lies.
 
@@ -71,7 +71,7 @@ def locate_clips(
     return located, unlisted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Candidate:
     """A file or a folder that has the name of a clip; `path` is relative to the root."""
 

@@ -36,7 +36,7 @@ SHORTEST = 3
 """Frames that a segment may need: MBPM reads triples. Shorter clips repeat their last frame and are named as short."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A listed clip and what was found of it; `path` is relative to the root."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 SPLITS = ("train", "val")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedClip:
     """A clip of the label files.
 

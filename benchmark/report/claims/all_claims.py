@@ -18,7 +18,7 @@ from benchmark.report.statistics.judgement import STATES
 from benchmark.report.statistics.printed import CORRELATIONS, Trial
 from benchmark.report.text.formulas import claim_formula
 from benchmark.report.text.markdown_text import bullet, escape, grid, wrapped
-from benchmark.report.text.verdicts import CLAIM_FIELDS, beyond_text, printed_text
+from benchmark.report.text.verdicts import CLAIM_FIELDS, OF_LAB, beyond_text, printed_text
 from benchmark.spec.claim import Claim, first_made
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.not_expressed import NotExpressed
@@ -60,7 +60,9 @@ def _rendered(path: Path) -> dict[str, tuple[str, str]]:
             lines = list(csv.DictReader(file))
     except OSError:
         return {}
-    return {line["id"]: (line["state"], line["protocol"]) for line in lines if set(CLAIM_FIELDS) <= set(line)}
+    known = [line for line in lines if set(CLAIM_FIELDS) <= set(line)]
+    # What is judged by the runs of others is no state of ours.
+    return {line["id"]: (line["state"], line["protocol"]) for line in known if OF_LAB not in line["protocol"]}
 
 
 def distinct(entries: Sequence[Entry]) -> list[Entry]:

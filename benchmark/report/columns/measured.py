@@ -51,7 +51,7 @@ class Measured(ColumnKind):
             fmean(values.values()) if values else None,
             sd=stdev(values.values()) if len(values) > 1 else None,
             n=len(values),
-            wanted=len(evidence.table.seeds),
+            wanted=len(results) if row.theirs else len(evidence.table.seeds),
             runs=tuple(r.key for r in finished),
             state=next((state for state in GRAVEST_FIRST if any(r.state == state for r in unfinished)), "done"),
             values=tuple(values.items()),

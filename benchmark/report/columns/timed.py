@@ -67,7 +67,7 @@ class Timed(ColumnKind):
         ours = [
             find_cell(cells, row.label, column.key, ours=True)
             for row in table.rows
-            if row.paper_config is not None
+            if row.paper_config is not None and not row.theirs
             for column in columns
         ]
         labels = dict.fromkeys(cell.row for cell in ours if cell and cell.value is None)

@@ -1,8 +1,9 @@
-"""Accuracy against cost: printed values hollow, ours filled, with the Pareto front of each.
+"""Accuracy against cost: printed values hollow, ours filled, with the Pareto front of each; other labs' hollow squares.
 
 A point stands at its row's cost and value and is never moved; what would hide another thing is its name, and names are
 placed (`names`), or replaced by numbers with a key beside the plot. In the SVG a marker's group has the id
-`point-<printed or measured>-<numbers of its rows>`, its error bar's `bar-` and the same, so that they can be read back.
+`point-<printed, measured or theirs-LAB>-<numbers of its rows>`, its error bar's `bar-` and the same, so that they can
+be read back.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from benchmark.report.labels import flat
 from benchmark.report.plots.axes import set_cost_axis, set_value_axis
 from benchmark.report.plots.names import can_be_named, key_height, key_of, names_of, write_key, write_names
 from benchmark.report.plots.points import Panel, Plane, Point, Series, cost_title, find_plane, pareto_front, value_title
-from benchmark.report.plots.style import BLUE, DPI, GREY, STYLE, VERMILLION, finish, saved
+from benchmark.report.plots.style import BLUE, DPI, GREY, PALETTE, STYLE, VERMILLION, finish, saved
 from benchmark.spec.table import Table
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 LEFT, RIGHT, TOP, BOTTOM, BETWEEN, KEY_GAP = 0.48, 0.06, 0.24, 0.38, 0.26, 0.16
 WIDE, WIDE_WITH_KEY, HIGH, HIGH_OF_SEVERAL = 2.86, 3.3, 2.1, 1.7
 LINE = 0.125
+LABS = PALETTE[2:]
 HIGHER = (1.0, 1.3, 1.7)
 """Heights of a numbered plot that are tried, as factors, until no number is far from its point."""
 FAR = 16.0
@@ -67,7 +69,8 @@ def _attempt(table: Table, plane: Plane, numbered: bool, factor: float, must: bo
     figure = Figure(figsize=(LEFT + wide + RIGHT, 1), dpi=DPI)
     FigureCanvasAgg(figure)
     titles = [_title(figure, panel, wide) for panel in plane.panels]
-    legends = [len(panel.series) > 1 for panel in plane.panels]
+    # Lines of two entries each.
+    legends = [math.ceil(len(panel.series) / 2) if len(panel.series) > 1 else 0 for panel in plane.panels]
     above = [TOP + LINE * (title.count("\n") + legend) for title, legend in zip(titles, legends, strict=True)]
     count = len(plane.panels)
     around = sum(above) + BOTTOM + BETWEEN * (count - 1)
@@ -119,10 +122,12 @@ def _draw_panel(ax: Axes, panel: Panel, better: str) -> list[tuple[Sequence[floa
     """Draw the points of a panel; returns the lines that names are to keep clear of."""
     lines: list[tuple[Sequence[float], Sequence[float]]] = []
     handles: list[Any] = []
+    names = [series.lab for series in panel.series if series.lab]
+    of_labs = {lab: LABS[i % len(LABS)] for i, lab in enumerate(names)}
     for series in panel.series:
         front = pareto_front(series.points, better)
         path = [p.cost for p in front], [p.value for p in front]
-        colour = BLUE if series.ours else VERMILLION
+        colour = of_labs.get(series.lab) or (BLUE if series.ours else VERMILLION)
         if len(set(zip(*path, strict=True))) > 1:
             dashes: Any = "-" if series.ours else (0, (4, 2))
             (line,) = ax.plot(*path, color=colour, linewidth=0.8, linestyle=dashes, alpha=0.6, zorder=1)
@@ -159,7 +164,8 @@ def _draw_marker(ax: Axes, series: Series, point: Point, colour: str) -> Any:
     rim: Any = {"markersize": 4, "markeredgewidth": 0.9, "markeredgecolor": colour, "markerfacecolor": "white"}
     if series.ours:
         rim = {"markersize": 4.4, "markeredgewidth": 0.3, "markeredgecolor": "white", "markerfacecolor": colour}
-    (marker,) = ax.plot([point.cost], [point.value], linestyle="none", marker="o", zorder=3, **rim)
+    shape = "s" if series.lab else "o"
+    (marker,) = ax.plot([point.cost], [point.value], linestyle="none", marker=shape, zorder=3, **rim)
     marker.set_gid(_gid("point", series, point))
     return marker
 
@@ -179,7 +185,8 @@ def _draw_bar(
 
 def _join_rows(ax: Axes, several: Sequence[Series]) -> list[tuple[Sequence[float], Sequence[float]]]:
     """A dotted line from a row's printed point to its measured one, since only the latter is named."""
-    printed, measured = ({row: point for point in s.points for row in point.rows} for s in several)
+    by_kind = {s.kind: {row: point for point in s.points for row in point.rows} for s in several}
+    printed, measured = by_kind.get("printed", {}), by_kind.get("measured", {})
     pairs = dict.fromkeys((printed[row], measured[row]) for row in printed if row in measured)
     lines: list[tuple[Sequence[float], Sequence[float]]] = []
     for a, b in pairs:

@@ -63,7 +63,7 @@ def find_curves(table: Table, cells: Sequence[Cell]) -> list[Curve]:
     """
     assert table.curves is not None
     found: dict[tuple[str, ...], list[Place]] = {}
-    for row in table.rows:
+    for row in (row for row in table.rows if not row.theirs):
         *parts, last = (part.strip() for part in row.label.split(" | "))
         try:
             x = float(last)

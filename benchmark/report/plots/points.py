@@ -45,11 +45,12 @@ class Series:
     name: str
     points: tuple[Point, ...]
     ours: bool
+    lab: str = ""
 
     @property
     def kind(self) -> str:
-        """`printed` or `measured`."""
-        return "measured" if self.ours else "printed"
+        """`printed` or `measured`; `theirs-LAB` of another lab's runs."""
+        return f"theirs-{self.lab}" if self.lab else "measured" if self.ours else "printed"
 
 
 @dataclass(frozen=True)
@@ -155,19 +156,32 @@ def _costs(table: Table) -> list[Column]:
 def _panels(table: Table, cells: Sequence[Cell], value: Column, cost: Column) -> Iterator[Panel]:
     printed = tuple(_printed(table, cells, value, cost))
     measured = tuple(_measured(table, cells, value, cost))
-    barred = [point.seeds for point in measured if point.error is not None]
-    ours = Series(measured_name(barred), measured, ours=True)
+    ours = Series(measured_name(_barred(measured)), measured, ours=True)
+    of_labs = tuple(_of_labs(table, cells, value, cost))
     theirs = Series(_printed_name(printed), printed, ours=False)
     dataset, here = value.dataset or table.dataset, measured_dataset(table)
     if table.protocol == "paper" and dataset == here:
-        together = tuple(series for series in (theirs, ours) if series.points)
+        together = tuple(series for series in (theirs, ours, *of_labs) if series.points)
         if together:
             yield Panel(together[0].name if len(together) == 1 else "", dataset_title(here), together)
         return
     if printed:
         yield Panel(theirs.name, dataset_title(dataset), (theirs,))
-    if measured:
-        yield Panel(ours.name, where_measured(table), (ours,))
+    here_and_there = tuple(series for series in (ours, *of_labs) if series.points)
+    if here_and_there:
+        what = here_and_there[0].name if len(here_and_there) == 1 else ""
+        yield Panel(what, where_measured(table), here_and_there)
+
+
+def _barred(points: Sequence[Point]) -> list[int]:
+    return [point.seeds for point in points if point.error is not None]
+
+
+def _of_labs(table: Table, cells: Sequence[Cell], value: Column, cost: Column) -> Iterator[Series]:
+    """A series for every lab whose runs stand beside ours."""
+    for lab in dict.fromkeys(row.theirs for row in table.rows if row.theirs):
+        points = tuple(_measured(table, cells, value, cost, lab))
+        yield Series(f"theirs: {lab}", points, ours=False, lab=lab)
 
 
 def _printed_name(points: Sequence[Point]) -> str:
@@ -190,11 +204,13 @@ def _printed(table: Table, cells: Sequence[Cell], value: Column, cost: Column) -
         yield Point(tuple(rows), _labels(table, rows), at, found, counted=counted)
 
 
-def _measured(table: Table, cells: Sequence[Cell], value: Column, cost: Column) -> Iterator[Point]:
-    """Rows with a measured value and a counted cost; those of the same runs as one."""
+def _measured(table: Table, cells: Sequence[Cell], value: Column, cost: Column, lab: str = "") -> Iterator[Point]:
+    """Our rows, or a lab's, with a measured value and a counted cost; those of the same runs as one."""
     rows_at: dict[tuple[object, ...], list[int]] = {}
     found: dict[int, tuple[float, Cell]] = {}
     for number, row in enumerate(table.rows, 1):
+        if row.theirs != lab:
+            continue
         cell = find_cell(cells, row.label, value.key, ours=True)
         at = _number(find_cell(cells, row.label, cost.key, ours=True))
         if cell and at is not None and _number(cell) is not None:

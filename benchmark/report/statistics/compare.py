@@ -111,7 +111,7 @@ class Comparison:
         found = [
             contrast
             for row in self.table.rows
-            if row.label != base and (contrast := self.contrast(row.label, base, column)) is not None
+            if row.label != base and not row.theirs and (contrast := self.contrast(row.label, base, column)) is not None
         ]
         known = [(c, c.estimate) for c in found if c.estimate is not None and c.estimate.se]
         if not known:
@@ -211,7 +211,8 @@ class Comparison:
         return min((noise.share if noise else 0.0 for noise in known), default=0.0)
 
     def _of_family(self, family: str) -> list[Row]:
-        return [row for row in self.table.rows if row.config is not None and row.family == family]
+        ours = (row for row in self.table.rows if row.config is not None and not row.theirs)
+        return [row for row in ours if row.family == family]
 
 
 def _with_joint(contrast: Contrast, joint: tuple[float, float, float] | None) -> Contrast:

@@ -118,19 +118,22 @@ def provenance_json(
     Commits, versions and dates are those of the runs, so that rendering the same runs again changes nothing. `given`
     joins the top level; what varies from one rendering to the next does not belong there.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    lab_of = {row.label: row.theirs for row in table.rows}
     for label, results in runs.items():
+        lab = lab_of.get(label, "")
         for result in results:
             for run in result.members or (result,):
                 if run.key:
                     entry = {"key": run.key, "seed": run.seed, "state": run.state, "rows": [], "env": dict(run.env)}
-                    rows = found.setdefault(run.key, entry)["rows"]
+                    entry |= {"other_code": run.other_code} if run.other_code else {}
+                    rows = found.setdefault((run.key, lab), {**entry, **({"lab": lab} if lab else {})})["rows"]
                     if label not in rows:
                         rows.append(label)
     whole = {
         "table": table.id,
         "protocol": table.protocol,
         "seeds": list(table.seeds),
-        "runs": sorted(found.values(), key=lambda run: run["key"]),
+        "runs": [found[place] for place in sorted(found)],
     }
     return json.dumps(whole | dict(given or {}), indent=1, sort_keys=True, ensure_ascii=False, default=str) + "\n"

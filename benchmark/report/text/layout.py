@@ -174,9 +174,10 @@ def _row_notes(table: Table, row: Row, columns: Sequence[Column], cells: Sequenc
 
 def _same_runs(table: Table, cells: Sequence[Cell]) -> dict[str, list[str]]:
     """A footnote for every row whose numbers are of the very runs of another row."""
+    theirs = {row.label for row in table.rows if row.theirs}
     rows_of: dict[tuple[str, ...], dict[str, None]] = {}
     for cell in cells:
-        if cell.runs:
+        if cell.runs and cell.row not in theirs:
             rows_of.setdefault(cell.runs, {})[cell.row] = None
     notes: dict[str, list[str]] = {}
     for runs, rows in rows_of.items():

@@ -34,6 +34,7 @@ def markdown(
     judgements: Sequence[Judgement],
     costs_page: str = "",
     noise: NoiseTable = NOTHING_KNOWN,
+    lab: str = "",
 ) -> str:
     """The whole file, ending in one newline.
 
@@ -44,6 +45,7 @@ def markdown(
         judgements: Of the table's claims.
         costs_page: The link from the file's folder to docs/costs.md, which is named without one where it is "".
         noise: How much training varies, by family of networks.
+        lab: By whose runs the claims are judged, if not by ours.
     """
     blocks = [f"# {escape(layout.title)}"]
     if layout.warning:
@@ -60,7 +62,7 @@ def markdown(
         title = f"## Differences from the baseline row, {escape(flat(table.baseline))}"
         blocks += [title, *contrasts_text(contrasts)]
     if judgements:
-        blocks += ["## Claims", "\n".join(verdict_text(judgement, table) for judgement in judgements)]
+        blocks += ["## Claims", "\n".join(verdict_text(judgement, table, lab) for judgement in judgements)]
     if contrasts or judgements:
         blocks.append(wrapped(escape(method_text(judgements, noise))))
     return "\n\n".join(blocks) + "\n"

@@ -23,10 +23,11 @@ Marks = dict[tuple[str, str, bool], str]
 
 def best_and_second(table: Table, cells: Sequence[Cell]) -> Marks:
     """The marks of a table's cells; none where fewer than three rows compete or all are equal."""
+    theirs = {row.label for row in table.rows if row.theirs}
     groups: dict[tuple[str, bool, str], dict[str, float]] = {}
     for cell in cells:
         column = COLUMNS[cell.column]
-        if cell.value is None or not KINDS[column.kind].is_result or column.better == "neither":
+        if cell.row in theirs or cell.value is None or not KINDS[column.kind].is_result or column.better == "neither":
             continue
         ours = cell.kind == column.kind
         # What reads the same is marked the same.

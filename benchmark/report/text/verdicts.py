@@ -45,8 +45,11 @@ def method_text(judgements: Sequence[Judgement], noise: NoiseTable) -> str:
     return text
 
 
-def verdict_text(judgement: Judgement, table: Table) -> str:
-    """A claim as a list item: its state, what it rests on, what it takes, and what the print says."""
+def verdict_text(judgement: Judgement, table: Table, lab: str = "") -> str:
+    """A claim as a list item: its state, what it rests on, what it takes, and what the print says.
+
+    `lab`: by whose runs it is judged, if not by ours.
+    """
     claim = judgement.claim
     state = f"{SYMBOLS[judgement.state]} **{judgement.state}**"
     where = f"; {claim.where}" if claim.where else ""
@@ -54,7 +57,7 @@ def verdict_text(judgement: Judgement, table: Table) -> str:
     said = escape(f"{claim.text.rstrip('.')}{where}{again}")
     lines = [
         bullet(f"{state} {escape(claim_formula(claim, table))} ({said})"),
-        bullet(f"ours: {escape(judgement.reason)}{_sizes_text(judgement.sizes, claim)}", 1),
+        bullet(f"{escape(lab) or 'ours'}: {escape(judgement.reason)}{_sizes_text(judgement.sizes, claim)}", 1),
     ]
     if judgement.takes:
         lines.append(bullet(f"takes: {escape(judgement.takes)}", 1))
@@ -107,6 +110,15 @@ def claims_frame(table: Table, judgements: Sequence[Judgement]) -> DataFrame:
     return pd.DataFrame([_line(table, judgement) for judgement in judgements], columns=list(CLAIM_FIELDS))
 
 
+def claims_csv(table: Table, judgements: Sequence[Judgement], lab: str = "") -> str:
+    """claims.csv. `lab`: by whose runs the claims are judged, if not by ours; the protocol then says so."""
+    frame = claims_frame(table, judgements)
+    if lab:
+        frame["protocol"] += f" ({OF_LAB} {lab})"
+    return str(frame.to_csv(index=False, lineterminator="\n"))
+
+
+OF_LAB = "runs of"
 CLAIM_FIELDS = (
     *("id", "repeats", "where", "text", "metric", "relation", "lhs", "rhs", "margin", "by", "factor"),
     *("protocol", "state", "reason", "takes", "larger", "smaller", "difference", "low", "high", "seeds"),

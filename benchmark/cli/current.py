@@ -1,0 +1,36 @@
+"""What commands say of runs that are not by today's code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from benchmark.plan import Plan
+from benchmark.runs.directory import RunDir
+from benchmark.runs.made_by import OtherCode
+from benchmark.runs.trainings import other_code
+
+NAMED = 3
+"""Tables that a sentence names."""
+
+
+def not_by_todays_code(keys: Iterable[str]) -> dict[str, OtherCode]:
+    """Why finished runs are not current, by key; those that are, or are not finished, are left out."""
+    found = {key: other_code(run) for key in keys if (run := RunDir.of(key)).state == "done"}
+    return {key: other for key, other in found.items() if other is not None}
+
+
+def sentences(others: Mapping[str, OtherCode], made: Plan) -> list[str]:
+    """Lines that say which finished runs are not by today's code and what to do; none where all are."""
+    if not others:
+        return []
+    done = sum(RunDir.of(key).state == "done" for key in made.runs)
+    counts = Counter(str(other) for other in others.values())
+    concerned = {table for key in others for table, _ in made.runs[key].used_by}
+    named = [table.id for table in made.tables if table.id in concerned]
+    tables = " ".join(named) if len(named) <= NAMED else "TABLE"
+    return [
+        f"{len(others)} of {done} finished runs are not by today's code:",
+        *(f"    {count} {said}" for said, count in counts.items()),
+        f"  `run {tables} --again` trains them anew; `verify {tables}` says whether it behaves as theirs did.",
+    ]

@@ -1,0 +1,139 @@
+"""Runs by other code: what the commands and the table say of them, and which `--again` makes anew."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.cli import running
+from benchmark.cli.main import main
+from benchmark.data.datasets import prepare
+from benchmark.launch.pending import is_to_do
+from benchmark.plan import make_plan
+from benchmark.runs.atomic import write_json
+from benchmark.runs.directory import RunDir
+from benchmark.runs.made_by import VERIFIED
+from benchmark.spec.load import load_table
+from tests.data.trees import ucf_tree
+
+NET = """\
+import sys
+from pathlib import Path
+sys.path.insert(0, str(Path(__file__).parent))
+from torch import nn
+from block import Block
+
+
+class Net(nn.Module):
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.block, self.fc = Block(), nn.Linear(8, num_classes)
+
+    def forward(self, x):
+        maps = self.block(x.flatten(0, 1))
+        return self.fc(maps.mean((2, 3)).unflatten(0, x.shape[:2]).mean(1))
+"""
+BLOCK = "from torch import nn\n\n\ndef Block():\n    return nn.Conv2d(3, 8, 3, stride=4)\n"
+TABLE = """\
+paper: own
+table: stale
+caption: A network in two files, and one of this package.
+dataset: ucf101
+columns: [top1]
+base: recipe/bqn
+set:
+  data: {dataset: ucf101, size: 32, segments: 2}
+  train: {epochs: 1, warmup_epochs: 0, batch_size: 4, lr: 0.05}
+  eval: {scale: 36}
+rows:
+  - {label: own, set: {model: {name: custom, entry: "net.py:Net", frames_per_segment: 1}}}
+  - {label: small, set: {model: {name: tsm_resnet, depth: 18, width: 0.125}}}
+"""
+RUN = ["run", "stale.yaml", "--protocol", "paper", "--seeds", "1", "--device", "cpu"]
+SAID = "trained by other code: block.py changed"
+
+
+@pytest.fixture
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    ucf_tree(tmp_path / "ucf")
+    for name, value in (("DATA", "made"), ("RUNS", "runs"), ("RESULTS", "results"), ("UCF101", "ucf")):
+        monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / value))
+    monkeypatch.setattr(running, "count", lambda *_: True)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "block", raising=False)
+    prepare("ucf101", workers=1)
+    for name, text in (("net.py", NET), ("block.py", BLOCK), ("stale.yaml", TABLE)):
+        Path(name).write_text(text)
+    return "stale.yaml"
+
+
+@pytest.mark.slow
+def test_an_edit_of_a_second_file_is_said_and_its_runs_alone_are_made_anew(
+    spec: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def shown(command: str) -> Any:
+        capfd.readouterr()
+        assert main([command, spec, "--protocol", "paper", "--seeds", "1", "--json"]) == 0
+        found = json.loads(capfd.readouterr().out)
+        return [run["other_code"] for run in (found["run_list"] if command == "plan" else found)]
+
+    assert main(RUN) == 0
+    folder = Path("results/own/stale/paper")
+    assert "code" not in capfd.readouterr().err
+    assert shown("plan") == shown("status") == [None, None]
+    own, small = map(RunDir.of, make_plan([load_table(spec, "paper", (0,))]).runs)
+
+    Path("block.py").write_text(f'"""Of a comment more."""\n{BLOCK}')
+    assert shown("plan") == [None, None]
+    Path("block.py").write_text(BLOCK.replace("stride=4", "stride=2"))
+    assert shown("plan") == shown("status") == [{"what": SAID, "changed": {"block.py": ["Block"]}}, None]
+    assert main(RUN) == 0
+    told = capfd.readouterr()
+    assert f"1 of 2 finished runs are not by today's code:\n    1 {SAID}\n  `run own-stale --again`" in told.err
+    table = (folder / "table.md").read_text()
+    assert f"1 of 2 runs {SAID}." in " ".join(table.split())
+    assert table.count(SAID) == 2  # in the caption, and below the row
+    assert next(line for line in (folder / "cells.csv").read_text().splitlines() if SAID in line).count("own") == 2
+    assert [run.get("other_code") for run in _runs(folder)].count(SAID) == 1
+
+    before = {run: (run.path / "result.json").stat().st_mtime_ns for run in (own, small)}
+    assert main([*RUN, "--again"]) == 0
+    assert [(run.path / "result.json").stat().st_mtime_ns == at for run, at in before.items()] == [False, True]
+    assert not (own.path / "replaced").exists()
+    assert shown("plan") == [None, None]
+    assert SAID not in (folder / "table.md").read_text()
+
+
+def _runs(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "PROVENANCE.json").read_text())["runs"]
+    return found
+
+
+@pytest.mark.slow
+def test_a_run_of_before_says_so_and_one_that_was_verified_is_current(
+    spec: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(RUN) == 0
+    plan = make_plan([load_table(spec, "paper", (0,))]).runs
+    _, small = plan.values()
+    run = RunDir.of(small.key)
+    code = json.loads((run.path / "code.json").read_text())
+    assert not is_to_do(small, again=True)
+
+    (run.path / "code.json").unlink()
+    assert main(["status", spec, "--protocol", "paper", "--seeds", "1"]) == 0
+    assert "    1 trained by code that was not recorded\n" in capsys.readouterr().out
+    assert is_to_do(small, again=True)
+
+    code["symbols"]["benchmark/train/loop.py"]["train_epoch"] = "of then"
+    write_json(run.path / "code.json", code)
+    assert is_to_do(small, again=True)
+    assert not is_to_do(small)
+    assert main(["verify", spec, "--protocol", "paper", "--seeds", "1"]) == 0
+    assert json.loads((run.path / VERIFIED).read_text())["symbols"].keys() == code["symbols"].keys()
+    assert not is_to_do(small, again=True)
