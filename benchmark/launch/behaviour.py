@@ -61,7 +61,7 @@ CLASSES = 8
 WAKING = 0.1
 """Standard deviation of what takes the place of zeros."""
 SCHEDULE_POINTS = 9
-SHOWN = 24
+SHOWN = 16
 """Characters of notes that are kept as an example beside their digest."""
 NUMBERS_DEPEND_ON = ("torch", "torchvision", "numpy")
 
