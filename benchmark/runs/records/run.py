@@ -20,6 +20,7 @@ import pydantic
 
 from benchmark.config.fields import Strict
 from benchmark.config.run import RunConfig
+from benchmark.runs.code import changes
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import RunDirError
 from benchmark.runs.json_files import ENV_TYPES, read_json, typed
@@ -228,6 +229,22 @@ def write_record(run: RunDir, root: Path) -> str:
     if not was_there:
         return "added"
     return f"replaced{f', without the {lost} that it had' if lost else ''}"
+
+
+def write_verified(record: Record, verified: dict[str, Any] | None) -> bool:
+    """Write into a record by which later code its run was shown to behave as it did; whether its file changed.
+
+    A run by code that is today's needs no such word, and one that is there of the same code stays, whenever it was
+    found: verifying again changes no byte.
+
+    Args:
+        record: as it was read.
+        verified: content of verified.json; None if the run behaves otherwise.
+    """
+    if verified is not None and (verified["symbols"] == record.verified_symbols or not changes(record.symbols)):
+        return False
+    path = run_record_path(record.root, record.content.key)
+    return write_sealed(path, {**(read_sealed(path) or {}), "verified": finite(verified)})
 
 
 def drop_unnamed(root: Path) -> int:
