@@ -14,6 +14,7 @@ from benchmark.runs.errors import RunDirError, damaged
 from benchmark.runs.find import find_run_or_record
 from benchmark.runs.json_files import read_json
 from benchmark.runs.key import dotted
+from benchmark.runs.metrics import all_metrics
 from benchmark.runs.predictions import Predictions, read_predictions
 from benchmark.runs.records.files import damaged_record, read_sealed
 from benchmark.runs.records.run import checked_record
@@ -74,14 +75,15 @@ def of_record(path: Path) -> Recorded:
         raise damaged_record(path, "it is gone")
     record = checked_record(path, content, path.parent.parent)
     config, columns = RunConfig.model_validate_json(json.dumps(record.content.config)), record.content.epochs
+    found = record.predictions
     return Recorded(
         key=record.content.key,
         place=str(path),
         config=config,
         settings=dotted(config.model_dump(mode="json")) | dotted(record.content.config),
         result=record.content.result,
-        metrics=record.metrics,
-        predictions=record.predictions,
+        metrics=all_metrics(found.logits, found.labels) | record.metrics,  # in the order of a run's
+        predictions=found,
         env=record.env,
         epochs=[dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)],
         behaviour=record.content.behaviour,
