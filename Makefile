@@ -62,6 +62,7 @@ large: $(READY) ## data sets of 240,000 clips, made of links: time and memory to
 
 mutants: $(READY) ## plausible mistakes (tools/mutants.yaml), each of which a test must notice
 	@$(PY) tools/mutants.py
+	@$(PY) tools/mutants.py --verify
 
 status-%: $(READY) ## the state of a table's runs
 	@$(B) status $*

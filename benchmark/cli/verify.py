@@ -107,6 +107,8 @@ def main(arguments: argparse.Namespace) -> int:
 def verify(planned: PlannedRun, since: float) -> Verdict:
     """Run the miniature of a finished run by today's code, and keep that it behaves as then, and what code does.
 
+    Where there is no finished run directory it is compared with that of the run's record, and kept there.
+
     `since`: see `digests`.
     """
     import torch

@@ -59,8 +59,8 @@ CLASSES = 8
 """Whose logits are noted."""
 WAKING = 0.1
 """Standard deviation of what takes the place of zeros."""
-SCHEDULE_POINTS = 16
-SHOWN = 60
+SCHEDULE_POINTS = 12
+SHOWN = 40
 """Characters of notes that are kept as an example beside their digest."""
 NUMBERS_DEPEND_ON = ("python", "torch", "torchvision", "numpy", "av")
 
@@ -103,6 +103,7 @@ def miniature(
             "first weights": drawn,
             "rates": {"schedule": _schedule(config), **notes.rates},
             "training": notes.training,
+            "first gradient": notes.first_gradient,
             "momentum": _momentum(optimizer),
             "logits": [_row(logits[:CLASSES]) for logits in predicted.logits],
             "residual": _row([] if predicted.residual is None else [predicted.residual]),
@@ -259,11 +260,14 @@ class _Notes:
         self._optimizer, self._state, self._told = optimizer, EpochState(), told
         self._groups: dict[str, list[float]] = {group["role"]: [] for group in optimizer.param_groups}
         self._steps, self._alphas = list[tuple[float, ...]](), list[float]()
+        self.first_gradient: dict[str, float] = {}
         self._step = optimizer.step
         # Rates are what they are when the weights are moved.
         setattr(optimizer, "step", self._note_rates)  # noqa: B010 - a method
 
     def _note_rates(self) -> None:
+        if not self._steps:
+            self.first_gradient = {role: _rounded(flat.norm()) for role, flat in _gradients(self._optimizer).items()}
         for group in self._optimizer.param_groups:
             self._groups[group["role"]].append(group["lr"])
         self._step()
@@ -287,10 +291,9 @@ class _Notes:
 
     @property
     def training(self) -> dict[str, str]:
-        """By step: loss, projection loss and mean weight of the projection loss; and the first gradient's norm."""
-        # Later ones say no more: the weights are the same, and of some networks a rare gradient is mostly rounding.
+        """By step: loss, projection loss, norm of the gradient and mean weight of the projection loss."""
         losses, residuals, gradients = zip(*self._steps, strict=True)
-        columns = {"loss": losses, "projection loss": residuals, "gradient": gradients[:1], "alpha": self._alphas}
+        columns = {"loss": losses, "projection loss": residuals, "gradient": gradients, "alpha": self._alphas}
         return {name: _row(values) for name, values in columns.items() if any(values)}
 
 
@@ -369,6 +372,14 @@ def _decay(model: nn.Module, optimizer: Sgd) -> dict[str, float]:
 
 def _flat_groups(optimizer: Sgd) -> dict[str, Tensor]:
     return {group["role"]: _flat(group["params"]) for group in optimizer.param_groups}
+
+
+def _gradients(optimizer: Sgd) -> dict[str, Tensor]:
+    """By group, as the optimiser sees them: cut to their limit."""
+    return {
+        group["role"]: _flat([torch.zeros_like(p) if p.grad is None else p.grad for p in group["params"]])
+        for group in optimizer.param_groups
+    }
 
 
 def _flat(parameters: Sequence[Tensor]) -> Tensor:

@@ -74,6 +74,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "stale.yaml"
 
 
+@pytest.mark.slow
 def test_an_edit_of_a_second_file_is_said_and_its_runs_alone_are_made_anew(
     spec: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,6 +116,7 @@ def _runs(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_run_of_before_says_so_and_one_that_was_verified_is_current(
     spec: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,7 +54,7 @@ CONFIGS = {
     ),
     "mgda": of(DA, views=EvalConfig(scale=36, clips=2, average="probabilities"), joint=JointConfig(strategy="mgda")),
     "scheduler": of(DA, joint=JointConfig(strategy="scheduler"), clip_norm=None),
-    "squeezed": of(TsmResNetConfig(**R18, representation="squeezed_image"), residual_weight=0.5),
+    "squeezed": of(TsmResNetConfig(**R18, representation="squeezed_image"), residual_weight=8.0),
     "x3d": of(X3dConfig(width=0.5), DENSE, EvalConfig(scale=36, clips=4, crops=3), schedule="step"),
     "vit": of(VitConfig(width=0.125, depth=2, patch_size=8), views=EvalConfig(scale=36, clips=3, placing="random")),
     "flow": of(

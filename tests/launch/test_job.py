@@ -13,14 +13,18 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.cli.verify import verify
 from benchmark.config.models import TsmResNetConfig
 from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
 from benchmark.data.datasets import prepare
 from benchmark.data.loader import ClipDataset
+from benchmark.launch import job
 from benchmark.launch.job import execute
 from benchmark.launch.slurm import ClusterJob
 from benchmark.launch.training import CHECKPOINT_SECONDS
+from benchmark.plan import PlannedRun
 from benchmark.runs.atomic import write_json
+from benchmark.runs.behaviour import recorded
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import run_key
 from benchmark.runs.sharing import user_name
@@ -117,3 +121,30 @@ def test_other_views_take_over_a_whole_training_on_the_same_clips(made: Callable
     )
     for name in ("half", "others"):
         assert "trained_by" not in made(name, TWO_VIEWS).env
+
+
+def test_a_miniature_changes_nothing_of_its_run(
+    made: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is verified while nothing differs; other views have one of their own where the training is by this code."""
+    run = made()
+    monkeypatch.setenv("BENCHMARK_RUNS", str(tmp_path / "runs"))
+    planned = PlannedRun(run.key, CONFIG, "paper")
+    assert verify(planned, time.time()).text == "behaves as then: equal to the last bit"
+    assert json.loads((run.path / "verified.json").read_text())["equal"]
+    assert recorded(made(config=TWO_VIEWS)) is not None
+    then = recorded(run)
+    assert then is not None
+    write_json(run.path / "behaviour.json", {**then, "exact": {**then["exact"], "order of clips": "another"}})
+    otherwise = verify(planned, time.time())
+    assert otherwise.comparison is not None
+    assert [one.what for one in otherwise.comparison.beyond] == ["order of clips"]
+    assert not (run.path / "verified.json").exists()
+    assert recorded(made(config=THREE_VIEWS)) is None  # its network was trained by other code
+    monkeypatch.setattr(job, "record_code_and_behaviour", lambda *arguments: None)
+    without = made("without")
+    assert recorded(without) is None
+    assert without.result == run.result
+    assert np.array_equal(predictions(without)["logits"], predictions(run)["logits"])
+    monkeypatch.setenv("BENCHMARK_RUNS", str(tmp_path / "without"))
+    assert "not recorded" in verify(planned, time.time()).text

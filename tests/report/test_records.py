@@ -112,6 +112,7 @@ def cloned(tmp_path: Path) -> Path:
     return clone
 
 
+@pytest.mark.slow
 def test_committed_tables_come_back_byte_for_byte_from_a_clone(tmp_path: Path) -> None:
     """`make results`, without torch, runs or data."""
     clone = cloned(tmp_path)
@@ -126,6 +127,7 @@ def test_committed_tables_come_back_byte_for_byte_from_a_clone(tmp_path: Path) -
     assert contents(clone / "results") == before
 
 
+@pytest.mark.slow
 def test_rendering_from_records_is_rendering_from_their_runs(recorded: Path, tmp_path: Path) -> None:
     edited, verified, _ = (tmp_path / "runs").glob("*/code.json")
     write_json(verified, {"symbols": {USED.file: {"all_metrics": "00000000"}}})
