@@ -54,7 +54,10 @@ def main(arguments: argparse.Namespace) -> int:
     ]
     if left:
         print(f"Left as they are, for want of records: {', '.join(left)}", file=sys.stderr)
-    print(f"{len(names)} tables in {time.perf_counter() - began:.1f} s on {usable_cores()} cores", file=sys.stderr)
+    print(
+        f"{len(entries) + len(drawn)} tables in {time.perf_counter() - began:.1f} s on {usable_cores()} cores",
+        file=sys.stderr,
+    )
     return 1 if done.damaged or done.kept else 0
 
 

@@ -25,7 +25,8 @@ from benchmark.runs.behaviour import Comparison, compare, kind_of_device, record
 from benchmark.runs.code import digests
 from benchmark.runs.directory import RunDir
 from benchmark.runs.made_by import VERIFIED
-from benchmark.runs.records.run import Record, read_record, run_record_path, write_verified
+from benchmark.runs.records.files import records_root
+from benchmark.runs.records.run import Record, drop_unnamed, read_record, run_record_path, write_verified
 
 SHOWN = 100
 """Characters of a value that are shown."""
@@ -93,6 +94,8 @@ def main(arguments: argparse.Namespace) -> int:
         verdicts.append(verdict)
         if not arguments.json:
             _print(verdict)
+    if in_records:
+        drop_unnamed(records_root())  # code by which a run was verified before
     if arguments.json:
         print(json.dumps([verdict.as_json() for verdict in verdicts], indent=1, ensure_ascii=False))
     else:

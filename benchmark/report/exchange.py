@@ -31,6 +31,7 @@ from benchmark.runs.records.run import (
     check_defaults,
     checked_fused,
     checked_record,
+    codes_of,
     read_clips,
     read_symbols,
     run_record_path,
@@ -80,7 +81,7 @@ def _files_of(table: Table, root: Path) -> Iterator[tuple[str, bytes]]:
         if content is None:
             continue
         keys.add(path.stem)
-        wanted += [path, root / "code" / f"{content['code']}.json"]
+        wanted += [path, *(root / "code" / f"{code}.json" for code in codes_of(content))]
         wanted.append(root / "clips" / f"{content['predictions']['clips']}.json")
     for path in sorted((root / "fused").glob("*.json")):
         if keys >= set(str((read_sealed(path) or {}).get("key")).split("+")):
@@ -192,12 +193,12 @@ def _add_clips(known: dict[str, frozenset[str]], path: Path, content: Mapping[st
         known[fingerprint] = frozenset(read_clips(path.parent.parent, content["predictions"]["clips"], path).ids)
 
 
-def _checked_runs(root: Path, wrong: list[str]) -> dict[str, tuple[Predictions, str, str]]:
+def _checked_runs(root: Path, wrong: list[str]) -> dict[str, tuple[Predictions, str, list[str]]]:
     """By key what each run predicted and the files of clips and code that it names; also whether these are as they say.
 
     Runs of one validation set, by its fingerprint, were evaluated on the same clips.
     """
-    found: dict[str, tuple[Predictions, str, str]] = {}
+    found: dict[str, tuple[Predictions, str, list[str]]] = {}
     clips_of: dict[str, str] = {}
     for path in sorted((root / "runs").glob("*.json")):
         try:
@@ -211,13 +212,15 @@ def _checked_runs(root: Path, wrong: list[str]) -> dict[str, tuple[Predictions, 
             wrong.append(f"{path}: it has no fingerprint of its validation clips")
         elif clips_of.setdefault(fingerprint, clips) != clips:
             wrong.append(f"{path}: other clips than another run's, of one fingerprint")
-        found[path.stem] = record.predictions, clips, content.code
+        codes = [content.code, *([content.verified.code] if content.verified else [])]
+        found[path.stem] = record.predictions, clips, codes
     return found
 
 
-def _of_other_files(root: Path, runs: Mapping[str, tuple[Predictions, str, str]]) -> list[str]:
+def _of_other_files(root: Path, runs: Mapping[str, tuple[Predictions, str, list[str]]]) -> list[str]:
     wrong = []
-    named = {"clips": {clips for _, clips, _ in runs.values()}, "code": {code for _, _, code in runs.values()}}
+    named = {"clips": {clips for _, clips, _ in runs.values()}}
+    named["code"] = {code for _, _, codes in runs.values() for code in codes}
     for kind in ("clips", "code", "fused", "costs", "timings"):
         for path in sorted((root / kind).glob("*.json")):
             try:

@@ -131,7 +131,8 @@ def test_committed_tables_come_back_byte_for_byte_from_a_clone(tmp_path: Path) -
 def test_rendering_from_records_is_rendering_from_their_runs(recorded: Path, tmp_path: Path) -> None:
     edited, verified, _ = (tmp_path / "runs").glob("*/code.json")
     write_json(verified, {"symbols": {USED.file: {"all_metrics": "00000000"}}})
-    write_json(verified.with_name("verified.json"), {"symbols": digests([USED])})
+    found = {"at": "2026-01-02", "on": {"kind": "cpu"}, "equal": True, "deviation": 0.0}
+    write_json(verified.with_name("verified.json"), {**found, "symbols": digests([USED])})
     for symbol in ("all_metrics", "top_k_accuracy"):  # what only the first of these names is dropped
         write_json(edited, {"symbols": {USED.file: {symbol: "00000000"}}})
         assert main(["records", "add", TABLE]) == 0
