@@ -54,10 +54,8 @@ def main(arguments: argparse.Namespace) -> int:
     ]
     if left:
         print(f"Left as they are, for want of records: {', '.join(left)}", file=sys.stderr)
-    print(
-        f"{len(entries) + len(drawn)} tables in {time.perf_counter() - began:.1f} s on {usable_cores()} cores",
-        file=sys.stderr,
-    )
+    seconds = time.perf_counter() - began
+    print(f"{len(entries) + len(drawn)} tables in {seconds:.1f} s on {usable_cores()} cores", file=sys.stderr)
     return 1 if done.damaged or done.kept else 0
 
 
