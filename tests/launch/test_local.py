@@ -145,7 +145,7 @@ def test_what_waits_in_a_queue_is_named_and_left(
 ) -> None:
     for name in ("RUNS", "RESULTS", "DATA"):
         monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / name.lower()))
-    monkeypatch.setattr(running, "count", lambda tables: True)
+    monkeypatch.setattr(running, "count", lambda *_: True)
     plan = make_plan([load_table("bqn-3a", "smoke")])
     runs = [RunDir.of(key) for key in plan.runs]
     for run in runs:

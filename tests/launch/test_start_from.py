@@ -254,7 +254,7 @@ def test_data_of_a_run_that_is_done_need_not_be_here(spec: Path, monkeypatch: py
     (first.path / "checkpoint.pt").touch()
     asked: list[str] = []
     monkeypatch.setattr("benchmark.data.datasets.open_split", lambda name, split: asked.append(name))
-    monkeypatch.setattr(running, "count", lambda tables: True)
+    monkeypatch.setattr(running, "count", lambda *_: True)
 
     def train(made: Plan, todo: list[str], *_: object) -> Outcome:
         asked.extend(todo)
@@ -323,7 +323,7 @@ def test_submitting_leaves_it_out_until_then(
         return ["7"]
 
     monkeypatch.setattr("benchmark.launch.slurm.submit", submit_runs)
-    monkeypatch.setattr("benchmark.cli.running._prepare_data", lambda made: None)
+    monkeypatch.setattr("benchmark.cli.running.prepare_data", lambda made: None)
     arguments = ["submit", str(spec), "--protocol", "paper", "--cluster", "dev"]
     assert main(arguments) == 0
     assert "2 of the runs wait for a training that comes first" in capsys.readouterr().out

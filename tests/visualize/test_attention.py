@@ -11,6 +11,7 @@ from benchmark.data.datasets import open_split
 from benchmark.data.errors import DataError
 from benchmark.data.loader import ClipDataset
 from benchmark.models.gates.channel_gate import over_maps
+from benchmark.runs.errors import RunDirError
 from benchmark.visualize.attention import ATTENTIONS, overlay, reference_points, weights_of
 from benchmark.visualize.errors import VisualizeError
 from benchmark.visualize.rows import Row
@@ -206,10 +207,11 @@ def test_requests_that_cannot_be_met_say_why(call: Any, capsys: pytest.CaptureFi
         ("attention aa11 --size 8", "--size 8"),
         ("attention aa11 --columns 0", "--columns 0"),
         ("attention aa11 --clip nothing.mp4", "no such video file"),
-        ("attention zz", "no run 'zz'"),
     ):
         with pytest.raises(DataError, match=message):
             call(arguments)
+    with pytest.raises(RunDirError, match="no run 'zz'"):
+        call("attention zz")
     with pytest.raises(SystemExit):
         call("attention aa11 --query 1,2")
     assert "'1,2' is no point T,Y,X" in capsys.readouterr().err
