@@ -17,7 +17,7 @@ $(READY): requirements-dev.txt requirements-bootstrap.txt
 PY := $(BIN)/python
 B := $(PY) -m benchmark
 
-.PHONY: help setup test test-slow test-slurm test-latex check lint format lock list plan clean docs decode results noise claims calibrate mutants large
+.PHONY: help setup test test-slow test-slurm test-latex check lint format lock list plan clean docs decode results noise claims calibrate instrument mutants large
 
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
@@ -56,6 +56,9 @@ claims: $(READY) ## results/claims.csv and claims.md: every claim of the papers,
 
 calibrate: $(READY) ## how often verdicts are wrong, on simulated tables: docs/statistics.md, a quarter of an hour
 	@PYTHONPATH=. $(PY) tools/calibrate.py
+
+instrument: $(READY) ## what motionpairs-2 tells of nine networks, five seeds each, on clips for searches: an hour or two
+	@$(PY) -m tools.instrument && $(PY) -m tools.instrument --accept
 
 large: $(READY) ## data sets of 240,000 clips, made of links: time and memory to index, open and load them
 	@$(PY) -m tools.large_data_sets

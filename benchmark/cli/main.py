@@ -10,12 +10,26 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.cli import claims, data, diff, explain, noise, reading, records, running, timing, verify, visualize
+from benchmark.cli import (
+    by_level,
+    claims,
+    data,
+    diff,
+    explain,
+    noise,
+    reading,
+    records,
+    running,
+    timing,
+    verify,
+    visualize,
+)
 from benchmark.config.source import SpecError, did_you_mean
 from benchmark.data.errors import DataError
 from benchmark.launch.pending import check_plan
 from benchmark.launch.slurm import ClusterError
 from benchmark.plan import make_plan
+from benchmark.report.by_level import NotGradedError
 from benchmark.report.exchange import ExchangeError
 from benchmark.report.statistics.noise import NoiseError
 from benchmark.report.writing import ResultsError
@@ -58,7 +72,7 @@ class RequestError(Exception):
 
 REFUSALS = (
     *(SpecError, RunDirError, RequestError, ClusterError),
-    *(DataError, ResultsError, NoiseError, ExchangeError),
+    *(DataError, ResultsError, NoiseError, NotGradedError, ExchangeError),
 )
 """What a message says in full, without a traceback."""
 
@@ -122,6 +136,9 @@ def build_parser() -> argparse.ArgumentParser:
     rendered = add("render", "write results/ from the runs as they are now, and print the tables", json=True)
     _add_force(rendered)
     rendered.set_defaults(call=running.render)
+    graded = add("report", "accuracy by level of difficulty, on the graded embedded data set", json=True)
+    by_level.add_arguments(graded)
+    graded.set_defaults(call=by_level.main)
     changed = add("diff", "why a number changed: two runs in all that is recorded of them", json=True, tables=False)
     diff.add_arguments(changed)
     changed.set_defaults(call=diff.main)

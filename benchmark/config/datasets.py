@@ -16,6 +16,8 @@ class DatasetInfo:
         version: A new one is a new experiment: old runs no longer count.
         short: Its name in a column's title.
         official_split: Which of the official splits of its `home`, counted from 1; 0 where there is only one.
+        mirrored: The label of a clip whose frames are mirrored left for right, by its label; empty where unknown.
+        reversed: The label of a clip that is played backwards, by its label; empty where unknown.
         home: The data set whose files it shares; "" where that is itself. It is the one that a root is given for.
     """
 
@@ -30,6 +32,8 @@ class DatasetInfo:
     exact: bool = True
     official_split: int = 0
     home: str = ""
+    mirrored: tuple[int, ...] = ()
+    reversed: tuple[int, ...] = ()
 
     @property
     def root_name(self) -> str:
@@ -60,6 +64,12 @@ def _three_splits(
     )
 
 
+def _graded(name: str, title: str, train_clips: int = 960, val_clips: int = 2560) -> DatasetInfo:
+    """The second generator's (`benchmark.data.embedded.graded`)."""
+    mirrored, backwards = (1, 0, 3, 2, 4, 5, 6, 7, 9, 8), (1, 0, 3, 2, 5, 4, 7, 6, 9, 8)
+    return DatasetInfo(name, title, 10, train_clips, val_clips, generated=True, mirrored=mirrored, reversed=backwards)
+
+
 DATASETS: dict[str, DatasetInfo] = {
     info.name: info
     for info in (
@@ -73,6 +83,9 @@ DATASETS: dict[str, DatasetInfo] = {
             generated=True,
         ),
         DatasetInfo("motionpairs-hard", "motionpairs, hard setting", 12, 24_000, 4_800, generated=True),
+        _graded("motionpairs-2", "motionpairs 2"),
+        _graded("motionpairs-2-dev", "motionpairs 2, on the clips for searches"),
+        _graded("motionpairs-2-large", "motionpairs 2, large", 24_000, 5_120),
         DatasetInfo("something-v1", "Something-Something V1", 174, 86_017, 11_522, short="SS V1"),
         DatasetInfo("something-v2", "Something-Something V2", 174, 168_913, 24_777, short="SS V2"),
         DatasetInfo("kinetics400", "Kinetics-400", 400, 240_000, 20_000, short="K400", exact=False),

@@ -42,6 +42,15 @@ class DataConfig(Strict):
         " six such classes of Something-Something alone",
     )
 
+    order: Literal["time", "shuffled"] = Field(
+        "time", description="of a clip's frames, in training and in evaluation; shuffled: what is left without time"
+    )
+    symmetries: bool = Field(
+        False,
+        description="mirror and reverse training clips, each at random and with the label that they then have: of data"
+        " sets that say which",
+    )
+
     _known = field_validator("dataset")(known_dataset)
 
     @property
@@ -53,6 +62,12 @@ class DataConfig(Strict):
     def _possible(self) -> DataConfig:
         if self.resize is not None and min(self.resize) < 8:
             raise ValueError(f"data.resize must be at least 8 x 8 pixels, got {self.resize[0]} x {self.resize[1]}")
+        if self.symmetries and not DATASETS[self.dataset].mirrored:
+            able = [name for name, info in DATASETS.items() if info.mirrored]
+            text = f"data.symmetries is for {', '.join(able)}"
+            raise ValueError(f"{text}: {self.dataset} does not say which label a mirrored clip has")
+        if self.symmetries and self.flip:
+            raise ValueError("data.flip would mirror clips and keep their label: data.symmetries needs it false")
         return self
 
 
@@ -76,15 +91,21 @@ class TrainConfig(Strict):
         description="clips that the network, and so its batch normalisation, sees at a time, as on one of the paper's"
         " GPUs; the gradient is the mean over the batch in any case; null: the whole batch",
     )
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(0.12, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(0.9, ge=0, lt=1, description="of adamw: beta 1")
     nesterov: bool = False
     weight_decay: float = Field(8e-4, ge=0)
     warmup_epochs: float = Field(7, ge=0, description="linear from lr/10")
     schedule: Literal["cosine", "step"] = "cosine"
     milestones: tuple[int, ...] = Field((20, 40), description="epochs at which the step schedule multiplies lr by 0.1")
-    param_groups: Literal["bqn", "tsm", "tsm_flow", "msnet", "msnet_flow", "rnl", "vit", "plain", "slow_classifier"] = (
-        Field("bqn", description="multipliers of lr and weight decay per group of parameters")
+    param_groups: Literal[
+        "bqn", "tsm", "tsm_flow", "msnet", "msnet_flow", "rnl", "vit", "plain", "slow_classifier", "decayed_weights"
+    ] = Field("bqn", description="multipliers of lr and weight decay per group of parameters")
+    classifier_std: float | None = Field(
+        None,
+        gt=0,
+        description="of the normal distribution that the classifier's weights begin with; null: the network's",
     )
     clip_norm: float | None = Field(20.0, gt=0, description="total L2 norm of the gradient (released commands)")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="released commands use 0.1, the paper is silent")
@@ -117,6 +138,12 @@ class TrainConfig(Strict):
     def _whole_parts(self) -> TrainConfig:
         if self.batch_size % self.clips_at_once:
             raise ValueError(f"device_batch ({self.device_batch}) must divide batch_size ({self.batch_size})")
+        return self
+
+    @model_validator(mode="after")
+    def _options_are_the_optimizer_s(self) -> TrainConfig:
+        if self.nesterov and self.optimizer != "sgd":
+            raise ValueError(f"nesterov is an option of sgd: {self.optimizer} has none, set it to false")
         return self
 
     @model_validator(mode="after")

@@ -7,8 +7,14 @@ A generated data set is `embedded.dataset`'s. One that the user holds stays wher
 from __future__ import annotations
 
 from benchmark.config.datasets import DATASETS, DatasetInfo
-from benchmark.data.embedded.dataset import generate, is_generated, open_generated, setting_of, split_folder
-from benchmark.data.embedded.motionpairs import SETTINGS, Setting
+from benchmark.data.embedded.dataset import (
+    Generated,
+    generate,
+    is_generated,
+    open_generated,
+    setting_of,
+    split_folder,
+)
 from benchmark.data.errors import DataError
 from benchmark.data.frame_store import ARRAY
 from benchmark.data.indexing.index import check_index, open_index, write_index
@@ -20,16 +26,16 @@ from benchmark.data.roots import find_root, variable_of
 from benchmark.data.split import Progress, Split
 
 
-def _is_held(name: str | Setting) -> bool:
+def _is_held(name: str | Generated) -> bool:
     """Whether a data set is one of the papers', which the user holds."""
     return isinstance(name, str) and name in DATASETS and not DATASETS[name].generated
 
 
-def _setting(name: str | Setting) -> Setting:
-    return name if isinstance(name, Setting) else setting_of(name)
+def _setting(name: str | Generated) -> Generated:
+    return setting_of(name) if isinstance(name, str) else name
 
 
-def is_prepared(name: str | Setting) -> bool:
+def is_prepared(name: str | Generated) -> bool:
     """Whether both splits are complete. Reads two small files."""
     if _is_held(name):
         return all(read_manifest(index_folder(str(name), split)) is not None for split in SPLITS)
@@ -37,7 +43,7 @@ def is_prepared(name: str | Setting) -> bool:
 
 
 def prepare(
-    name: str | Setting, workers: int | None = None, progress: Progress | None = None, store: bool = True
+    name: str | Generated, workers: int | None = None, progress: Progress | None = None, store: bool = True
 ) -> None:
     """Makes a data set ready for `open_split`: renders a generated one, finds and indexes one that the user holds.
 
@@ -50,7 +56,7 @@ def prepare(
         generate(_setting(name), workers, progress, store)
 
 
-def open_split(name: str | Setting, split: str) -> Split:
+def open_split(name: str | Generated, split: str) -> Split:
     """Opens a split of a prepared data set. Raises DataError, saying what to do, if it is not there."""
     setting = None if _is_held(name) else _setting(name)
     if split not in SPLITS:
@@ -75,7 +81,7 @@ def describe() -> list[dict[str, object]]:
             "state": "prepared" if is_prepared(info.name) else "not prepared",
         }
         if info.generated:
-            folder = split_folder(SETTINGS[info.name], "train").parent
+            folder = split_folder(setting_of(info.name), "train").parent
             if record["state"] == "prepared":
                 record["path"] = str(folder)
                 record["bytes"] = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

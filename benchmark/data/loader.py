@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from benchmark.config.datasets import DATASETS
 from benchmark.config.run import DataConfig, EvalConfig
 from benchmark.data.device_transforms import Uncut, collate, cut_all, matrices
 from benchmark.data.errors import DecodeError
@@ -26,7 +27,7 @@ from benchmark.data.now_reading import reading
 from benchmark.data.prefetch import sent
 from benchmark.data.sampling import eval_indices, train_indices
 from benchmark.data.split import Split
-from benchmark.data.transforms import View, eval_view, may_mirror, to_tensor, train_view, view_side, viewed
+from benchmark.data.transforms import View, eval_view, may_mirror, opposite, to_tensor, train_view, view_side, viewed
 from benchmark.data.watchdog import WatchedLoader
 
 
@@ -56,6 +57,20 @@ def clip_streams(seed: int, epoch: int, clip_id: str) -> tuple[np.random.Generat
         np.random.default_rng(np.random.SeedSequence([seed, epoch, digest, 0])),
         np.random.default_rng(np.random.SeedSequence([seed, epoch, digest, 1])),
     )
+
+
+def symmetry(seed: int, epoch: int, clip_id: str) -> tuple[bool, bool]:
+    """Whether a clip is mirrored and whether it is reversed in an epoch, each in half of the cases."""
+    digest = int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8], "big")
+    mirror, backwards = np.random.default_rng(np.random.SeedSequence([seed, epoch, digest, 2])).random(2) < 0.5
+    return bool(mirror), bool(backwards)
+
+
+def shuffled(seed: int, clip_id: str, epoch: int | None, frames: int) -> NDArray[np.int64]:
+    """Another order of a clip's frames, drawn for each epoch, or once for evaluation (None)."""
+    digest = int.from_bytes(hashlib.sha256(clip_id.encode()).digest()[:8], "big")
+    words = [seed, digest, 3] if epoch is None else [seed, epoch, digest, 3]
+    return np.random.default_rng(np.random.SeedSequence(words)).permutation(frames)
 
 
 def view_stream(seed: int, clip_id: str) -> np.random.Generator:
@@ -132,8 +147,8 @@ class ClipDataset(Dataset[Any]):
 
         So does a clip that is too short to have flow: it cannot be classified, and counts as wrong.
         """
-        clip = self.split.clips[index]
-        label, number, yes, no = torch.tensor(clip.label), torch.tensor(index), torch.tensor(True), torch.tensor(False)
+        label = torch.tensor(self._label(index))
+        number, yes, no = torch.tensor(index), torch.tensor(True), torch.tensor(False)
         try:
             with reading(index):
                 frames, view, order = self._train(index) if self.mode == "train" else self._eval(index)
@@ -195,16 +210,37 @@ class ClipDataset(Dataset[Any]):
     def _read(self, index: int, wanted: NDArray[np.int64]) -> NDArray[np.uint8]:
         return (self.flow or self.split).read(index, wanted)
 
+    def _symmetry(self, index: int) -> tuple[bool, bool]:
+        """Whether a clip is mirrored, and reversed: training clips, where the data set's symmetries are used."""
+        if self.mode == "eval" or not self.data.symmetries:
+            return False, False
+        return symmetry(self.seed, self.epoch, self.split.clips[index].id)
+
+    def _label(self, index: int) -> int:
+        """The label that a clip has as it is given: mirrored, reversed or both."""
+        label, info = self.split.clips[index].label, DATASETS[self.data.dataset]
+        mirror, backwards = self._symmetry(index)
+        label = info.mirrored[label] if mirror else label
+        return info.reversed[label] if backwards else label
+
     def _train(self, index: int) -> tuple[NDArray[np.uint8], View, Tensor]:
         """Frames as decoded, what to cut from them, and their order (1, T)."""
         clip, data = self.split.clips[index], self.data
         times, crops = clip_streams(self.seed, self.epoch, clip.id)
         length = self._length(index)
         wanted = train_indices(length, data.segments, self.reach, data.sampling, times, data.window)
-        frames = self._read(index, self._stacked(wanted))
+        mirror, backwards = self._symmetry(index)
+        wanted = self._stacked(wanted)[:: -1 if backwards else 1]
+        if data.order == "shuffled":
+            wanted = wanted[shuffled(self.seed, clip.id, self.epoch, len(wanted))]
+        frames = self._read(index, wanted)
+        if backwards and self.flow is not None:
+            frames = opposite(frames)
         flip, scale = may_mirror(data.flip, clip.label), self.evaluation.scale
         height, width = frames.shape[1:3]
         view = train_view(height, width, data.size, flip, crops, data.train_crop, data.resize, scale)
+        if mirror:
+            view = view.mirrored()
         return frames, view, torch.arange(len(frames))[None]
 
     def _eval(self, index: int) -> tuple[NDArray[np.uint8], View, Tensor]:
@@ -215,6 +251,8 @@ class ClipDataset(Dataset[Any]):
         wanted = self._stacked(
             eval_indices(length, data.segments, self.reach, data.sampling, evaluation.clips, data.window, drawn)
         )
+        if data.order == "shuffled":
+            wanted = wanted[:, shuffled(self.seed, self.split.clips[index].id, None, wanted.shape[1])]
         # Views overlap in time: every frame is decoded and scaled once.
         distinct, order = np.unique(wanted, return_inverse=True)
         frames = self._read(index, distinct)

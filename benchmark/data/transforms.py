@@ -12,7 +12,7 @@ carried out here, frame by frame, or on the training device for a whole batch (`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -147,6 +147,11 @@ def mirrored(frames: Tensor) -> Tensor:
     return frames
 
 
+def opposite(flow: Frames) -> Frames:
+    """Quantised flow with its signs changed, (n, H, W, 2): that of a clip played backwards, but for its order."""
+    return (2 * ZERO - np.maximum(flow, 1).astype(np.int16)).astype(np.uint8)
+
+
 def resize(frames: Tensor, height: int, width: int) -> Tensor:
     """Bilinear with antialiasing, as Pillow resizes uint8 images: (n, 3, H, W) -> (n, 3, height, width)."""
     if frames.shape[-2:] == (height, width):
@@ -170,6 +175,10 @@ class View:
     sizes: tuple[tuple[int, int], ...]
     boxes: tuple[Box, ...]
     side: int
+
+    def mirrored(self) -> View:
+        """The same cuts, each mirrored."""
+        return replace(self, boxes=tuple(replace(box, flip=not box.flip) for box in self.boxes))
 
 
 Crop = Literal["multiscale", "multiscale_three", "jitter", "centre"]

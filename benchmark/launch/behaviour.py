@@ -43,7 +43,7 @@ from benchmark.runs.directory import RunDir
 from benchmark.runs.made_by import VERIFIED
 from benchmark.runs.provenance import instruction_set, versions
 from benchmark.train.generators import generators, seed_all, set_generators
-from benchmark.train.optim import Sgd, lr_at, make_optimizer, set_lr
+from benchmark.train.optim import AdamW, Sgd, lr_at, make_optimizer, set_lr
 from benchmark.train.progress import EpochState
 
 EPOCHS = 3
@@ -219,7 +219,7 @@ def _network(config: RunConfig, device: torch.device, clips: RunClips, start: st
     return model, start
 
 
-def _wake(model: nn.Module, optimizer: Sgd, config: RunConfig) -> None:
+def _wake(model: nn.Module, optimizer: Sgd | AdamW, config: RunConfig) -> None:
     """Draw anew what would hide a mistake or is another on every machine."""
     if config.representation == "flownet":  # its weights are trained where there are none
         _draw(list(model.get_submodule("representation").parameters()), config.seed)
@@ -258,7 +258,7 @@ def _draw(parameters: Sequence[Tensor], seed: int) -> None:
 class _Notes:
     """What the steps of a training come to."""
 
-    def __init__(self, optimizer: Sgd, told: Callable[[int, int], None]) -> None:
+    def __init__(self, optimizer: Sgd | AdamW, told: Callable[[int, int], None]) -> None:
         self._optimizer, self._state, self._told = optimizer, EpochState(), told
         self._groups: dict[str, list[float]] = {group["role"]: [] for group in optimizer.param_groups}
         self._steps, self._alphas = list[tuple[float, ...]](), list[float]()
@@ -315,7 +315,7 @@ def _where(device: torch.device) -> dict[str, str]:
     return {"kind": device.type, "device": where, **{name: found[name] for name in NUMBERS_DEPEND_ON}}
 
 
-def _sizes(model: nn.Module, optimizer: Sgd) -> dict[str, str]:
+def _sizes(model: nn.Module, optimizer: Sgd | AdamW) -> dict[str, str]:
     sizes = {group["role"]: len(group["params"]) for group in optimizer.param_groups}
     return {
         "parameters": str(sum(parameter.numel() for parameter in model.parameters())),
@@ -323,15 +323,16 @@ def _sizes(model: nn.Module, optimizer: Sgd) -> dict[str, str]:
     }
 
 
-def _lengths(optimizer: Sgd) -> dict[str, float]:
+def _lengths(optimizer: Sgd | AdamW) -> dict[str, float]:
     """Of the weights as they are drawn, by group."""
     return {role: _rounded(weights.norm()) for role, weights in _flat_groups(optimizer).items()}
 
 
-def _momentum(optimizer: Sgd) -> dict[str, float]:
-    """Length of what SGD has summed up of the gradients, by group."""
+def _momentum(optimizer: Sgd | AdamW) -> dict[str, float]:
+    """Length of what the optimiser has summed up of the gradients, by group."""
+    name = "exp_avg" if isinstance(optimizer, AdamW) else "momentum_buffer"
     summed = {
-        group["role"]: [optimizer.state[p]["momentum_buffer"] for p in group["params"] if p in optimizer.state]
+        group["role"]: [optimizer.state[p][name] for p in group["params"] if p in optimizer.state]
         for group in optimizer.param_groups
     }
     return {role: _rounded(_flat(buffers).norm()) if buffers else 0.0 for role, buffers in summed.items()}
@@ -365,7 +366,7 @@ def _schedule(config: RunConfig) -> str:
 
 
 @torch.no_grad()
-def _decay(model: nn.Module, optimizer: Sgd) -> dict[str, float]:
+def _decay(model: nn.Module, optimizer: Sgd | AdamW) -> dict[str, float]:
     """By group: how much a step without a gradient shortens the weights, relative to their length, at rate 1."""
     optimizer.state.clear()
     set_lr(optimizer, 1.0)
@@ -377,11 +378,11 @@ def _decay(model: nn.Module, optimizer: Sgd) -> dict[str, float]:
     return {role: _rounded((old - after[role]).norm() / old.norm()) for role, old in before.items()}
 
 
-def _flat_groups(optimizer: Sgd) -> dict[str, Tensor]:
+def _flat_groups(optimizer: Sgd | AdamW) -> dict[str, Tensor]:
     return {group["role"]: _flat(group["params"]) for group in optimizer.param_groups}
 
 
-def _gradients(optimizer: Sgd) -> dict[str, Tensor]:
+def _gradients(optimizer: Sgd | AdamW) -> dict[str, Tensor]:
     """By group, as the optimiser sees them: cut to their limit."""
     return {
         group["role"]: _flat([torch.zeros_like(p) if p.grad is None else p.grad for p in group["params"]])

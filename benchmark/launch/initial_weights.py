@@ -22,7 +22,7 @@ from benchmark.runs.directory import RunDir
 from benchmark.runs.key import start_key, start_name
 from benchmark.runs.trainings import find_training, other_code
 from benchmark.train.generators import seed_all
-from benchmark.train.optim import freeze_all_but_first_bn
+from benchmark.train.optim import freeze_all_but_first_bn, parameter_roles
 
 
 def initial_network(
@@ -55,7 +55,13 @@ def initial_network(
 
 def _built(config: RunConfig, device: torch.device) -> torch.nn.Module:
     seed_all(config.seed)
-    return build_model(config.model, config.data).to(device)
+    model = build_model(config.model, config.data).to(device)
+    if config.train.classifier_std is not None:
+        named = dict(model.named_parameters())
+        for name, role in parameter_roles(model).items():
+            if role == "classifier_weight":
+                torch.nn.init.normal_(named[name], std=config.train.classifier_std)
+    return model
 
 
 def take_made_weights(

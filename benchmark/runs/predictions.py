@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.config.datasets import DATASETS
 from benchmark.runs.directory import RESIDUAL, RunDir
 from benchmark.runs.errors import RunDirError, damaged
-from benchmark.runs.metrics import all_metrics
+from benchmark.runs.metrics import all_metrics, member_accuracy
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ def _checked(run: RunDir, result: Mapping[str, Any], path: Path) -> tuple[Predic
     for where, said in (("result.json", result.get("num_clips", clips)), ("env.json", evaluated)):
         if clips != said:
             raise damaged(path, f"it has {clips} clips, {where} says {said}")
+    if DATASETS[data.dataset].mirrored:  # its classes come in pairs
+        metrics["member"] = member_accuracy(found.logits, found.labels)
     if RESIDUAL in held:
         metrics[RESIDUAL] = float(held[RESIDUAL])
     for name, said in result["metrics"].items():

@@ -55,6 +55,7 @@ MEASURED = (
     Column("top1", "Top-1", "%", "measured", "higher", metric="top1"),
     Column("top5", "Top-5", "%", "measured", "higher", metric="top5"),
     Column("mean_class_acc", "Mean class acc.", "%", "measured", "higher", metric="mean_class_acc"),
+    Column("member", "Member", "%", "measured", "higher", metric="member"),
     Column("enopr", "ENoPR", "", "measured", "lower", decimals=2, metric="residual"),
     Column("mae", "MAE", "", "measured", "lower", decimals=4, metric="residual"),
 )

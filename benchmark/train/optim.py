@@ -76,6 +76,13 @@ MULTIPLIERS: dict[str, dict[Role, tuple[float, float]]] = {
         "classifier_weight": (0.1, 1),
         "classifier_bias": (0.1, 1),
     },
+    "decayed_weights": {
+        **_EQUAL,
+        "flow_filters": _FLOW_FILTERS,
+        "bias": (1, 0),
+        "norm": (1, 0),
+        "classifier_bias": (1, 0),
+    },
 }
 """Recipe -> role -> (multiplier of the learning rate, multiplier of the weight decay).
 
@@ -83,7 +90,8 @@ MULTIPLIERS: dict[str, dict[Role, tuple[float, float]]] = {
 never meets its classifier, a convolution. `rnl` is what trained the published numbers of RNL: its code takes the first
 parameter of a module for its weight and the second for its bias, and a region's first parameter is its mask. `vit` is
 what the DA paper says of ViT: the rate of PWTP is five times the others'. `slow_classifier` is for batches of a few
-clips: there the classifier overshoots at rates that the other weights need.
+clips: there the classifier overshoots at rates that the other weights need. `decayed_weights` is common practice with
+AdamW: one rate, and no decay of biases and normalisations.
 """
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
@@ -146,8 +154,22 @@ class Sgd(torch.optim.SGD):
     load_state_dict = inspect.unwrap(torch.optim.SGD.load_state_dict)
 
 
-def make_optimizer(model: nn.Module, recipe: TrainConfig) -> Sgd:
-    """SGD with one group per role; each group carries its `lr_multiplier`."""
+class AdamW(torch.optim.AdamW):
+    """torch's AdamW (Loshchilov and Hutter, ICLR 2019), without what its methods do for torch.compile, as `Sgd`."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.AdamW.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.AdamW.load_state_dict)
+
+
+BETA_2 = 0.99
+"""Of AdamW: the second moment follows the last hundred steps, of the thousand or fewer that a short run has."""
+
+
+def make_optimizer(model: nn.Module, recipe: TrainConfig) -> Sgd | AdamW:
+    """The recipe's optimiser with one group per role; each group carries its `lr_multiplier`."""
     multipliers = MULTIPLIERS[recipe.param_groups]
     named = dict(model.named_parameters())
     by_role: dict[Role, list[nn.Parameter]] = {}
@@ -165,6 +187,8 @@ def make_optimizer(model: nn.Module, recipe: TrainConfig) -> Sgd:
                 "weight_decay": recipe.weight_decay * decay_multiplier,
             }
         )
+    if recipe.optimizer == "adamw":
+        return AdamW(groups, lr=recipe.lr, betas=(recipe.momentum, BETA_2))
     return Sgd(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
 
 

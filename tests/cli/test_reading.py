@@ -186,3 +186,16 @@ def test_a_plan_says_what_its_runs_read(capsys: pytest.CaptureFixture[str]) -> N
     found = json.loads(capsys.readouterr().out)
     assert found["reads"] == ["ucf101", "ucf101 (flow)"]
     assert found["weights"] == ["imagenet of tsm_resnet"]
+
+
+def test_a_report_by_level_is_of_graded_clips_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "bqn-3a", "--by", "speed"]) == 2
+    assert "bqn-3a is measured on motionpairs here, whose clips have no levels of speed" in capsys.readouterr().err
+    assert main(["report", "bqn-3a", "--by", "clutter", "--protocol", "embedded2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == (
+        "Top-1 accuracy by clutter (contrast of the background, and one distractor more at each level), percent."
+    )
+    assert lines[3].split() == ["Model", "1:", "0.2", "2:", "0.35", "3:", "0.5", "4:", "0.65"]
+    assert lines[-1].split()[-4:] == ["–"] * 4
+    assert not (tmp_path / "results").exists()

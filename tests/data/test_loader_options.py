@@ -10,12 +10,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from benchmark.config.datasets import DATASETS
 from benchmark.config.run import DataConfig, EvalConfig
 from benchmark.data.frame_store import FrameStore
 from benchmark.data.loader import ClipDataset, view_stream
 from benchmark.data.sampling import train_indices
 from benchmark.data.split import Clip, Split
-from benchmark.data.transforms import may_mirror
+from benchmark.data.transforms import may_mirror, opposite
 
 FRAMES, HEIGHT, WIDTH = 100, 30, 60
 
@@ -97,3 +98,60 @@ def test_the_window_of_a_dense_clip_reaches_the_loader(window: int, stride: int)
 def test_a_frame_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 8 x 8 pixels"):
         DataConfig(resize=(0, 320))
+
+
+def test_symmetries_mirror_and_reverse_and_change_the_label_as_the_data_set_says() -> None:
+    info, labels = DATASETS["motionpairs-2"], tuple(range(10))
+    made = dataset("train", labels, dataset="motionpairs-2", symmetries=True, train_crop="centre")
+    seen = set()
+    for epoch in range(8):
+        made.set_epoch(epoch)
+        for index, label in enumerate(labels):
+            item = made[index]
+            mirrored, backwards = is_mirrored(item.frames), bool(item.frames[0, 0, 0, 0] > item.frames[-1, 0, 0, 0])
+            expected = info.mirrored[label] if mirrored else label
+            assert int(item.label) == (info.reversed[expected] if backwards else expected)
+            seen.add((mirrored, backwards))
+    assert len(seen) == 4
+    plain = dataset("train", labels, dataset="motionpairs-2", train_crop="centre")
+    plain.set_epoch(7)
+    assert [int(plain[i].label) for i in labels] == list(labels)
+    same = [i for i in labels if int(made[i].label) == i and not is_mirrored(made[i].frames)]
+    assert all(torch.equal(plain[i].frames, made[i].frames) for i in same)  # the other draws are the same
+    evaluated = dataset("eval", labels, dataset="motionpairs-2", symmetries=True)
+    assert [int(evaluated[i].label) for i in labels] == list(labels)
+
+
+def test_shuffled_frames_are_the_same_frames_in_another_order_of_the_clip_and_epoch() -> None:
+    def numbers(mode: Literal["train", "eval"], epoch: int = 0, index: int = 0, **settings: Any) -> list[int]:
+        made = dataset(mode, (5, 5), train_crop="centre", **settings)
+        made.set_epoch(epoch)
+        frames = made[index].frames
+        found: list[int] = frames.reshape(-1, *frames.shape[-3:])[:, 0, 0, 0].tolist()
+        return found
+
+    for mode in ("train", "eval"):
+        orders = [numbers(mode, epoch, index, order="shuffled") for epoch in range(4) for index in range(2)]
+        plain = [numbers(mode, epoch, index) for epoch in range(4) for index in range(2)]
+        assert [sorted(order) for order in orders] == plain
+        assert orders != plain
+        assert orders[::2] == [numbers(mode, epoch, 0, order="shuffled") for epoch in range(4)]
+    once = {tuple(numbers("eval", epoch, order="shuffled")) for epoch in range(4)}
+    assert len(once) == 1
+
+
+def test_flow_played_backwards_changes_its_sign() -> None:
+    flow = np.array([[[[1, 128], [255, 0]]]], np.uint8)
+    assert opposite(flow).tolist() == [[[[255, 128], [1, 255]]]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dataset": "motionpairs"}, "motionpairs does not say which label a mirrored clip has"),
+        ({"dataset": "motionpairs-2", "flip": True}, "data.symmetries needs it false"),
+    ],
+)
+def test_symmetries_that_would_give_wrong_labels_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DataConfig(symmetries=True, **settings)

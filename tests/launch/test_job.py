@@ -19,6 +19,7 @@ from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
 from benchmark.data.datasets import prepare
 from benchmark.data.loader import ClipDataset
 from benchmark.launch import job
+from benchmark.launch.initial_weights import initial_network
 from benchmark.launch.job import execute
 from benchmark.launch.slurm import ClusterJob
 from benchmark.launch.training import CHECKPOINT_SECONDS
@@ -64,10 +65,13 @@ def predictions(run: RunDir) -> dict[str, np.ndarray]:
         return {name: stored[name] for name in ("ids", "labels", "logits")}
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_left_within_an_epoch_a_run_ends_as_one_that_was_not(
-    made: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch
+    optimizer: str, made: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, read, item = made(), [0], ClipDataset.__getitem__
+    recipe = CONFIG.train.model_copy(update={"optimizer": optimizer})
+    config = CONFIG.model_copy(update={"train": recipe})
+    whole, read, item = made(config=config), [0], ClipDataset.__getitem__
     monkeypatch.setenv(CHECKPOINT_SECONDS, "1e-9")
 
     def leave_in_the_second_step(dataset: ClipDataset, index: int) -> Any:
@@ -78,13 +82,23 @@ def test_left_within_an_epoch_a_run_ends_as_one_that_was_not(
 
     monkeypatch.setattr(ClipDataset, "__getitem__", leave_in_the_second_step)
     with pytest.raises(KeyboardInterrupt):
-        made("left")
-    again = made("left")
+        made("left", config)
+    again = made("left", config)
     assert (again.env["resumes"], read[0]) == (1, 7 + 5 + 10 + 6)
     # The smaller batch that is left of 12 clips is not trained on.
     assert [json.loads(line)["clips"] for line in (again.path / "metrics.jsonl").read_text().splitlines()] == [10, 10]
     assert again.result == whole.result
     assert np.array_equal(predictions(again)["logits"], predictions(whole)["logits"])
+
+
+def test_a_classifier_begins_with_the_spread_that_the_recipe_says() -> None:
+    shape = (2, 3, 32, 32)
+    wide = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"classifier_std": 0.5})})
+    own, other = (initial_network(config, torch.device("cpu"), shape, shape) for config in (CONFIG, wide))
+    begun, spread = own.state_dict(), other.state_dict()
+    assert spread["fc.weight"].std().item() == pytest.approx(0.5, rel=0.05)
+    assert not spread["fc.bias"].any()
+    assert all(torch.equal(begun[name], spread[name]) for name in begun if name != "fc.weight")
 
 
 def test_a_job_leaves_what_is_done_or_taken_and_ends_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,6 +55,27 @@ def test_plain_treats_every_parameter_alike(bqn: nn.Module) -> None:
     assert set(groups(bqn, RECIPE.model_copy(update={"param_groups": "plain"})).values()) == {(1, 1e-3)}
 
 
+def test_adamw_decays_weights_alone_by_the_rate_and_not_through_the_gradient(bqn: nn.Module) -> None:
+    recipe = TrainConfig(optimizer="adamw", lr=1e-2, weight_decay=0.5, param_groups="decayed_weights")
+    decays = {role: decay for role, (lr, decay) in groups(bqn, recipe).items() if lr == 1}
+    assert decays == {
+        **dict.fromkeys(("stem_conv", "stem_mbpm", "weight", "classifier_weight"), 0.5),
+        **dict.fromkeys(("norm", "classifier_bias"), 0),
+    }
+    layer = nn.Linear(1, 1)  # a role of its own name: weight and bias
+    optimizer = make_optimizer(layer, recipe)
+    before = layer.weight.item(), layer.bias.item()
+    layer.weight.grad, layer.bias.grad = torch.tensor([[3.0]]), torch.tensor([-2.0])
+    optimizer.step()
+    assert layer.weight.item() == pytest.approx(before[0] * (1 - 1e-2 * 0.5) - 1e-2)  # the first step is the sign
+    assert layer.bias.item() == pytest.approx(before[1] + 1e-2)
+
+
+def test_adamw_has_no_nesterov_momentum() -> None:
+    with pytest.raises(ValueError, match="nesterov is an option of sgd: adamw has none"):
+        TrainConfig(optimizer="adamw", nesterov=True)
+
+
 def test_biases_and_normalisations_of_a_transformer_do_not_decay() -> None:
     with torch.device("meta"):
         vit = build_model(VitConfig(width=0.125, depth=2), DATA.model_copy(update={"size": 64, "segments": 2}))

@@ -16,7 +16,8 @@ import numpy as np
 
 from benchmark.config.datasets import DATASETS
 from benchmark.data.decode.video import probe, read_frames
-from benchmark.data.embedded.motionpairs import GENERATOR, SETTINGS, SPLITS, Setting, SplitName
+from benchmark.data.embedded import graded
+from benchmark.data.embedded.motionpairs import SETTINGS, SPLITS, Setting, SplitName
 from benchmark.data.embedded.render import render, write_video
 from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.frame_store import STORE_LIMIT, build_store, open_store
@@ -26,30 +27,33 @@ from benchmark.data.split import Progress, Split, fingerprint_of, read_index
 from benchmark.runs.atomic import atomic_path
 
 FIELDS = ("id", "path", "frames", "height", "width", "label")
+Generated = Setting | graded.GradedSetting
+"""A data set that is made here."""
 BATCH = 20
 """Clips that a worker process renders at a time."""
 
 
-def setting_of(name: str) -> Setting:
+def setting_of(name: str) -> Generated:
     """The setting of a generated data set. Raises DataError for any other name."""
-    if name in SETTINGS:
-        return SETTINGS[name]
+    settings: dict[str, Generated] = {**SETTINGS, **graded.GRADED}
+    if name in settings:
+        return settings[name]
     if name in DATASETS:
-        raise DataError(f"{DATASETS[name].title} is not generated: only {', '.join(SETTINGS)} are")
+        raise DataError(f"{DATASETS[name].title} is not generated: only {', '.join(settings)} are")
     raise DataError(f"unknown data set '{name}'; known: {', '.join(DATASETS)}")
 
 
-def split_folder(setting: Setting, split: str) -> Path:
+def split_folder(setting: Generated, split: str) -> Path:
     """Where the clips of a split are."""
     return data_root() / setting.name / setting.digest / split
 
 
-def is_generated(setting: Setting) -> bool:
+def is_generated(setting: Generated) -> bool:
     """Whether both splits are complete."""
     return all(read_manifest(split_folder(setting, split)) is not None for split in SPLITS)
 
 
-def generate(setting: Setting, workers: int | None, progress: Progress | None, store: bool = True) -> None:
+def generate(setting: Generated, workers: int | None, progress: Progress | None, store: bool = True) -> None:
     """Renders and indexes what is missing of a data set, and decodes small splits into their frame store.
 
     What exists is kept, so an interrupted call continues where it stopped.
@@ -74,17 +78,21 @@ def _clip_id(index: int) -> str:
     return f"{index:06d}"
 
 
-def _render_one(setting: Setting, split: SplitName, index: int, folder: Path) -> None:
-    write_video(render(setting, split, index), folder / f"{_clip_id(index)}.mp4")
+def _render_one(setting: Generated, split: SplitName, index: int, folder: Path) -> None:
+    if isinstance(setting, graded.GradedSetting):
+        frames = graded.render(setting, split, index)
+    else:
+        frames = render(setting, split, index)
+    write_video(frames, folder / f"{_clip_id(index)}.mp4")
 
 
-def _render_batch(setting: Setting, split: SplitName, folder: Path, indices: Sequence[int]) -> None:
+def _render_batch(setting: Generated, split: SplitName, folder: Path, indices: Sequence[int]) -> None:
     for index in indices:
         _render_one(setting, split, index, folder)
 
 
 def _render_missing(
-    setting: Setting, split: SplitName, folder: Path, workers: int | None, progress: Progress | None
+    setting: Generated, split: SplitName, folder: Path, workers: int | None, progress: Progress | None
 ) -> None:
     total = setting.clips(split)
     present = {path.stem for path in folder.glob("[0-9]*.mp4")}
@@ -96,7 +104,7 @@ def _render_missing(
             progress(f"render {setting.name}/{split}", done, total)
 
 
-def _write_index(setting: Setting, split: SplitName, folder: Path) -> dict[str, object]:
+def _write_index(setting: Generated, split: SplitName, folder: Path) -> dict[str, object]:
     lines = [",".join(FIELDS)]
     for i in range(setting.clips(split)):
         name = _clip_id(i)
@@ -105,19 +113,19 @@ def _write_index(setting: Setting, split: SplitName, folder: Path) -> dict[str, 
     with atomic_path(folder / "index.csv") as path:
         path.write_text("\n".join(lines) + "\n")
     with atomic_path(folder / "labels.txt") as path:
-        path.write_text("".join(f"{motion.name}\n" for motion in setting.motions))
+        path.write_text("".join(f"{name}\n" for name in setting.class_names))
     manifest: dict[str, object] = {
-        "generator": GENERATOR,
+        "generator": setting.generator,
         "clips": setting.clips(split),
         "num_classes": setting.num_classes,
-        "fingerprint": fingerprint_of(read_index(folder), GENERATOR),
+        "fingerprint": fingerprint_of(read_index(folder), setting.generator),
     }
     with atomic_path(folder / "split.json") as path:
         path.write_text(json.dumps(manifest, indent=1))
     return manifest
 
 
-def open_generated(setting: Setting, split: str) -> Split:
+def open_generated(setting: Generated, split: str) -> Split:
     """Opens a split. Raises DataError, saying what to do, if it is not complete."""
     folder = split_folder(setting, split)
     manifest = read_manifest(folder)
@@ -131,12 +139,11 @@ def open_generated(setting: Setting, split: str) -> Split:
         raise DataError(
             f"{folder}/index.csv has {len(clips)} clips, not {manifest['clips']}; remove {folder} and prepare"
         )
-    classes = tuple(motion.name for motion in setting.motions)
     store = open_store(folder, fingerprint)
-    return Split(setting.name, split, clips, setting.num_classes, fingerprint, store, classes, folder)
+    return Split(setting.name, split, clips, setting.num_classes, fingerprint, store, setting.class_names, folder)
 
 
-def check_generated(setting: Setting) -> list[str]:
+def check_generated(setting: Generated) -> list[str]:
     """What is wrong with a generated data set, a line each. Every clip's packets are read, and a sample decoded."""
     found: list[str] = []
     for split_name in SPLITS:
@@ -149,7 +156,7 @@ def check_generated(setting: Setting) -> list[str]:
                 continue
             if (info.frames, info.height, info.width) != (clip.frames, clip.height, clip.width):
                 problems.append(f"{clip.path}: {info.frames} frames of {info.height} x {info.width}, the index differs")
-        if not problems and fingerprint_of(split.clips, GENERATOR) != split.fingerprint:
+        if not problems and fingerprint_of(split.clips, setting.generator) != split.fingerprint:
             problems.append(f"{split.name}/{split.split}: the frames differ from those of the recorded fingerprint")
         if not problems and split.store is not None:
             last = len(split.clips) - 1

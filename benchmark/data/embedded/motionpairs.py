@@ -48,6 +48,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.runs.metrics import member_accuracy
+
 GENERATOR = "motionpairs-1"
 """Changes whenever any pixel of any clip would."""
 
@@ -126,6 +128,16 @@ class Setting:
         return min(self.height, self.width)
 
     @property
+    def generator(self) -> str:
+        """What makes the clips."""
+        return GENERATOR
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, by label."""
+        return tuple(motion.name for motion in self.motions)
+
+    @property
     def motions(self) -> tuple[Motion, ...]:
         """The classes, by label."""
         return MOTIONS[: self.num_classes]
@@ -175,10 +187,8 @@ def pair_accuracies(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
     Returns:
         Accuracy of the pair (chance 2 / classes) and of its member (chance 50 %), each over all clips.
     """
-    rows = np.arange(len(labels))
     pair = logits.argmax(axis=1) // 2 == labels // 2
-    member = logits[rows, labels] > logits[rows, labels ^ 1]
-    return 100 * float(pair.mean()), 100 * float(member.mean())
+    return 100 * float(pair.mean()), member_accuracy(logits, labels)
 
 
 def texture_seeds(setting: Setting, split: SplitName, index: int) -> tuple[int, ...]:

@@ -53,7 +53,7 @@ class Curve:
     @property
     def name(self) -> str:
         """As the legend calls it."""
-        return ", ".join(pretty(part) for part in self.parts) or "measured"
+        return ", ".join(pretty(part) for part in self.parts if part) or "measured"
 
 
 def find_curves(table: Table, cells: Sequence[Cell]) -> list[Curve]:
@@ -87,24 +87,36 @@ def curves(table: Table, cells: Sequence[Cell]) -> dict[str, bytes]:
 
 
 def draw(table: Table, cells: Sequence[Cell]) -> Figure | None:
-    """The figure, or None where there is nothing to draw."""
+    """The table's figure, or None where there is nothing to draw."""
+    if table.curves is None:
+        return None
+    several = find_curves(table, cells)
+    points = [point for curve in several for point in curve.points]
+    name = measured_name([point.seeds for point in points if point.error is not None])
+    heading = f"{name} ({where_measured(table)})"
+    return figure_of(several, pretty(table.curves.x), value_title(COLUMNS[table.curves.metric]), heading)
+
+
+def figure_of(several: Sequence[Curve], x_title: str, y_title: str, heading: str) -> Figure | None:
+    """Some curves in one pair of axes under their legend; None where they have no point."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    several = find_curves(table, cells) if table.curves else []
     if not any(curve.points for curve in several):
         return None
     rows_of_legend = math.ceil(len(several) / _legend_columns(several))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, HEIGHT + 0.13 * rows_of_legend), dpi=DPI)
         FigureCanvasAgg(figure)
-        _draw(figure, table, several, 0.2 + 0.14 * rows_of_legend)
+        ax = _draw(figure, several, 0.2 + 0.14 * rows_of_legend)
+        ax.set_xlabel(x_title)
+        ax.set_ylabel(y_title)
+        figure.text(0.02, 1 - 0.05 / figure.get_figheight(), heading, va="top", fontsize=7)
         return finish(figure)
 
 
-def _draw(figure: Figure, table: Table, several: Sequence[Curve], above: float) -> None:
-    assert table.curves is not None
+def _draw(figure: Figure, several: Sequence[Curve], above: float) -> Axes:
     height = figure.get_figheight()
     ax = figure.add_axes((0.135, 0.36 / height, 0.85, 1 - (0.36 + above) / height))
     shown = [(number, curve) for number, curve in enumerate(several, 1) if curve.points]
@@ -121,10 +133,6 @@ def _draw(figure: Figure, table: Table, several: Sequence[Curve], above: float) 
     ax.set_xlim(ticks[0] - 0.06 * span, ticks[-1] + 0.06 * span)
     if len(ticks) <= 12:
         ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
-    ax.set_xlabel(pretty(table.curves.x))
-    ax.set_ylabel(value_title(COLUMNS[table.curves.metric]))
-    name = measured_name([point.seeds for point in points if point.error is not None])
-    figure.text(0.02, 1 - 0.05 / height, f"{name} ({where_measured(table)})", va="top", fontsize=7)
     ax.legend(
         handles,
         [curve.name for _, curve in shown],
@@ -138,6 +146,7 @@ def _draw(figure: Figure, table: Table, several: Sequence[Curve], above: float) 
         labelspacing=0.3,
         columnspacing=1.2,
     )
+    return ax
 
 
 def _draw_curve(ax: Axes, curve: Curve, number: int, style: int, colour: int, cap: float) -> Any:
