@@ -25,7 +25,7 @@ EPOCHS = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `diff`."""
     for name in ("a", "b"):
-        text = "a finished run: its key, the beginning of it, or the path of its directory"
+        text = "a finished run: its key, the beginning of it, the path of its directory or record, or LAB:KEY"
         parser.add_argument(name, metavar="KEY", help=text)
     parser.add_argument("--clips", type=_from_zero, default=10, metavar="N", help="flipped clips to list (default: 10)")
 
@@ -216,10 +216,14 @@ def _apart(a: float | None, b: float | None) -> str:
 
 
 def _flips(outcome: Outcome, clips: int, width: int) -> Iterator[str]:
-    flips, apart = outcome.flips, f"logits differ by up to {outcome.flips.largest:.2g}"
+    flips = outcome.flips
     if outcome.equal:
-        yield "Predictions: the same, to the last logit"
+        known = "to the last logit" if outcome.exact else "as far as a record keeps them"
+        yield f"Predictions: the same, {known}"
         return
+    apart = f"the label has another rank on {flips.ranks} clips"
+    if flips.largest is not None:
+        apart += f"; logits differ by up to {flips.largest:.2g}"
     if not (flips.lost or flips.gained or flips.both_wrong):
         yield f"Predictions: none changed; {apart}"
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from benchmark.cli import results
 from benchmark.cli.text import say
 from benchmark.cost.layer_check import write_checks
-from benchmark.report.exchange import check_folder, export_tables, merge, opened
+from benchmark.report.exchange import check_folder, export_tables, merge, opened, remarks
 from benchmark.report.recorded_tables import add_table
 from benchmark.runs.atomic import write_atomic
 from benchmark.runs.records.files import records_root
@@ -69,12 +70,11 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     path = arguments.file or records_root()
-    if path.is_dir():
-        wrong = check_folder(path)
-    else:
-        with opened(path) as folder:
-            wrong = check_folder(folder)
+    with contextlib.nullcontext(path) if path.is_dir() else opened(path) as folder:
+        wrong = check_folder(folder)
+        said = remarks(folder, records_root()) if not wrong else []
     print("".join(f"{path}: {line}\n" for line in wrong), end="", file=sys.stderr)
+    print("".join(f"{path}: {line}\n" for line in said), end="")
     print(f"{path}: {'not accepted' if wrong else 'all records are what they claim to be'}")
     return 1 if wrong else 0
 
@@ -82,5 +82,6 @@ def _check(arguments: argparse.Namespace) -> int:
 def _merge(arguments: argparse.Namespace) -> int:
     lab = arguments.name or arguments.file.stem
     changed = merge(arguments.file, lab, records_root())
+    print("".join(f"{lab}: {line}\n" for line in remarks(records_root() / "theirs" / lab, records_root())), end="")
     print(f"{records_root()}/theirs/{lab}/: {changed} files written; `render` shows its rows beside ours")
     return 0

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 
 from benchmark.cli.claims import claims_files, paper_tables
 from benchmark.cli.noise import find_repeats
 from benchmark.cli.rendering import Written, architecture_folder, render_tables, results_folder
 from benchmark.cost.layer_check import read_checks
-from benchmark.data.parallel import by_batches
+from benchmark.data.parallel import by_batches, usable_cores
 from benchmark.report.architecture import render_architecture
 from benchmark.report.claims import all_claims
 from benchmark.report.recorded_tables import TableEntry, table_entries
@@ -30,6 +31,7 @@ FROM_RECORDS = Sources(runs=False)
 
 def main(arguments: argparse.Namespace) -> int:
     """`records render`: 1 where a record is damaged, or a folder holds what records do not give."""
+    began = time.perf_counter()
     entries = table_entries(records_root())
     named = [line for protocol in dict.fromkeys(entry.protocol for entry in entries) for line in _noise(protocol)]
     drawn, damaged = _architectures()
@@ -52,6 +54,8 @@ def main(arguments: argparse.Namespace) -> int:
     ]
     if left:
         print(f"Left as they are, for want of records: {', '.join(left)}", file=sys.stderr)
+    seconds = time.perf_counter() - began
+    print(f"{len(entries) + len(drawn)} tables in {seconds:.1f} s on {usable_cores()} cores", file=sys.stderr)
     return 1 if done.damaged or done.kept else 0
 
 

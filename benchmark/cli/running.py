@@ -20,7 +20,7 @@ from benchmark.cost.audit import Lookup, audit_table, row_configs
 from benchmark.cost.cache import cached, get
 from benchmark.cost.latency import timed_columns
 from benchmark.launch.local import Outcome, last_lines, make_slots, run_all
-from benchmark.launch.pending import is_to_do, recorded_runs
+from benchmark.launch.pending import is_to_do, recorded_runs, taken_from_records
 from benchmark.launch.states import run_states
 from benchmark.plan import Plan, megapixels
 from benchmark.report.sources import Sources
@@ -55,13 +55,14 @@ def cost(arguments: argparse.Namespace) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """`run`: prepare the data, train what is missing, count costs, render, print; with --time fill timed columns.
 
-    With --from-records what has a record is not missing. Without, none stands in for a run that fails.
+    With --from-records what has a record is not missing, and with --again as well what has one by today's code. No
+    record stands in for a run that is trained here and fails.
     """
     made = arguments.plan
     for folder in _folders(arguments):
         check_writable(folder)
-    recorded = recorded_runs(made.runs) if arguments.from_records else {}
-    sources = Sources() if arguments.from_records else Sources(trained_here=made.runs)
+    recorded = taken_from_records(made.runs, arguments.again) if arguments.from_records else ()
+    sources = Sources(trained_here=made.runs.keys() - recorded)
     # The longest first, so that no core is left with one of them at the end.
     todo = sorted(
         (
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     queued = {key: known for key, known in run_states(todo, say).items() if known.state == "queued"}
     for key, known in queued.items():
         say(f"{_name(made, key)} is in a queue, {known.job_text or 'just submitted'}: it is left there.")
-    _prepare_data(made.runs[key].config for key in todo if key not in queued)
+    prepare_data(made.runs[key].config for key in todo if key not in queued)
     count(arguments.loaded, sources.cost if arguments.from_records else cached)
     outcome = _train(made, todo, queued, arguments.jobs, arguments.device) if todo else Outcome()
     to_time = [table for table in arguments.loaded if arguments.time and timed_columns(table)]
@@ -127,7 +128,7 @@ def submit(arguments: argparse.Namespace) -> int:
     if not todo:
         print("Nothing to submit: every run is done or on its way.")
         return 0
-    _prepare_data(made.runs[key].config for key in todo)
+    prepare_data(made.runs[key].config for key in todo)
     runs = []
     for key in todo:
         directory = RunDir.of(key)
@@ -194,8 +195,8 @@ def count(tables: list[Table], known: Lookup = cached) -> bool:
     return not failures
 
 
-def _prepare_data(to_run: Iterable[RunConfig]) -> None:
-    """What these runs read: data sets made here, and flow; an error where a user's data set is not ready."""
+def prepare_data(to_run: Iterable[RunConfig]) -> None:
+    """Prepare what these runs read: data sets made here, and flow; an error where a user's data set is not ready."""
     from benchmark.cli.data import extract_flow_with_progress, prepare_with_progress
     from benchmark.data.datasets import open_split
     from benchmark.data.flow.extracted import interval_of

@@ -1,4 +1,7 @@
-"""verify: whether today's code behaves as that which made the finished runs of tables, by their miniatures."""
+"""verify: whether today's code behaves as that which made the finished runs of tables, by their miniatures.
+
+What a run's miniature came to, and what was found, stands in its directory; where there is none, in its record.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from benchmark.cli.running import prepare_data
 from benchmark.cli.text import say, split_of
+from benchmark.config.datasets import DATASETS
+from benchmark.launch.pending import recorded_runs
 from benchmark.plan import PlannedRun
 from benchmark.runs.atomic import write_json
 from benchmark.runs.behaviour import Comparison, compare, kind_of_device, recorded
 from benchmark.runs.code import digests
 from benchmark.runs.directory import RunDir
 from benchmark.runs.made_by import VERIFIED
-from benchmark.runs.records.run import read_record
+from benchmark.runs.records.files import records_root
+from benchmark.runs.records.run import Record, drop_unnamed, read_record, run_record_path, write_verified
 
 SHOWN = 100
 """Characters of a value that are shown."""
@@ -72,31 +79,38 @@ class Verdict:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """`verify`: 0 if every finished run of the tables behaves as then."""
+    """`verify`: 0 if every finished or recorded run of the tables behaves as then."""
     runs = [run for run in arguments.plan.runs.values() if _is_asked_for(run, arguments.row)]
-    finished = [run for run in runs if run.key not in arguments.damaged and _is_finished(run)]
+    in_records = recorded_runs({run.key: run for run in runs})
+    here = [run for run in runs if run.key not in arguments.damaged]
+    finished = [run for run in here if run.key in in_records or RunDir.of(run.key).state == "done"]
     if not finished:
-        say("Nothing to verify: none of these runs is done or has a record.")
+        say("Nothing to verify: none of these runs is done, or has a record.")
         return 1
+    prepare_data(run.config for run in finished if DATASETS[run.config.data.dataset].generated)
     verdicts, since = [], time.time()
     for planned in finished:
         verdict = verify(planned, since)
         verdicts.append(verdict)
         if not arguments.json:
             _print(verdict)
+    if in_records:
+        drop_unnamed(records_root())  # code by which a run was verified before
     if arguments.json:
         print(json.dumps([verdict.as_json() for verdict in verdicts], indent=1, ensure_ascii=False))
     else:
         alike = sum(verdict.alike for verdict in verdicts)
+        of_records = sum(run.key in in_records for run in finished)
+        source = f" ({of_records} by their records)" if of_records else ""
         left = f"; {len(runs) - len(finished)} more are not done" if len(runs) > len(finished) else ""
-        print(f"\n{alike} of {len(verdicts)} finished runs behave as then{left}.")
+        print(f"\n{alike} of {len(verdicts)} finished runs behave as then{source}{left}.")
     return 0 if all(verdict.alike for verdict in verdicts) else 1
 
 
 def verify(planned: PlannedRun, since: float) -> Verdict:
-    """Run the miniature of a finished run by today's code; verified.json says that it behaves as then, and what code.
+    """Run the miniature of a finished run by today's code, and keep that it behaves as then, and what code does.
 
-    Where there is no run directory it is compared with that of the run's record, which stays as it is.
+    Where there is no finished run directory it is compared with that of the run's record, and kept there.
 
     `since`: see `digests`.
     """
@@ -108,7 +122,8 @@ def verify(planned: PlannedRun, since: float) -> Verdict:
 
     run = RunDir.of(planned.key)
     try:
-        then = _behaviour_then(planned)
+        record = None if run.state == "done" else read_record(planned.config)
+        then = record.content.behaviour if record else recorded(run)
         if then is None:
             return Verdict(planned, None, "its behaviour was not recorded: it was made before that was, or without")
         device = torch.device(kind_of_device(then))
@@ -120,29 +135,26 @@ def verify(planned: PlannedRun, since: float) -> Verdict:
         comparison = compare(then, now)
     except (*TOLD, ValueError) as error:
         return Verdict(planned, None, f"cannot be tried: {error}")
-    path = run.path / VERIFIED
-    if run.state != "done":  # of a record
-        return Verdict(planned, comparison)
-    if not os.access(run.path, os.W_OK):
-        say(f"{path} cannot be written: what was found is not kept")
-    elif comparison.alike:
+    verified = None
+    if comparison.alike:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         verified = {"at": at, "on": now["on"], "equal": comparison.equal, "deviation": comparison.deviation}
-        write_json(path, {**verified, "symbols": digests(used_by_run(found, planned.config), since=since)})
-    else:
-        path.unlink(missing_ok=True)
+        verified["symbols"] = digests(used_by_run(found, planned.config), since=since)
+    _keep(verified, record or run)
     return Verdict(planned, comparison)
 
 
-def _is_finished(planned: PlannedRun) -> bool:
-    return RunDir.of(planned.key).state == "done" or read_record(planned.config) is not None
-
-
-def _behaviour_then(planned: PlannedRun) -> dict[str, Any] | None:
-    """Of the run directory, or of the record where that is not done."""
-    run = RunDir.of(planned.key)
-    record = None if run.state == "done" else read_record(planned.config)
-    return recorded(run) if record is None else record.content.behaviour
+def _keep(verified: dict[str, Any] | None, of: Record | RunDir) -> None:
+    """Write what was found of a run into its record, or beside it; None takes away what was found before."""
+    path = run_record_path(of.root, of.content.key) if isinstance(of, Record) else of.path / VERIFIED
+    if not os.access(path.parent, os.W_OK):
+        say(f"{path} cannot be written: what was found is not kept")
+    elif isinstance(of, Record):
+        write_verified(of, verified)
+    elif verified is not None:
+        write_json(path, verified)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_asked_for(run: PlannedRun, rows: Iterable[str]) -> bool:

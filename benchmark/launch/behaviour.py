@@ -35,6 +35,7 @@ from benchmark.launch.initial_weights import digest_of, initial_network
 from benchmark.launch.log import log
 from benchmark.launch.training import train_one_epoch
 from benchmark.models.forward import autocast
+from benchmark.models.modules.motion_squeeze import MotionSqueeze
 from benchmark.models.weights import PretrainedWeightsError
 from benchmark.runs.atomic import write_json
 from benchmark.runs.behaviour import BEHAVIOUR, FORMAT, recorded, trained_alike
@@ -59,10 +60,10 @@ CLASSES = 8
 """Whose logits are noted."""
 WAKING = 0.1
 """Standard deviation of what takes the place of zeros."""
-SCHEDULE_POINTS = 12
-SHOWN = 40
+SCHEDULE_POINTS = 9
+SHOWN = 16
 """Characters of notes that are kept as an example beside their digest."""
-NUMBERS_DEPEND_ON = ("python", "torch", "torchvision", "numpy", "av")
+NUMBERS_DEPEND_ON = ("torch", "torchvision", "numpy")
 
 
 def miniature(
@@ -99,13 +100,14 @@ def miniature(
             "start": start,
             "clips": {split: fingerprint[:16] for split, fingerprint in clips.fingerprints.items()},
             "on": _where(device),
+            "jumps": any(isinstance(module, MotionSqueeze) for module in model.modules()),
             "exact": exact | _draws(clips),
             "first weights": drawn,
             "rates": {"schedule": _schedule(config), **notes.rates},
             "training": notes.training,
-            "first gradient": notes.first_gradient,
+            "gradients": notes.gradients,
             "momentum": _momentum(optimizer),
-            "logits": [_row(logits[:CLASSES]) for logits in predicted.logits],
+            "logits": [_row(logits[:CLASSES], digits=5) for logits in predicted.logits],
             "residual": _row([] if predicted.residual is None else [predicted.residual]),
             "bits": _bits(model, predicted),
             "decay": _decay(model, optimizer),  # last: it moves the weights
@@ -260,14 +262,14 @@ class _Notes:
         self._optimizer, self._state, self._told = optimizer, EpochState(), told
         self._groups: dict[str, list[float]] = {group["role"]: [] for group in optimizer.param_groups}
         self._steps, self._alphas = list[tuple[float, ...]](), list[float]()
-        self.first_gradient: dict[str, float] = {}
+        self._gradients: dict[str, list[float]] = {role: [] for role in self._groups}
         self._step = optimizer.step
         # Rates are what they are when the weights are moved.
         setattr(optimizer, "step", self._note_rates)  # noqa: B010 - a method
 
     def _note_rates(self) -> None:
-        if not self._steps:
-            self.first_gradient = {role: _rounded(flat.norm()) for role, flat in _gradients(self._optimizer).items()}
+        for role, flat in _gradients(self._optimizer).items():
+            self._gradients[role].append(float(flat.norm()))
         for group in self._optimizer.param_groups:
             self._groups[group["role"]].append(group["lr"])
         self._step()
@@ -290,6 +292,11 @@ class _Notes:
         return {role: _row(rates) for role, rates in self._groups.items()}
 
     @property
+    def gradients(self) -> dict[str, str]:
+        """Lengths by group and step."""
+        return {role: _row(lengths, digits=4) for role, lengths in self._gradients.items()}
+
+    @property
     def training(self) -> dict[str, str]:
         """By step: loss, projection loss, norm of the gradient and mean weight of the projection loss."""
         losses, residuals, gradients = zip(*self._steps, strict=True)
@@ -297,9 +304,9 @@ class _Notes:
         return {name: _row(values) for name, values in columns.items() if any(values)}
 
 
-def _row(values: Any) -> str:
+def _row(values: Any, digits: int = 6) -> str:
     """Numbers as a text: a JSON file has a line for each of a list."""
-    return " ".join(f"{value:.6g}" for value in values)
+    return " ".join(f"{value:.{digits}g}" for value in values)
 
 
 def _where(device: torch.device) -> dict[str, str]:

@@ -10,8 +10,9 @@ from benchmark.plan import PlannedRun
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import DamagedRunError, StaleRunError, damaged
 from benchmark.runs.key import training_key
-from benchmark.runs.records.files import records_root
-from benchmark.runs.records.run import check_defaults, run_record_path
+from benchmark.runs.made_by import not_current
+from benchmark.runs.records.files import DamagedRecordError, read_sealed, records_root
+from benchmark.runs.records.run import check_defaults, checked_record, run_record_path
 from benchmark.runs.sharing import unreadable
 from benchmark.runs.trainings import find_training, other_code
 
@@ -69,6 +70,32 @@ def check_plan(runs: dict[str, PlannedRun]) -> dict[str, str]:
     if errors:
         raise StaleRunError("\n".join(errors))
     return broken
+
+
+def taken_from_records(runs: Mapping[str, PlannedRun], again: bool = False) -> set[str]:
+    """The planned runs that `run --from-records` leaves out, since their records stand in for them.
+
+    With `again` none does that is not by today's code. A record has no weights: a run that others start from is trained
+    if one of them is, and one that is there for its weights alone only then.
+
+    Raises:
+        StaleRunError: see `recorded_runs`.
+    """
+    found = {key for key, path in recorded_runs(runs).items() if not (again and _is_of_other_code(path))}
+
+    def for_nobody(run: PlannedRun) -> bool:
+        return all(later in found or not is_to_do(runs[later], again) for later in run.continued_by)
+
+    return {key for key, run in runs.items() if (key in found or run.for_its_weights) and for_nobody(run)}
+
+
+def _is_of_other_code(path: Path) -> bool:
+    """Whether a record is known to be of a run by other code than today's; a damaged one is a cell that says so."""
+    try:
+        record = checked_record(path, read_sealed(path) or {}, path.parent.parent)
+    except DamagedRecordError:
+        return False
+    return not_current(record.symbols, record.verified_symbols) is not None
 
 
 def recorded_runs(runs: Mapping[str, PlannedRun]) -> dict[str, Path]:

@@ -5,6 +5,7 @@ The file is a ZIP of a records' folder. What comes from others is kept in `their
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import tempfile
@@ -12,13 +13,15 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from benchmark.config.source import SpecError
 from benchmark.cost.audit import row_configs
 from benchmark.cost.latency import timed_config
 from benchmark.cost.recorded import checked_cost, checked_timings, cost_record_path, timing_paths
-from benchmark.report.recorded_tables import TableEntry, read_entry, table_configs
-from benchmark.report.theirs import labs
+from benchmark.plan import row_runs
+from benchmark.report.recorded_tables import TableEntry, read_entry, table_configs, table_entries
+from benchmark.report.theirs import labs, other_clips
 from benchmark.runs.atomic import write_atomic
 from benchmark.runs.errors import RunDirError
 from benchmark.runs.key import run_key
@@ -28,6 +31,7 @@ from benchmark.runs.records.run import (
     check_defaults,
     checked_fused,
     checked_record,
+    codes_of,
     read_clips,
     read_symbols,
     run_record_path,
@@ -77,7 +81,7 @@ def _files_of(table: Table, root: Path) -> Iterator[tuple[str, bytes]]:
         if content is None:
             continue
         keys.add(path.stem)
-        wanted += [path, root / "code" / f"{content['code']}.json"]
+        wanted += [path, *(root / "code" / f"{code}.json" for code in codes_of(content))]
         wanted.append(root / "clips" / f"{content['predictions']['clips']}.json")
     for path in sorted((root / "fused").glob("*.json")):
         if keys >= set(str((read_sealed(path) or {}).get("key")).split("+")):
@@ -155,12 +159,46 @@ def check_folder(root: Path) -> list[str]:
     return [f"{lab}: {line}" for lab in labs(root) for line in check_folder(root / "theirs" / lab)] + shown
 
 
-def _checked_runs(root: Path, wrong: list[str]) -> dict[str, tuple[Predictions, str, str]]:
+def remarks(root: Path, ours: Path) -> list[str]:
+    """Of runs that are in order what a reader must know beside our own, a line for a row: they are on other clips.
+
+    Args:
+        root: a records' folder without fault, another's or our own with those of labs.
+        ours: our own.
+    """
+    known: dict[str, dict[str, frozenset[str]]] = {}
+    for path in sorted((ours / "runs").glob("*.json")):
+        with contextlib.suppress(RunDirError):
+            content = read_sealed(path) or {}
+            _add_clips(known.setdefault(content["config"]["data"]["dataset"], {}), path, content)
+    found = []
+    for entry in table_entries(root) if root != ours else ():
+        table = entry.load()
+        for row in table.rows:
+            theirs: dict[str, dict[str, frozenset[str]]] = {}
+            for _, config in row_runs(row, table.seeds) if row.config else ():
+                path = run_record_path(root, run_key(config))
+                if (record := read_sealed(path)) is not None:
+                    _add_clips(theirs.setdefault(config.data.dataset, {}), path, record)
+            said = (other_clips(clips, known.get(dataset, {})) for dataset, clips in theirs.items())
+            found += [f"{table.id} '{row.label}': {text}" for text in said if text]
+    of_labs = ((lab, remarks(root / "theirs" / lab, ours)) for lab in labs(root))
+    return [*found, *(f"{lab}: {line}" for lab, lines in of_labs for line in lines)]
+
+
+def _add_clips(known: dict[str, frozenset[str]], path: Path, content: Mapping[str, Any]) -> None:
+    """Add the ids of a record's validation clips by their fingerprint, if it is a new one."""
+    fingerprint = content["env"].get("fingerprints", {}).get("val")
+    if fingerprint and fingerprint not in known:
+        known[fingerprint] = frozenset(read_clips(path.parent.parent, content["predictions"]["clips"], path).ids)
+
+
+def _checked_runs(root: Path, wrong: list[str]) -> dict[str, tuple[Predictions, str, list[str]]]:
     """By key what each run predicted and the files of clips and code that it names; also whether these are as they say.
 
     Runs of one validation set, by its fingerprint, were evaluated on the same clips.
     """
-    found: dict[str, tuple[Predictions, str, str]] = {}
+    found: dict[str, tuple[Predictions, str, list[str]]] = {}
     clips_of: dict[str, str] = {}
     for path in sorted((root / "runs").glob("*.json")):
         try:
@@ -174,13 +212,15 @@ def _checked_runs(root: Path, wrong: list[str]) -> dict[str, tuple[Predictions, 
             wrong.append(f"{path}: it has no fingerprint of its validation clips")
         elif clips_of.setdefault(fingerprint, clips) != clips:
             wrong.append(f"{path}: other clips than another run's, of one fingerprint")
-        found[path.stem] = record.predictions, clips, content.code
+        codes = [content.code, *([content.verified.code] if content.verified else [])]
+        found[path.stem] = record.predictions, clips, codes
     return found
 
 
-def _of_other_files(root: Path, runs: Mapping[str, tuple[Predictions, str, str]]) -> list[str]:
+def _of_other_files(root: Path, runs: Mapping[str, tuple[Predictions, str, list[str]]]) -> list[str]:
     wrong = []
-    named = {"clips": {clips for _, clips, _ in runs.values()}, "code": {code for _, _, code in runs.values()}}
+    named = {"clips": {clips for _, clips, _ in runs.values()}}
+    named["code"] = {code for _, _, codes in runs.values() for code in codes}
     for kind in ("clips", "code", "fused", "costs", "timings"):
         for path in sorted((root / kind).glob("*.json")):
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.plan import row_runs
@@ -18,6 +18,8 @@ from benchmark.runs.records.files import records_root
 from benchmark.runs.records.run import read_record
 from benchmark.spec.table import Row, Table
 
+Clips = Mapping[str, frozenset[str]]
+"""Ids of validation clips by the fingerprint of their split."""
 Joined = tuple[Table, dict[str, Sequence[SeedResult]], dict[str, CountedCost]]
 
 
@@ -41,15 +43,57 @@ def with_theirs(table: Table, runs: RowRuns, costs: Mapping[str, CountedCost]) -
                 continue
             results = theirs[row.label]
             label = f"theirs: {row.label} ({lab})"
+            note = _environment(lab, results) + _said_of_clips(results, _ours_beside(row, table, runs))
             kept = {"label": label, "theirs": lab, "average": (), "printed": {}, "printed_text": {}, "readings": {}}
-            rows.append(
-                row.model_copy(update={**kept, "splits": (), "start": None, "note": _environment(lab, results)})
-            )
+            rows.append(row.model_copy(update={**kept, "splits": (), "start": None, "note": note}))
             all_runs[label] = results
             if row.label in costs:
                 cost = costs[row.label]
                 all_costs[label] = CountedCost(cost.values, {}, cost.doubt, cost.at_least)
     return table.model_copy(update={"rows": tuple(rows)}), all_runs, all_costs
+
+
+def other_clips(theirs: Clips, ours: Clips) -> str:
+    """`on other clips than ours: 58 of 60 ids shared`, of those that have fingerprints other than all of ours.
+
+    "" where there are none, or none of ours: nothing is known then.
+    """
+    others = [ids for fingerprint, ids in theirs.items() if fingerprint not in ours]
+    if not others or not ours:
+        return ""
+    shared = sum(max(len(ids & own) for own in ours.values()) for ids in others)
+    return f"on other clips than ours: {shared} of {sum(map(len, others))} ids shared"
+
+
+def _said_of_clips(results: Sequence[SeedResult], ours: Sequence[SeedResult]) -> str:
+    said = other_clips(_clips_of(results), _clips_of(ours))
+    return f" {said[0].upper()}{said[1:]}." if said else ""
+
+
+def _clips_of(results: Sequence[SeedResult]) -> Clips:
+    found = {}
+    for run in (run for result in results for run in _single(result)):
+        fingerprint = run.env.get("fingerprints", {}).get("val")
+        if run.state == "done" and run.predictions is not None and fingerprint and fingerprint not in found:
+            found[fingerprint] = frozenset(run.predictions().ids.tolist())
+    return found
+
+
+def _single(result: SeedResult) -> Iterator[SeedResult]:
+    """The runs that a result was made of, itself if it is one."""
+    for member in result.members:
+        yield from _single(member)
+    if not result.members:
+        yield result
+
+
+def _ours_beside(row: Row, table: Table, runs: RowRuns) -> list[SeedResult]:
+    """Our runs of the table on the data set of a row."""
+
+    def datasets(of: Row) -> set[str]:
+        return {member.config.data.dataset for member in table.members(of) if member.config}
+
+    return [result for other in table.rows if datasets(other) == datasets(row) for result in runs.get(other.label, ())]
 
 
 def _runs_of(table: Table, root: Path) -> dict[str, list[SeedResult]]:

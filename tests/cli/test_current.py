@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,8 @@ rows:
   - {label: own, set: {model: {name: custom, entry: "net.py:Net", frames_per_segment: 1}}}
   - {label: small, set: {model: {name: tsm_resnet, depth: 18, width: 0.125}}}
 """
-RUN = ["run", "stale.yaml", "--protocol", "paper", "--seeds", "1", "--device", "cpu"]
+OF_TABLE = ["stale.yaml", "--protocol", "paper", "--seeds", "1"]
+RUN = ["run", *OF_TABLE, "--device", "cpu"]
 SAID = "trained by other code: block.py changed"
 
 
@@ -116,7 +118,7 @@ def _runs(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_a_run_of_before_says_so_and_one_that_was_verified_is_current(
-    spec: str, capsys: pytest.CaptureFixture[str]
+    spec: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(RUN) == 0
     plan = make_plan([load_table(spec, "paper", (0,))]).runs
@@ -137,3 +139,47 @@ def test_a_run_of_before_says_so_and_one_that_was_verified_is_current(
     assert main(["verify", spec, "--protocol", "paper", "--seeds", "1"]) == 0
     assert json.loads((run.path / VERIFIED).read_text())["symbols"].keys() == code["symbols"].keys()
     assert not is_to_do(small, again=True)
+    monkeypatch.setenv("BENCHMARK_RECORDS", "records")
+    assert main(["records", "add", *OF_TABLE]) == 0
+    shutil.rmtree("runs")
+    _verify_records(capsys, monkeypatch)
+
+
+def _verify_records(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no run here, records say what the code has come to since, and `verify` what this means."""
+
+    def told(command: str, block: str, *options: str) -> tuple[int, str, bool]:
+        """Exit status, output and whether the table says that the code has changed, by this block.py."""
+        Path("block.py").write_text(block)
+        monkeypatch.delitem(sys.modules, "block", raising=False)
+        capsys.readouterr()
+        status, said = main([command, *OF_TABLE, *options]), capsys.readouterr().out
+        assert main(["render", *OF_TABLE]) == 0
+        return status, said, SAID in Path("results/own/stale/paper/table.md").read_text()
+
+    def contents() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in Path("records").rglob("*.json")}
+
+    first = contents()
+    renamed = BLOCK.replace("return nn", "conv = nn") + "    return conv\n"
+    assert told("render", renamed)[2]
+    status, said, noted = told("verify", renamed)
+    assert (status, noted) == (0, False)
+    assert "2 of 2 finished runs behave as then (2 by their records)." in said
+    assert told("verify", renamed)[0] == 0
+    key = next(iter(make_plan([load_table(OF_TABLE[0], "paper", (0,))]).runs))
+    verified = contents()
+    changed = {path for path in verified if verified[path] != first.get(path)}
+    assert {path for path in changed if path.parent.name == "runs"} == {Path(f"records/runs/{key}.json")}
+    assert len(changed) == 2  # with the code by which it was verified
+    assert told("render", BLOCK)[2] is False  # as it was made
+
+    other = BLOCK.replace("stride=4", "stride=2")
+    status, said, noted = told("verify", other)
+    assert (status, noted) == (1, True)
+    assert json.loads(Path(f"records/runs/{key}.json").read_text())["verified"] is None
+    assert contents().keys() == first.keys()  # nothing names that code any more
+    assert told("run", other, "--from-records", "--device", "cpu")[::2] == (0, True)
+    assert not list(Path("runs").glob("*/result.json"))
+    assert told("run", other, "--from-records", "--again", "--device", "cpu")[::2] == (0, False)
+    assert [path.parent.name for path in Path("runs").glob("*/result.json")] == [key]

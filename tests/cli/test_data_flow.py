@@ -63,7 +63,7 @@ def test_a_run_extracts_each_interval_that_a_row_reads_once(
     spec.write_text(TABLE)
     plan = make_plan([load_table(str(spec), "smoke", None)])
     assert len(plan.runs) == 4
-    running._prepare_data(run.config for run in plan.runs.values())
+    running.prepare_data(run.config for run in plan.runs.values())
     assert extracted == [("motionpairs-tiny", split, interval) for interval in (1, 4) for split in ("train", "val")]
     intervals = [json.loads(run.config.model_dump_json())["model"]["flow"]["interval"] for run in plan.runs.values()]
     assert intervals == [1, 4, 4, 1]

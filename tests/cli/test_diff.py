@@ -21,6 +21,7 @@ from benchmark.runs.directory import RunDir
 from benchmark.runs.key import run_key
 from benchmark.runs.metrics import all_metrics, hits_at_k
 from benchmark.runs.predictions import read_predictions
+from benchmark.runs.records.run import run_record_path, write_record
 from benchmark.spec.load import load_table
 
 CLIPS, CLASSES = 96, 8
@@ -245,6 +246,46 @@ def test_clips_of_other_data_are_not_paired(run: RunDir, tmp_path: Path, diff: A
     text = diff(run.key, other.path, options=())
     assert "No clips are paired: A was evaluated on motionpairs, B on motionpairs-tiny." in text
     assert "settings differ: data.dataset" in text
+
+
+def test_a_record_stands_for_its_run_but_for_its_logits(
+    run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, diff: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BENCHMARK_RECORDS", str(records := tmp_path / "records"))
+    other = retrained(run, tmp_path)
+    logits = np.random.default_rng(98).normal(size=(CLIPS, CLASSES))
+    logits[3, 5] = np.nan
+    write_predictions(other, logits)
+    edit(other.path / "config.json", lambda c: c["train"].update(lr=0.9))
+    edit(other.path / "behaviour.json", lambda c: c["training"].update(loss="2.1 1.8 1.7"))
+    of_directories = diff(run.key, other.path)
+    for root in (records, records / "theirs" / "eth"):
+        write_record(run, root)
+    path = run_record_path(records, run.key)
+    text = diff(path, run.key, options=())
+    assert "Predictions: the same, as far as a record keeps them" in text
+    assert text.endswith("\nEverything recorded is equal, of the predictions all that a record keeps of them.\n")
+    assert "logit" not in text
+
+    run.path.rename(tmp_path / "moved")
+    assert of_directories["outcome"]["flips"]["largest"] > 1
+    of_directories["outcome"]["flips"]["largest"], of_directories["outcome"]["exact"] = None, False
+    for name, place in ((run.key, path), (f"eth:{run.key[:9]}", records / "theirs" / "eth" / "runs" / path.name)):
+        said = diff(name, other.path)
+        assert said["runs"]["a"].pop("place") == str(place)
+        assert said == of_directories | {"runs": {**said["runs"], "b": of_directories["runs"]["b"]}}
+    assert diff(path, other.path)["outcome"] == of_directories["outcome"]
+    lines = diff(run.key[:9], other.path, options=()).splitlines()
+    assert f"the label has another rank on {said['outcome']['flips']['ranks']} clips" in " ".join(lines)
+
+    (run.path / "x").parent.mkdir()
+    shutil.copy(tmp_path / "moved" / "config.json", run.path)  # begun anew, and not finished
+    assert diff(run.key, path)["runs"]["a"]["place"] == str(path)
+    assert main(["diff", "mit:0", str(path)]) == 2
+    assert f"no run '0' in {records}/theirs/mit/" in capsys.readouterr().err
+    path.write_bytes(path.read_bytes().replace(b"2.1", b"2.2", 1))
+    assert main(["diff", run.key, str(other.path)]) == 2
+    assert f"{path} is damaged" in capsys.readouterr().err
 
 
 def test_a_run_that_cannot_be_compared_says_why(run: RunDir, capsys: pytest.CaptureFixture[str]) -> None:

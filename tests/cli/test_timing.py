@@ -112,7 +112,7 @@ def test_run_times_after_training_where_it_is_asked_to(
         order.append("timed")
         return time_config(config, batches, device, seconds=0.02)
 
-    monkeypatch.setattr(running, "_prepare_data", lambda made: None)
+    monkeypatch.setattr(running, "prepare_data", lambda made: None)
     monkeypatch.setattr(running, "_train", train)
     monkeypatch.setattr(timing, "time_config", time_one)
     assert main(["run", spec, "--device", "cpu", *["--time"][: int(asked)]]) == 0

@@ -82,7 +82,7 @@ def test_small_networks_behave_as_recorded(name: str) -> None:
 
 
 def test_of_adamw_momentum_and_decay_are_noted_as_well() -> None:
-    recipe = {"optimizer": "adamw", "weight_decay": 0.05, "param_groups": "decayed_weights"}
+    recipe: dict[str, Any] = {"optimizer": "adamw", "weight_decay": 0.05, "param_groups": "decayed_weights"}
     found = miniature(of(TsmResNetConfig(**R18), **recipe), torch.device("cpu"))
     decayed = {"stem_conv": 0.05, "weight": 0.05, "classifier_weight": 0.05, "norm": 0, "classifier_bias": 0}
     assert found["decay"] == pytest.approx(decayed, rel=1e-4)

@@ -323,7 +323,7 @@ def test_submitting_leaves_it_out_until_then(
         return ["7"]
 
     monkeypatch.setattr("benchmark.launch.slurm.submit", submit_runs)
-    monkeypatch.setattr("benchmark.cli.running._prepare_data", lambda made: None)
+    monkeypatch.setattr("benchmark.cli.running.prepare_data", lambda made: None)
     arguments = ["submit", str(spec), "--protocol", "paper", "--cluster", "dev"]
     assert main(arguments) == 0
     assert "2 of the runs wait for a training that comes first" in capsys.readouterr().out

@@ -206,7 +206,7 @@ def test_what_slurm_says_nothing_of_is_not_submitted_again(
         return ["9"]
 
     monkeypatch.setattr("benchmark.launch.slurm.submit", submit_runs)
-    monkeypatch.setattr("benchmark.cli.running._prepare_data", lambda configs: None)
+    monkeypatch.setattr("benchmark.cli.running.prepare_data", lambda configs: None)
     planned = make_plan([load_table("bqn-3a")]).runs
     dead, *others = planned
     RunDir.of(dead).prepare(planned[dead].config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,7 @@ CLIPS = 60
 USED = Executed("benchmark/runs/metrics.py", "all_metrics", 0, with_all_it_names=True)
 
 
-def made_run(row_config: Any, number: int, noise: float = 1.0) -> RunDir:
+def made_run(row_config: Any, number: int, noise: float = 1.0, first_clip: int = 0) -> RunDir:
     """A finished run of a config, as the job leaves one; every third clip is hard."""
     run = RunDir.of(run_key(row_config))
     run.prepare(row_config)
@@ -46,11 +47,11 @@ def made_run(row_config: Any, number: int, noise: float = 1.0) -> RunDir:
     labels = np.arange(CLIPS) % 8
     logits = rng.normal(scale=noise, size=(CLIPS, 8)).astype(np.float32)
     logits[np.arange(CLIPS), labels] += np.where(np.arange(CLIPS) % 3, 3, 0)
-    ids = np.array([f"clip{i:02d}" for i in range(CLIPS)])
+    ids = np.array([f"clip{first_clip + i:02d}" for i in range(CLIPS)])
     np.savez_compressed(run.path / "predictions.npz", ids=ids, labels=labels, logits=logits)
     result = {"key": run.key, "seed": row_config.seed, "metrics": all_metrics(logits, labels), "num_clips": CLIPS}
     start = {"at": "2026-01-01", "commit": "c" * 40, "changes": None, "cpu": "A, AVX2"}
-    env = {"seconds": 1.5, "starts": [start], "fingerprints": {"val": "f" * 64}, "device": "A, 2 cores"}
+    env = {"seconds": 1.5, "starts": [start], "fingerprints": {"val": f"{first_clip}" * 64}, "device": "A, 2 cores"}
     epochs = [{"epoch": i, "loss": 2.0 / (i + 1), "residual": float("nan")} for i in range(3)]
     write_atomic(run.path / "metrics.jsonl", "".join(f"{json.dumps(line)}\n" for line in epochs))
     write_json(run.path / "code.json", {"symbols": digests([USED])})
@@ -101,25 +102,37 @@ def without_torch(folder: Path, tmp_path: Path, **further: str) -> subprocess.Co
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
-def test_committed_tables_come_back_byte_for_byte_from_a_clone(tmp_path: Path) -> None:
-    """`make results` in a copy of what git knows, without torch, runs or data."""
+def cloned(tmp_path: Path) -> Path:
+    """A copy of what git knows."""
     clone = tmp_path / "clone"
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, tracked.split("\0")):
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, clone / name)
+    return clone
+
+
+@pytest.mark.slow
+def test_committed_tables_come_back_byte_for_byte_from_a_clone(tmp_path: Path) -> None:
+    """`make results`, without torch, runs or data."""
+    clone = cloned(tmp_path)
     before = contents(clone / "results")
     (clone / "results" / "msnet" / "9" / "table.tex").unlink()
     done = without_torch(clone, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "msnet-9" in done.stderr
+    seconds = re.fullmatch(r"\d+ tables in (\d+\.\d) s on \d+ cores", done.stderr.splitlines()[-1])
+    assert seconds is not None
+    assert 0 < float(seconds[1]) < 60
     assert contents(clone / "results") == before
 
 
 @pytest.mark.slow
 def test_rendering_from_records_is_rendering_from_their_runs(recorded: Path, tmp_path: Path) -> None:
-    edited = next((tmp_path / "runs").glob("*/code.json"))
+    edited, verified, _ = (tmp_path / "runs").glob("*/code.json")
+    write_json(verified, {"symbols": {USED.file: {"all_metrics": "00000000"}}})
+    found = {"at": "2026-01-02", "on": {"kind": "cpu"}, "equal": True, "deviation": 0.0}
+    write_json(verified.with_name("verified.json"), {**found, "symbols": digests([USED])})
     for symbol in ("all_metrics", "top_k_accuracy"):  # what only the first of these names is dropped
         write_json(edited, {"symbols": {USED.file: {symbol: "00000000"}}})
         assert main(["records", "add", TABLE]) == 0
@@ -133,10 +146,10 @@ def test_rendering_from_records_is_rendering_from_their_runs(recorded: Path, tmp
     of_runs = contents(results)
     text = " ".join(of_runs["bqn/3a/table.md"].decode().split())
     assert "1 of 3 runs trained by other code: runs/metrics.py changed" in text
-    (tmp_path / "runs").rename(tmp_path / "moved")
+    clone = cloned(tmp_path)
+    shutil.copytree(recorded, clone / "results" / "records", dirs_exist_ok=True)
     shutil.rmtree(results)
-    folders = {"BENCHMARK_RESULTS": str(results), "BENCHMARK_RECORDS": str(recorded)}
-    done = without_torch(ROOT, tmp_path, **folders)
+    done = without_torch(clone, tmp_path, BENCHMARK_RESULTS=str(results))
     assert done.returncode == 0, done.stderr
     made = contents(results)
     assert {name: made[name] for name in of_runs} == of_runs
@@ -323,11 +336,16 @@ def test_rows_of_others_stand_beside_ours(
         monkeypatch.setenv("BENCHMARK_RECORDS", str(tmp_path / lab / "records"))
         for number, row in enumerate(load_table(TABLE).rows):
             for seed, config in row_runs(row, (0, 1)) if row.config and row.label != "BQN" else ():
-                made_run(config, 10 * number + seed, noise)
+                made_run(config, 10 * number + seed, noise, first_clip=2 if lab == "eth" else 0)
         assert main(["records", "add", TABLE, "--seeds", "2"]) == 1  # BQN was not run
         assert main(["records", "export", TABLE, str(tmp_path / f"{lab}.zip"), "--seeds", "2"]) == 0
         monkeypatch.setenv("BENCHMARK_RECORDS", str(recorded))
+        capsys.readouterr()
         assert main(["records", "merge", str(tmp_path / f"{lab}.zip")]) == 0
+        remark = "bqn-3a 'Quiet': on other clips than ours: 58 of 60 ids shared"
+        assert (f"{lab}: {remark}" in capsys.readouterr().out) == (lab == "eth")
+    assert main(["records", "check"]) == 0
+    assert capsys.readouterr().out.count("on other clips than ours") == 2  # Quiet and Busy of eth
     held = contents(recorded)
     assert main(["records", "merge", str(tmp_path / "mit.zip"), "--name", "mit"]) == 0
     assert contents(recorded) == held
@@ -343,6 +361,7 @@ def test_rows_of_others_stand_beside_ours(
     assert "| theirs: Quiet+Busy (mit)" in text
     assert "theirs: BQN" not in text
     assert "Run by eth: A, 2 cores" in text
+    assert text.count("On other clips than ours: 58 of 60 ids shared.") == 1  # a note of all their rows
     assert files["bqn/3a/claims.csv"] == ours["bqn/3a/claims.csv"]
     assert b"theirs-mit" in files["bqn/3a/plot.svg"]
     assert b"theirs: Quiet (eth)" in files["bqn/3a/table.tex"]

@@ -70,10 +70,14 @@ def judge(outcome: Outcome, causes: Causes, alike: bool, same_weights: bool | No
     unknown = f" Not recorded: {'; '.join(causes.unrecorded)}." if causes.unrecorded else ""
     if outcome.equal:
         if not found and not causes.starts:
-            return f"Everything recorded is equal.{unknown}"
-        return f"The predictions are equal to the last logit, whatever differs: {'; '.join(found) or 'starts'}."
+            kept = "" if outcome.exact else ", of the predictions all that a record keeps of them"
+            return f"Everything recorded is equal{kept}.{unknown}"
+        known = "to the last logit" if outcome.exact else "in all that a record keeps of them"
+        return f"The predictions are equal {known}, whatever differs: {'; '.join(found) or 'starts'}."
     equal_numbers = all(metric.a == metric.b for metric in outcome.metrics)
-    head = "The numbers are equal, the logits are not. " if equal_numbers else ""
+    head = (
+        f"The numbers are equal, the {'logits' if outcome.exact else 'predictions'} are not. " if equal_numbers else ""
+    )
     if not found:
         starts = " but the number of starts, which should leave a result as it is," if causes.starts else ""
         return f"{head}Everything recorded{starts} is equal: what made the difference is not recorded.{unknown}"

@@ -18,6 +18,7 @@ from benchmark.report.statistics.stats import Estimate, RowSample
 from benchmark.runs.key import dotted
 from benchmark.runs.metrics import TOP_K, hits_at_k
 from benchmark.runs.predictions import Predictions
+from benchmark.runs.records.predictions import as_kept
 from benchmark.spec.files import protocol_names
 from benchmark.spec.protocol import load_protocol
 
@@ -50,7 +51,8 @@ class Outcome:
         clips: How many clips are paired: both runs have them, with one label.
         alone: How many clips A alone and B alone has.
         unpaired: Why no clip is paired; "" where some are.
-        equal: Whether both have the same clips and every logit is the same.
+        exact: Whether all logits of both are known; of a record's, only what it keeps of them is.
+        equal: Whether both have the same clips and every logit is the same, as far as it is known.
         flips: The clips whose prediction changed.
     """
 
@@ -58,13 +60,15 @@ class Outcome:
     clips: int = 0
     alone: tuple[int, int] = (0, 0)
     unpaired: str = ""
+    exact: bool = True
     equal: bool = False
     flips: Flips = field(default_factory=Flips)
 
 
 def compare_outcomes(a: Recorded, b: Recorded) -> Outcome:
     """Metrics, paired differences and flipped clips of two runs."""
-    pair = _pair(a, b)
+    exact = not (a.coarse or b.coarse)
+    pair = _pair(a, b, exact)
     names = dict.fromkeys([*a.metrics, *b.metrics])
     if isinstance(pair, str):
         return Outcome(tuple(Metric(name, a.metrics.get(name), b.metrics.get(name)) for name in names), unpaired=pair)
@@ -74,12 +78,13 @@ def compare_outcomes(a: Recorded, b: Recorded) -> Outcome:
         metrics=tuple(_metric(name, a, b, pair) for name in names),
         clips=clips,
         alone=alone,
+        exact=exact,
         equal=alone == (0, 0) and np.array_equal(pair[0].logits, pair[1].logits, equal_nan=True),
-        flips=find_flips(*pair, a.config.data.dataset),
+        flips=find_flips(*pair, a.config.data.dataset, exact),
     )
 
 
-def _pair(a: Recorded, b: Recorded) -> Pair | str:
+def _pair(a: Recorded, b: Recorded, exact: bool) -> Pair | str:
     """The predictions for the clips that both runs have, or why none can be paired."""
     name, other = a.config.data.dataset, b.config.data.dataset
     if name != other:
@@ -88,11 +93,13 @@ def _pair(a: Recorded, b: Recorded) -> Pair | str:
     # What is generated anew has the old names; a user's clips keep theirs, whatever else is in the split.
     if DATASETS[name].generated and None not in prints and prints[0] != prints[1]:
         return f"{name} was generated anew between A and B (other fingerprints)"
-    _, ours, theirs = np.intersect1d(a.predictions.ids, b.predictions.ids, assume_unique=True, return_indices=True)
-    same = a.predictions.labels[ours] == b.predictions.labels[theirs]
+    # Beside a record, a run directory's predictions are compared as a record of them would be.
+    left, right = (run.predictions if exact or run.coarse else as_kept(run.predictions) for run in (a, b))
+    _, ours, theirs = np.intersect1d(left.ids, right.ids, assume_unique=True, return_indices=True)
+    same = left.labels[ours] == right.labels[theirs]
     if not same.any():
         return "no clip of A is in B with the same label"
-    pair = ((a.predictions, ours[same]), (b.predictions, theirs[same]))
+    pair = ((left, ours[same]), (right, theirs[same]))
     left, right = (Predictions(p.ids[kept], p.labels[kept], p.logits[kept]) for p, kept in pair)
     return left, right
 

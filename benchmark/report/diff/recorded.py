@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from benchmark.config.run import RunConfig
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import RunDirError, damaged
-from benchmark.runs.find import find_run
+from benchmark.runs.find import find_run_or_record
 from benchmark.runs.json_files import read_json
 from benchmark.runs.key import dotted
+from benchmark.runs.metrics import all_metrics
 from benchmark.runs.predictions import Predictions, read_predictions
+from benchmark.runs.records.files import damaged_record, read_sealed
+from benchmark.runs.records.run import checked_record
 from benchmark.runs.sharing import unreadable
 
 
@@ -31,6 +35,7 @@ class Recorded:
         behaviour: Content of behaviour.json; None for a run of before that file.
         symbols: Digests by file and symbol of the code that it executed; None for a run of before code.json.
         verified: Those of later code that was shown to behave alike; None where none was.
+        coarse: Whether predictions are as a record keeps them: ranks of labels and predicted classes alone are exact.
     """
 
     key: str
@@ -45,6 +50,7 @@ class Recorded:
     behaviour: Mapping[str, Any] | None = None
     symbols: Mapping[str, Mapping[str, str]] | None = None
     verified: Mapping[str, Mapping[str, str]] | None = None
+    coarse: bool = False
 
     @property
     def name(self) -> str:
@@ -53,12 +59,38 @@ class Recorded:
 
 
 def find_recorded(name: str) -> Recorded:
-    """A finished run by its key, the beginning of it, or the path of its directory.
+    """A finished run by its key, or by what else `find_run_or_record` knows it by.
 
     Raises:
         RunDirError: there is no such run, it is not finished, or it is damaged.
     """
-    return of_directory(find_run(name))
+    found = find_run_or_record(name)
+    return of_record(found) if isinstance(found, Path) else of_directory(found)
+
+
+def of_record(path: Path) -> Recorded:
+    """What a record's file says of its run. Raises DamagedRecordError: it is not as it was written."""
+    content = read_sealed(path)
+    if content is None:
+        raise damaged_record(path, "it is gone")
+    record = checked_record(path, content, path.parent.parent)
+    config, columns = RunConfig.model_validate_json(json.dumps(record.content.config)), record.content.epochs
+    found = record.predictions
+    return Recorded(
+        key=record.content.key,
+        place=str(path),
+        config=config,
+        settings=dotted(config.model_dump(mode="json")) | dotted(record.content.config),
+        result=record.content.result,
+        metrics=all_metrics(found.logits, found.labels) | record.metrics,  # in the order of a run's
+        predictions=found,
+        env=record.env,
+        epochs=[dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)],
+        behaviour=record.content.behaviour,
+        symbols=record.symbols,
+        verified=record.verified_symbols,
+        coarse=True,
+    )
 
 
 def of_directory(run: RunDir) -> Recorded:

@@ -88,6 +88,11 @@ def unpack(kept: dict[str, Any], ids: NDArray[np.str_], labels: NDArray[np.integ
     return Predictions(ids, labels, logits)
 
 
+def as_kept(found: Predictions) -> Predictions:
+    """A run's predictions as its record gives them back."""
+    return unpack(pack(found), found.ids, found.labels)
+
+
 def probabilities(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     """Softmax of each clip's logits; NaN for a clip of which one is NaN or infinite."""
     wide = np.asarray(logits, dtype=np.float64)

@@ -20,6 +20,7 @@ import pydantic
 
 from benchmark.config.fields import Strict
 from benchmark.config.run import RunConfig
+from benchmark.runs.code import changes
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import RunDirError
 from benchmark.runs.json_files import ENV_TYPES, read_json, typed
@@ -65,8 +66,18 @@ class Content(Strict):
     env: dict[str, Any]
     code: str = pydantic.Field(pattern=LIKE_A_KEY, description="names the file of the code's symbols")
     behaviour: dict[str, Any]
-    verified: dict[str, Any] | None
+    verified: Verified | None
     predictions: Kept
+
+
+class Verified(Strict):
+    """What `verify` found of a run's behaviour under later code; `code` names the file of that code's symbols."""
+
+    at: str
+    on: dict[str, Any]
+    equal: bool
+    deviation: float | None
+    code: str = pydantic.Field(pattern=LIKE_A_KEY)
 
 
 class Clips(Strict):
@@ -79,12 +90,16 @@ class Clips(Strict):
 
 @dataclass(frozen=True)
 class Record:
-    """A run as its record has it, checked: what `RunDir` and `read_predictions` say of a finished one."""
+    """A run as its record has it, checked: what `RunDir` and `read_predictions` say of a finished one.
+
+    symbols: the code that made it. verified_symbols: that by which it was last shown to behave as it did.
+    """
 
     root: Path
     content: Content
     predictions: Predictions
     symbols: dict[str, Any]
+    verified_symbols: dict[str, Any] | None
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -95,11 +110,6 @@ class Record:
     def env(self) -> dict[str, Any]:
         """As `RunDir.env`: what is not of the type that a run writes is left out."""
         return typed(self.content.env, ENV_TYPES)
-
-    @property
-    def verified_symbols(self) -> dict[str, Any] | None:
-        """The code by which it was last shown to behave as it did."""
-        return (self.content.verified or {}).get("symbols")
 
 
 class NotRecordableError(RunDirError):
@@ -176,7 +186,8 @@ def checked_record(path: Path, sealed_content: dict[str, Any], root: Path) -> Re
     for where, count in counts.items():
         if count is not None and count != len(clips.ids):
             raise damaged_record(path, f"it has {len(clips.ids)} clips, its {where} says {count}")
-    return Record(root, content, found, read_symbols(root, content.code, path))
+    verified = read_symbols(root, content.verified.code, path) if content.verified else None
+    return Record(root, content, found, read_symbols(root, content.code, path), verified)
 
 
 def read_clips(root: Path, digest: str, named_by: Path) -> Clips:
@@ -230,10 +241,43 @@ def write_record(run: RunDir, root: Path) -> str:
     return f"replaced{f', without the {lost} that it had' if lost else ''}"
 
 
+def write_verified(record: Record, verified: dict[str, Any] | None) -> bool:
+    """Write into a record by which later code its run was shown to behave as it did; whether its file changed.
+
+    A run by code that is today's needs no such word, and one that is there of the same code stays, whenever it was
+    found: verifying again changes no byte.
+
+    Args:
+        record: as it was read.
+        verified: content of verified.json; None if the run behaves otherwise.
+    """
+    if verified is not None and (verified["symbols"] == record.verified_symbols or not changes(record.symbols)):
+        return False
+    path = run_record_path(record.root, record.content.key)
+    found, shared = _verified(verified)
+    for name, value in shared.items():
+        write_sealed(record.root / name, value)
+    return write_sealed(path, {**(read_sealed(path) or {}), "verified": found})
+
+
+def _verified(content: dict[str, Any] | None) -> tuple[dict[str, Any] | None, dict[str, dict[str, Any]]]:
+    """What a record has of verified.json, and the file of code that it names, by path below the root."""
+    if content is None:
+        return None, {}
+    code = {"symbols": content["symbols"]}
+    kept = {name: value for name, value in content.items() if name != "symbols"}
+    return finite({**kept, "code": digest_of(code)}), {f"code/{digest_of(code)}.json": code}
+
+
+def codes_of(content: dict[str, Any]) -> list[str]:
+    """The files of code that a record's content names."""
+    return [content["code"], *([content["verified"]["code"]] if content["verified"] else [])]
+
+
 def drop_unnamed(root: Path) -> int:
     """Remove the files of clips and code that no run names any more; how many there were."""
     runs = [read_sealed(path) or {} for path in (root / "runs").glob("*.json")]
-    named = {run["code"] for run in runs} | {run["predictions"]["clips"] for run in runs}
+    named = {name for run in runs for name in (*codes_of(run), run["predictions"]["clips"])}
     unnamed = [path for kind in ("clips", "code") for path in (root / kind).glob("*.json") if path.stem not in named]
     for path in unnamed:
         path.unlink()
@@ -259,6 +303,7 @@ def record_of(run: RunDir) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     found, metrics = read_predictions(run, result)
     clips = {"dataset": config.data.dataset, "ids": found.ids.astype(str).tolist(), "labels": found.labels.tolist()}
     code = finite(parts["code"])
+    verified, shared = _verified(parts["verified"])
     content = {
         "key": run.key,
         "config": read_json(run.path / "config.json"),
@@ -268,10 +313,10 @@ def record_of(run: RunDir) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         "env": finite(run.env),
         "code": digest_of(code),
         "behaviour": finite(parts["behaviour"]),
-        "verified": finite(parts["verified"]),
+        "verified": verified,
         "predictions": {"clips": digest_of(clips), **pack(found)},
     }
-    return content, {f"clips/{digest_of(clips)}.json": clips, f"code/{digest_of(code)}.json": code}
+    return content, {**shared, f"clips/{digest_of(clips)}.json": clips, f"code/{digest_of(code)}.json": code}
 
 
 def _epochs(path: Path) -> dict[str, list[Any]]:
