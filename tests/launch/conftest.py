@@ -1,17 +1,23 @@
-"""Runs whose process is a stand-in for the network's."""
+"""Small runs, and runs whose process is a stand-in for the network's."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmark.config.run import RunConfig
+from benchmark.data.datasets import prepare
 from benchmark.launch import local
+from benchmark.launch.job import execute
 from benchmark.launch.local import Outcome, make_slots, run_all
 from benchmark.runs.directory import RunDir
+from benchmark.runs.key import run_key
+from tests.data.trees import ucf_tree
+from tests.launch.small import SMALL
 
 SideBySide = Callable[[Mapping[str, RunConfig]], set[frozenset[str]]]
 
@@ -38,3 +44,23 @@ def side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SideBySide:
         return together
 
     return bring
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., RunDir]]:
+    """Brings a run of a config to its end in a folder of that name."""
+    for name, value in (("DATA", "made"), ("UCF101", "ucf")):
+        monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / value))
+    ucf_tree(tmp_path / "ucf")
+    prepare("ucf101", workers=1)
+
+    def make(folder: str = "runs", config: RunConfig = SMALL) -> RunDir:
+        run = RunDir(tmp_path / folder / run_key(config))
+        run.prepare(config)
+        execute(run, device="cpu")
+        return run
+
+    threads = torch.get_num_threads()
+    yield make
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)

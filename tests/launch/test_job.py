@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +14,20 @@ import pytest
 import torch
 
 from benchmark.cli.verify import verify
-from benchmark.config.models import TsmResNetConfig
-from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
-from benchmark.data.datasets import prepare
+from benchmark.config.run import EvalConfig, RunConfig, TrainConfig
 from benchmark.data.loader import ClipDataset
 from benchmark.launch import job
 from benchmark.launch.initial_weights import initial_network
-from benchmark.launch.job import execute
 from benchmark.launch.slurm import ClusterJob
 from benchmark.launch.training import CHECKPOINT_SECONDS
 from benchmark.plan import PlannedRun
 from benchmark.runs.atomic import write_json
 from benchmark.runs.behaviour import recorded
 from benchmark.runs.directory import RunDir
-from benchmark.runs.key import run_key
 from benchmark.runs.sharing import user_name
-from tests.data.trees import ucf_tree
+from tests.launch.small import SMALL
 
-CONFIG = RunConfig(
-    model=TsmResNetConfig(depth=18, width=0.125, dropout=0.5),
-    data=DataConfig(dataset="ucf101", size=32, segments=2, flip=True),
-    train=TrainConfig(epochs=2, warmup_epochs=0, batch_size=5, lr=0.05),
-    eval=EvalConfig(scale=36),
-)
-TWO_VIEWS, THREE_VIEWS = (CONFIG.model_copy(update={"eval": EvalConfig(scale=36, clips=n)}) for n in (2, 3))
-
-
-@pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., RunDir]]:
-    """Brings a run of a config to its end in a folder of that name."""
-    for name, value in (("DATA", "made"), ("UCF101", "ucf")):
-        monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / value))
-    ucf_tree(tmp_path / "ucf")
-    prepare("ucf101", workers=1)
-
-    def make(folder: str = "runs", config: RunConfig = CONFIG) -> RunDir:
-        run = RunDir(tmp_path / folder / run_key(config))
-        run.prepare(config)
-        execute(run, device="cpu")
-        return run
-
-    threads = torch.get_num_threads()
-    yield make
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
+TWO_VIEWS, THREE_VIEWS = (SMALL.model_copy(update={"eval": EvalConfig(scale=36, clips=n)}) for n in (2, 3))
 
 
 def predictions(run: RunDir) -> dict[str, np.ndarray]:
@@ -69,8 +39,8 @@ def predictions(run: RunDir) -> dict[str, np.ndarray]:
 def test_left_within_an_epoch_a_run_ends_as_one_that_was_not(
     optimizer: str, made: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = CONFIG.train.model_copy(update={"optimizer": optimizer})
-    config = CONFIG.model_copy(update={"train": recipe})
+    recipe = SMALL.train.model_copy(update={"optimizer": optimizer})
+    config = SMALL.model_copy(update={"train": recipe})
     whole, read, item = made(config=config), [0], ClipDataset.__getitem__
     monkeypatch.setenv(CHECKPOINT_SECONDS, "1e-9")
 
@@ -93,8 +63,8 @@ def test_left_within_an_epoch_a_run_ends_as_one_that_was_not(
 
 def test_a_classifier_begins_with_the_spread_that_the_recipe_says() -> None:
     shape = (2, 3, 32, 32)
-    wide = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"classifier_std": 0.5})})
-    own, other = (initial_network(config, torch.device("cpu"), shape, shape) for config in (CONFIG, wide))
+    wide = SMALL.model_copy(update={"train": SMALL.train.model_copy(update={"classifier_std": 0.5})})
+    own, other = (initial_network(config, torch.device("cpu"), shape, shape) for config in (SMALL, wide))
     begun, spread = own.state_dict(), other.state_dict()
     assert spread["fc.weight"].std().item() == pytest.approx(0.5, rel=0.05)
     assert not spread["fc.bias"].any()
@@ -117,7 +87,7 @@ def test_a_job_leaves_what_is_done_or_taken_and_ends_well(tmp_path: Path, capsys
 
 
 def test_another_seed_has_other_first_weights(made: Callable[..., RunDir]) -> None:
-    still = CONFIG.model_copy(update={"train": TrainConfig(epochs=1, warmup_epochs=0, batch_size=4, lr=1e-30)})
+    still = SMALL.model_copy(update={"train": TrainConfig(epochs=1, warmup_epochs=0, batch_size=4, lr=1e-30)})
     runs = [made(config=still.model_copy(update={"seed": seed})) for seed in (0, 1)]
     weights = [torch.load(run.path / "checkpoint.pt", weights_only=True)["model"] for run in runs]
     assert not torch.equal(weights[0]["backbone.conv1.weight"], weights[1]["backbone.conv1.weight"])
@@ -143,7 +113,7 @@ def test_a_miniature_changes_nothing_of_its_run(
     """It is verified while nothing differs; other views have one of their own where the training is by this code."""
     run = made()
     monkeypatch.setenv("BENCHMARK_RUNS", str(tmp_path / "runs"))
-    planned = PlannedRun(run.key, CONFIG, "paper")
+    planned = PlannedRun(run.key, SMALL, "paper")
     assert verify(planned, time.time()).text == "behaves as then: equal to the last bit"
     assert json.loads((run.path / "verified.json").read_text())["equal"]
     assert recorded(made(config=TWO_VIEWS)) is not None

@@ -145,6 +145,7 @@ def test_what_waits_in_a_queue_is_named_and_left(
 ) -> None:
     for name in ("RUNS", "RESULTS", "DATA"):
         monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / name.lower()))
+    monkeypatch.setenv("PATH", str(tmp_path))  # an installed squeue would look for its cluster for half a minute
     monkeypatch.setattr(running, "count", lambda *_: True)
     plan = make_plan([load_table("bqn-3a", "smoke")])
     runs = [RunDir.of(key) for key in plan.runs]

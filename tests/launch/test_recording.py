@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,45 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.config.models import TsmResNetConfig
-from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
-from benchmark.data.datasets import prepare
+from benchmark.config.run import EvalConfig
 from benchmark.data.loader import ClipDataset
-from benchmark.launch.job import execute
 from benchmark.launch.training import CHECKPOINT_SECONDS
 from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import REPLACED, RunDir
 from benchmark.runs.key import run_key
 from benchmark.runs.trainings import other_code
-from tests.data.trees import ucf_tree
+from tests.launch.small import SMALL
 
-CONFIG = RunConfig(
-    model=TsmResNetConfig(depth=18, width=0.125, dropout=0.5),
-    data=DataConfig(dataset="ucf101", size=32, segments=2),
-    train=TrainConfig(epochs=2, warmup_epochs=0, batch_size=5, lr=0.05),
-    eval=EvalConfig(scale=36),
-)
-VIEWS = CONFIG.model_copy(update={"eval": EvalConfig(scale=36, clips=2)})
-
-
-@pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., RunDir]]:
-    """Brings a run of a config to its end in a folder of that name."""
-    for name, value in (("DATA", "made"), ("UCF101", "ucf")):
-        monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / value))
-    ucf_tree(tmp_path / "ucf")
-    prepare("ucf101", workers=1)
-
-    def make(folder: str = "runs", config: RunConfig = CONFIG) -> RunDir:
-        run = RunDir(tmp_path / folder / run_key(config))
-        run.prepare(config)
-        execute(run, device="cpu")
-        return run
-
-    threads = torch.get_num_threads()
-    yield make
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
+VIEWS = SMALL.model_copy(update={"eval": EvalConfig(scale=36, clips=2)})
 
 
 def by_other(run: RunDir) -> None:

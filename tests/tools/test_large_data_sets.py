@@ -7,6 +7,7 @@ import pytest
 from tools.large_data_sets import TREES, main
 
 
+@pytest.mark.slow
 def test_every_step_is_measured_on_both_trees(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--clips", "12"])
     printed = capsys.readouterr().out
