@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from benchmark.launch.pending import record_by_other_code, recorded_runs
 from benchmark.plan import Plan
 from benchmark.runs.directory import RunDir
 from benchmark.runs.made_by import OtherCode
@@ -20,17 +21,28 @@ def not_by_todays_code(keys: Iterable[str]) -> dict[str, OtherCode]:
     return {key: other for key, other in found.items() if other is not None}
 
 
+def recorded_by_other_code(made: Plan) -> dict[str, OtherCode]:
+    """Why records are not current that stand in for runs that are not finished here, by key."""
+    found = {key: record_by_other_code(path) for key, path in recorded_runs(made.runs).items()}
+    return {key: other for key, other in found.items() if other is not None}
+
+
 def sentences(others: Mapping[str, OtherCode], made: Plan) -> list[str]:
-    """Lines that say which finished runs are not by today's code and what to do; none where all are."""
+    """Lines that say which finished or recorded runs are not by today's code and what to do; none where all are."""
     if not others:
         return []
-    done = sum(RunDir.of(key).state == "done" for key in made.runs)
+    recorded = recorded_runs(made.runs)
+    done = [key for key in made.runs if RunDir.of(key).state == "done"]
     counts = Counter(str(other) for other in others.values())
     concerned = {table for key in others for table, _ in made.runs[key].used_by}
     named = [table.id for table in made.tables if table.id in concerned]
     tables = " ".join(named) if len(named) <= NAMED else "TABLE"
+    what, known = "finished", len(done)
+    if others.keys() & recorded:
+        what, known = "finished or recorded", known + len(recorded)
+    again = f"{tables} --again" if others.keys() & set(done) else tables
     return [
-        f"{len(others)} of {done} finished runs are not by today's code:",
+        f"{len(others)} of {known} {what} runs are not by today's code:",
         *(f"    {count} {said}" for said, count in counts.items()),
-        f"  `run {tables} --again` trains them anew; `verify {tables}` says whether it behaves as theirs did.",
+        f"  `run {again}` trains them anew; `verify {tables}` says whether it behaves as theirs did.",
     ]

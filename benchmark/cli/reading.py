@@ -8,10 +8,10 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.cli.current import not_by_todays_code, sentences
+from benchmark.cli.current import not_by_todays_code, recorded_by_other_code, sentences
 from benchmark.cli.text import duration, grid, say, split_of, terminal_width
 from benchmark.config.run import RunConfig
-from benchmark.launch.pending import is_to_do
+from benchmark.launch.pending import is_to_do, recorded_runs
 from benchmark.launch.states import RunState, run_states
 from benchmark.plan import Plan, estimate_seconds, make_plan, megapixels, row_runs
 from benchmark.report.text.formulas import comparison
@@ -128,7 +128,7 @@ def plan(arguments: argparse.Namespace) -> int:
     found = run_states(made.runs, say)
     states = {key: _shown_state(run.state, key in arguments.damaged) for key, run in found.items()}
     todo = [key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)]
-    others = not_by_todays_code(made.runs)
+    others = not_by_todays_code(made.runs) | recorded_by_other_code(made)
     trained = {training_key(run.config) for run in made.runs.values() if trained_by(RunDir.of(run.key), run.config)}
     seconds = estimate_seconds(made.runs.values(), rate, trained)
     total = None if rate is None else sum(seconds[key] or 0 for key in todo)
@@ -210,7 +210,7 @@ def status(arguments: argparse.Namespace) -> int:
     """`status`."""
     made = arguments.plan
     states = run_states(made.runs, say)
-    others = not_by_todays_code(made.runs)
+    others = not_by_todays_code(made.runs) | recorded_by_other_code(made)
     entries = [
         _entry(run.used_by[0][0], run.used_by[0][1], run.config, run.key, states[run.key])
         for run in made.runs.values()
@@ -233,14 +233,14 @@ def status(arguments: argparse.Namespace) -> int:
         for entry in entries:
             entry["other_code"] = others[entry["key"]].as_dict() if entry["key"] in others else None
         return _print_json(entries)
-    several = len({e["table"] for e in entries}) > 1
+    several, recorded = len({e["table"] for e in entries}) > 1, recorded_runs(made.runs)
     rows = [
         [
             *([e["table"]] if several else []),
             e["row"].replace(" | ", ", ") + split_of(e["dataset"]),
             str(e["seed"]),
             e["key"],
-            ", ".join(part for part in (e["state"], e["progress"], _took(e)) if part),
+            ", ".join(filter(None, [e["state"], e["progress"], _took(e), "has a record" * (e["key"] in recorded)])),
         ]
         for e in entries
     ]

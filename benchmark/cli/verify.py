@@ -22,9 +22,9 @@ from benchmark.launch.pending import recorded_runs
 from benchmark.plan import PlannedRun
 from benchmark.runs.atomic import write_json
 from benchmark.runs.behaviour import Comparison, compare, kind_of_device, recorded
-from benchmark.runs.code import digests
+from benchmark.runs.code import changes, digests
 from benchmark.runs.directory import RunDir
-from benchmark.runs.made_by import VERIFIED
+from benchmark.runs.made_by import VERIFIED, symbols_in
 from benchmark.runs.records.files import records_root
 from benchmark.runs.records.run import Record, drop_unnamed, read_record, run_record_path, write_verified
 
@@ -140,7 +140,9 @@ def verify(planned: PlannedRun, since: float) -> Verdict:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         verified = {"at": at, "on": now["on"], "equal": comparison.equal, "deviation": comparison.deviation}
         verified["symbols"] = digests(used_by_run(found, planned.config), since=since)
-    _keep(verified, record or run)
+    before = record.verified_symbols if record else symbols_in(run.path / VERIFIED)
+    if verified or not (before and changes(before)):  # what was found of other code than today's stays true of that
+        _keep(verified, record or run)
     return Verdict(planned, comparison)
 
 

@@ -10,7 +10,7 @@ from benchmark.plan import PlannedRun
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import DamagedRunError, StaleRunError, damaged
 from benchmark.runs.key import training_key
-from benchmark.runs.made_by import not_current
+from benchmark.runs.made_by import OtherCode, not_current
 from benchmark.runs.records.files import DamagedRecordError, read_sealed, records_root
 from benchmark.runs.records.run import check_defaults, checked_record, run_record_path
 from benchmark.runs.sharing import unreadable
@@ -81,7 +81,7 @@ def taken_from_records(runs: Mapping[str, PlannedRun], again: bool = False) -> s
     Raises:
         StaleRunError: see `recorded_runs`.
     """
-    found = {key for key, path in recorded_runs(runs).items() if not (again and _is_of_other_code(path))}
+    found = {key for key, path in recorded_runs(runs).items() if not (again and record_by_other_code(path))}
 
     def for_nobody(run: PlannedRun) -> bool:
         return all(later in found or not is_to_do(runs[later], again) for later in run.continued_by)
@@ -89,13 +89,13 @@ def taken_from_records(runs: Mapping[str, PlannedRun], again: bool = False) -> s
     return {key for key, run in runs.items() if (key in found or run.for_its_weights) and for_nobody(run)}
 
 
-def _is_of_other_code(path: Path) -> bool:
-    """Whether a record is known to be of a run by other code than today's; a damaged one is a cell that says so."""
+def record_by_other_code(path: Path) -> OtherCode | None:
+    """Why a record is not of a run by today's code; None if it is, or is damaged: its cell says that."""
     try:
         record = checked_record(path, read_sealed(path) or {}, path.parent.parent)
     except DamagedRecordError:
-        return False
-    return not_current(record.symbols, record.verified_symbols) is not None
+        return None
+    return not_current(record.symbols, record.verified_symbols)
 
 
 def recorded_runs(runs: Mapping[str, PlannedRun]) -> dict[str, Path]:

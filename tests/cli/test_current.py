@@ -177,8 +177,11 @@ def _verify_records(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     other = BLOCK.replace("stride=4", "stride=2")
     status, said, noted = told("verify", other)
     assert (status, noted) == (1, True)
-    assert json.loads(Path(f"records/runs/{key}.json").read_text())["verified"] is None
-    assert contents().keys() == first.keys()  # nothing names that code any more
+    assert contents() == verified  # what was found of the code of then stays true of it
+    said = told("status", other)[1]
+    assert f"1 of 2 finished or recorded runs are not by today's code:\n    1 {SAID}\n  `run own-stale` trains" in said
+    assert said.count("pending, has a record") == 2
+    assert "runs are not" not in told("plan", renamed)[1]
     assert told("run", other, "--from-records", "--device", "cpu")[::2] == (0, True)
     assert not list(Path("runs").glob("*/result.json"))
     assert told("run", other, "--from-records", "--again", "--device", "cpu")[::2] == (0, False)
