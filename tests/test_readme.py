@@ -64,7 +64,7 @@ def test_every_command_runs(command: str, tmp_path_factory: pytest.TempPathFacto
         write_video(render(SETTINGS["motionpairs-tiny"], "val", 0), tmp_path_factory.getbasetemp() / "video.mp4")
         arguments[arguments.index("video.mp4")] = str(tmp_path_factory.getbasetemp() / "video.mp4")
         arguments += ["--out", str(folder / "figures")]
-    if arguments[0] in ("run", "records") and "--protocol" not in arguments:
+    if arguments[0] in ("run", "records", "verify") and "--protocol" not in arguments:
         arguments += ["--protocol", "smoke"]
     environment = {**os.environ, **{f"BENCHMARK_{n.upper()}": str(folder / n) for n in ("runs", "results", "records")}}
     done = subprocess.run(
