@@ -31,6 +31,7 @@ import av
 import cv2
 import numpy as np
 
+from benchmark.cli.text import whole_number
 from benchmark.data.decode.video import Frames, probe, read_frames
 from benchmark.data.errors import DecodeError
 
@@ -327,21 +328,15 @@ def _own_files(folder: Path) -> dict[str, list[Path]]:
     return {folder.name: files}
 
 
-def _from_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 up")
-    return int(text)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Make or find the files, read them, print the table (or JSON) and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=_from_one, default=12, help="clips of each kind (default 12)")
-    parser.add_argument("--frames", type=_from_one, default=100, help="frames of a clip (default 100, 4 seconds)")
-    parser.add_argument("--repeats", type=_from_one, default=5, help="timed passes over the clips (default 5)")
+    parser.add_argument("--clips", type=whole_number(1), default=12, help="clips of each kind (default 12)")
+    parser.add_argument("--frames", type=whole_number(1), default=100, help="frames of a clip (default 100, 4 seconds)")
+    parser.add_argument("--repeats", type=whole_number(1), default=5, help="timed passes over the clips (default 5)")
     parser.add_argument("--videos", type=Path, metavar="FOLDER", help="time these files or folders of frames instead")
     parser.add_argument("--leak", action="store_true", help="instead of timing, read many files and look at memory")
-    parser.add_argument("--reads", type=_from_one, default=10_000, help="how many with --leak (default 10,000)")
+    parser.add_argument("--reads", type=whole_number(1), default=10_000, help="how many with --leak (default 10,000)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(argv)
     cv2.setNumThreads(1)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from benchmark.cli.rendering import results_folder
+from benchmark.cli.rendering import results_folder, states_now
 from benchmark.cli.text import grid, say
-from benchmark.launch.states import run_states
-from benchmark.plan import make_plan
 from benchmark.report.by_level import MEANING, as_cells, as_csv, by_level, header, picture
 from benchmark.report.collect import collect
 from benchmark.report.writing import replace_together
@@ -22,8 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Print each table by level; with any value, write by_AXIS.csv and its picture beside the table's own files."""
     axis, found = arguments.by, {}
-    states = run_states(make_plan(arguments.loaded).runs, say)
-    now = {key: (run.state, run.error or "") for key, run in states.items()}
+    now = states_now(arguments.loaded)
     for table in arguments.loaded:
         rows = by_level(table, collect(table, now), axis)
         found[table.id] = [{"label": row.label, "levels": [vars(at) for at in row.levels]} for row in rows]

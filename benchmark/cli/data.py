@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cli.progress import several_steps
-from benchmark.cli.text import grid
+from benchmark.cli.text import grid, whole_number
 from benchmark.config.datasets import DATASETS
 from benchmark.config.source import did_you_mean
 from benchmark.data.errors import DataError
@@ -49,16 +49,14 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     for action in (listing, check):
         action.add_argument("--json", action="store_true", help="print JSON")
     for action in (prepare, check):
-        action.add_argument("--workers", type=_from_one, metavar="N", help="processes (default: the usable cores)")
+        action.add_argument(
+            "--workers", type=whole_number(1), metavar="N", help="processes (default: the usable cores)"
+        )
     check.add_argument("--full", action="store_true", help="decode every file; goes on where it stopped")
     check.add_argument("--split", choices=("train", "val"), action="append", help="this split only")
-    flow.add_argument("--interval", type=_from_one, default=1, metavar="N", help="from each frame to the N-th after it")
-
-
-def _from_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 up")
-    return int(text)
+    flow.add_argument(
+        "--interval", type=whole_number(1), default=1, metavar="N", help="from each frame to the N-th after it"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from benchmark.cli.text import grid, paragraph, terminal_width
+from benchmark.cli.text import grid, paragraph, terminal_width, whole_number
 from benchmark.report.diff.causes import Code, Difference
 from benchmark.report.diff.compare import RunDiff, compare
 from benchmark.report.diff.curves import Curves, Observed
@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("a", "b"):
         text = "a finished run: its key, the beginning of it, the path of its directory or record, or LAB:KEY"
         parser.add_argument(name, metavar="KEY", help=text)
-    parser.add_argument("--clips", type=_from_zero, default=10, metavar="N", help="flipped clips to list (default: 10)")
+    parser.add_argument(
+        "--clips", type=whole_number(0), default=10, metavar="N", help="flipped clips to list (default: 10)"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -246,9 +248,3 @@ def _at(run: Recorded) -> str:
     """When it was first started."""
     starts = run.env.get("starts") or [{}]
     return f"started {starts[0]['at']}" if starts[0].get("at") else "start not recorded"
-
-
-def _from_zero(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 up")
-    return int(text)

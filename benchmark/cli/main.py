@@ -24,6 +24,7 @@ from benchmark.cli import (
     verify,
     visualize,
 )
+from benchmark.cli.text import whole_number
 from benchmark.config.source import SpecError, did_you_mean
 from benchmark.data.errors import DataError
 from benchmark.launch.pending import check_plan
@@ -110,7 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
     cost = add("cost", "the cost audit: printed, counted, and the convention that reproduces the print", json=True)
     cost.set_defaults(call=running.cost)
     run = add("run", "train and evaluate what is missing on this machine, then render")
-    run.add_argument("--jobs", type=_positive, help="runs side by side (default: one per GPU, else one per core)")
+    run.add_argument("--jobs", type=whole_number(1), help="runs side by side (default: one per GPU, else one per core)")
     run.add_argument("--device", type=_device, help="cpu, cuda, ... (default: a GPU if there is one)")
     run.add_argument(
         "--from-records", action="store_true", help="train only what has no record either (results/records)"
@@ -177,12 +178,6 @@ def _add_tables(command: argparse.ArgumentParser) -> None:
 def _add_force(command: argparse.ArgumentParser) -> None:
     text = "replace a results folder even where it holds values that these runs do not have"
     command.add_argument("--force", action="store_true", help=text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 up")
-    return int(text)
 
 
 def _device(text: str) -> str:

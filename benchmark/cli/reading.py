@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.cli.current import not_by_todays_code, recorded_by_other_code, sentences
+from benchmark.cli.current import not_by_todays_code, sentences
 from benchmark.cli.text import duration, grid, say, split_of, terminal_width
 from benchmark.config.run import RunConfig
 from benchmark.launch.pending import is_to_do, recorded_runs
@@ -17,8 +17,6 @@ from benchmark.plan import Plan, estimate_seconds, make_plan, megapixels, row_ru
 from benchmark.report.text.formulas import comparison
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import dotted, keyed_settings, run_key, start_key, training_key
-from benchmark.runs.records.files import records_root
-from benchmark.runs.records.run import run_record_path
 from benchmark.runs.trainings import trained_by
 from benchmark.spec.architecture import Architecture
 from benchmark.spec.columns import COLUMNS
@@ -128,7 +126,8 @@ def plan(arguments: argparse.Namespace) -> int:
     found = run_states(made.runs, say)
     states = {key: _shown_state(run.state, key in arguments.damaged) for key, run in found.items()}
     todo = [key for key, run in made.runs.items() if key not in arguments.damaged and is_to_do(run)]
-    others = not_by_todays_code(made.runs) | recorded_by_other_code(made)
+    recorded = recorded_runs(made.runs)
+    others = not_by_todays_code(made.runs, recorded)
     trained = {training_key(run.config) for run in made.runs.values() if trained_by(RunDir.of(run.key), run.config)}
     seconds = estimate_seconds(made.runs.values(), rate, trained)
     total = None if rate is None else sum(seconds[key] or 0 for key in todo)
@@ -173,13 +172,13 @@ def plan(arguments: argparse.Namespace) -> int:
         print(
             f"{made.evaluated_only} of the runs differ from another in their views alone, and take over its training."
         )
-    if recorded := [key for key in todo if run_record_path(records_root(), key).exists()]:
-        print(f"{len(recorded)} of these to do have records, which `render` and `run --from-records` take.")
+    if stood_in_for := recorded.keys() & set(todo):
+        print(f"{len(stood_in_for)} of these to do have records, which `render` and `run --from-records` take.")
     if todo:
         weights = f"; pretrained weights: {', '.join(needs['weights'])}" if needs["weights"] else ""
         print(f"What is to do reads {', '.join(needs['reads'])}{weights}.")
     print(f"Estimate: {duration(total)} of one process, {source}.")
-    print("".join(f"{line}\n" for line in sentences(others, made)), end="")
+    print("".join(f"{line}\n" for line in sentences(others, made, recorded)), end="")
     return 0
 
 
@@ -210,7 +209,8 @@ def status(arguments: argparse.Namespace) -> int:
     """`status`."""
     made = arguments.plan
     states = run_states(made.runs, say)
-    others = not_by_todays_code(made.runs) | recorded_by_other_code(made)
+    recorded = recorded_runs(made.runs)
+    others = not_by_todays_code(made.runs, recorded)
     entries = [
         _entry(run.used_by[0][0], run.used_by[0][1], run.config, run.key, states[run.key])
         for run in made.runs.values()
@@ -233,7 +233,7 @@ def status(arguments: argparse.Namespace) -> int:
         for entry in entries:
             entry["other_code"] = others[entry["key"]].as_dict() if entry["key"] in others else None
         return _print_json(entries)
-    several, recorded = len({e["table"] for e in entries}) > 1, recorded_runs(made.runs)
+    several = len({e["table"] for e in entries}) > 1
     rows = [
         [
             *([e["table"]] if several else []),
@@ -253,7 +253,7 @@ def status(arguments: argparse.Namespace) -> int:
     unique = {e["key"]: e["state"] for e in entries}
     counts = [f"{list(unique.values()).count(s)} {s}" for s in dict.fromkeys(unique.values())]
     print(f"\n{len(unique)} runs: {', '.join(counts)}.")
-    print("".join(f"{line}\n" for line in sentences(others, made)), end="")
+    print("".join(f"{line}\n" for line in sentences(others, made, recorded)), end="")
     return 0
 
 

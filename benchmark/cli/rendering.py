@@ -12,6 +12,7 @@ from benchmark.cost.latency import row_timings
 from benchmark.launch.states import run_states
 from benchmark.plan import make_plan
 from benchmark.report.costs import counted_cost
+from benchmark.report.results import State
 from benchmark.report.sources import Sources
 from benchmark.report.text.audit import audit_markdown, link_to_costs
 from benchmark.report.writing import results_root
@@ -41,6 +42,11 @@ def results_folder(table: Table) -> Path:
     return folder / table.dataset if table.other else folder
 
 
+def states_now(tables: list[Table]) -> dict[str, tuple[State, str]]:
+    """State and error of every run of the tables by key, as `collect` takes them."""
+    return {key: (run.state, run.error or "") for key, run in run_states(make_plan(tables).runs, say).items()}
+
+
 def render_tables(
     tables: list[Table], force: bool = False, show: bool = True, sources: Sources | None = None
 ) -> Written:
@@ -55,8 +61,7 @@ def render_tables(
 
     done = Written()
     sources = sources or Sources()
-    states = run_states(make_plan(tables).runs, say) if sources.runs else {}
-    now = {key: (run.state, run.error or "") for key, run in states.items()}
+    now = states_now(tables) if sources.runs else {}
     for table in tables:
         folder = results_folder(table)
         audit = audit_table(table, sources.cost)

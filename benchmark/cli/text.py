@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from textwrap import wrap
 
 from benchmark.config.datasets import DATASETS
@@ -17,6 +18,17 @@ NARROWEST = 8
 def say(text: str) -> None:
     """A line beside what a command prints."""
     print(text, file=sys.stderr)
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """What argparse reads an option by that is a whole number, `least` or more."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} up")
+        return int(text)
+
+    return read
 
 
 def terminal_width() -> int:

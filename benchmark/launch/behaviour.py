@@ -121,7 +121,7 @@ def record_behaviour(
     trained_by: RunDir | None,
     on_step: Callable[[int, int], None],
 ) -> None:
-    """Write behaviour.json of a run that begins; one that goes on from its checkpoint keeps that of its beginning.
+    """Write behaviour.json of a run that begins.
 
     A run whose miniature fails goes on without: the run itself says what is wrong, if it fails, too.
 
@@ -133,8 +133,6 @@ def record_behaviour(
             shows, or there will be no behaviour.json.
         on_step: see `miniature`.
     """
-    if (run.path / "checkpoint.pt").exists():
-        return
     for name in (BEHAVIOUR, VERIFIED):
         (run.path / name).unlink(missing_ok=True)
     try:
@@ -207,16 +205,12 @@ class NotedClips(ClipDataset):
 def _network(config: RunConfig, device: torch.device, clips: RunClips, start: str) -> tuple[nn.Module, str]:
     """The network, and what it starts from: `own` or `drawn`."""
     shapes = clips.training.shape, clips.evaluation.shape[1:]
-    drawn = config.model_copy(update={"model": config.model.model_copy(update={"pretrained": None})})
-    pretrained = getattr(config.model, "pretrained", None)
-    if pretrained is None or start == "drawn":
-        model, start = initial_network(drawn if pretrained else config, device, *shapes), "drawn"
-    else:
-        try:
-            model = initial_network(config, device, *shapes)
-        except PretrainedWeightsError:
-            model, start = initial_network(drawn, device, *shapes), "drawn"
-    return model, start
+    if getattr(config.model, "pretrained", None) is not None:
+        if start != "drawn":
+            with contextlib.suppress(PretrainedWeightsError):
+                return initial_network(config, device, *shapes), start
+        config = config.model_copy(update={"model": config.model.model_copy(update={"pretrained": None})})
+    return initial_network(config, device, *shapes), "drawn"
 
 
 def _wake(model: nn.Module, optimizer: Sgd | AdamW, config: RunConfig) -> None:

@@ -38,6 +38,8 @@ def record_code_and_behaviour(
 ) -> None:
     """Write behaviour.json and, with the code that was executed for it, code.json of a run that begins.
 
+    One that goes on from its checkpoint keeps those of its beginning.
+
     Args:
         run: the run.
         config: its config.

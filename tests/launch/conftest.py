@@ -47,12 +47,21 @@ def side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SideBySide:
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., RunDir]]:
-    """Brings a run of a config to its end in a folder of that name."""
+def ucf101(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A small UCF101 for runs in this process, which leave torch's settings as they were."""
     for name, value in (("DATA", "made"), ("UCF101", "ucf")):
         monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / value))
     ucf_tree(tmp_path / "ucf")
     prepare("ucf101", workers=1)
+    threads = torch.get_num_threads()
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def made(ucf101: None, tmp_path: Path) -> Callable[..., RunDir]:
+    """Brings a run of a config to its end in a folder of that name."""
 
     def make(folder: str = "runs", config: RunConfig = SMALL) -> RunDir:
         run = RunDir(tmp_path / folder / run_key(config))
@@ -60,7 +69,4 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
         execute(run, device="cpu")
         return run
 
-    threads = torch.get_num_threads()
-    yield make
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
+    return make

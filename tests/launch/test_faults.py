@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import torch
 
 from benchmark.config.models import CustomConfig
 from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
-from benchmark.data.datasets import prepare
 from benchmark.evaluate.views import NonFiniteError
 from benchmark.launch.initial_weights import initial_network
 from benchmark.launch.job import execute
@@ -20,7 +19,6 @@ from benchmark.models.check import NetworkError
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import run_key
 from benchmark.train.finite import DivergedError
-from tests.data.trees import ucf_tree
 
 NETWORK = """
 import torch
@@ -81,12 +79,8 @@ Run = Callable[..., RunDir]
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., RunConfig]]:
+def config(ucf101: None, tmp_path: Path) -> Callable[..., RunConfig]:
     """The config of a network of a kind, on a data set of which everything is here."""
-    for name, value in (("DATA", "made"), ("UCF101", "ucf")):
-        monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / value))
-    ucf_tree(tmp_path / "ucf")
-    prepare("ucf101", workers=1)
     (tmp_path / "net.py").write_text(NETWORK)
 
     def make(kind: str = "plain", scale: int = 36) -> RunConfig:
@@ -97,10 +91,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
             eval=EvalConfig(scale=scale),
         )
 
-    threads = torch.get_num_threads()
-    yield make
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
+    return make
 
 
 def run_of(config: RunConfig, folder: Path) -> RunDir:

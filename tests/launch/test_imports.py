@@ -10,9 +10,7 @@ import pytest
 
 from benchmark.config.models import TsmResNetConfig
 from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
-from benchmark.data.datasets import prepare
 from benchmark.runs.directory import RunDir
-from tests.data.trees import ucf_tree
 
 HEAVY = ("torch._dynamo", "torch._inductor", "sympy", "torchvision", "timm", "pandas", "scipy", "matplotlib", "fvcore")
 
@@ -26,12 +24,8 @@ sys.exit(status or str([name for name in {HEAVY} if name in sys.modules] or "") 
 
 @pytest.mark.parametrize("clip_norm", [20.0, None])
 def test_a_run_imports_nothing_slow_that_it_does_not_need(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clip_norm: float | None
+    ucf101: None, tmp_path: Path, clip_norm: float | None
 ) -> None:
-    for name, value in (("DATA", "made"), ("UCF101", "ucf")):
-        monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / value))
-    ucf_tree(tmp_path / "ucf")
-    prepare("ucf101", workers=1)
     run = RunDir(tmp_path / "run")
     run.prepare(
         RunConfig(

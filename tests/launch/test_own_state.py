@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import torch
 
 from benchmark.config.models import CustomConfig
 from benchmark.config.run import DataConfig, EvalConfig, RunConfig, TrainConfig
-from benchmark.data.datasets import prepare
 from benchmark.data.loader import ClipDataset
 from benchmark.launch.job import execute
 from benchmark.launch.training import CHECKPOINT_SECONDS
@@ -20,7 +19,6 @@ from benchmark.models.check import NetworkError
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import run_key
 from benchmark.train.generators import generators, seed_all, set_generators
-from tests.data.trees import ucf_tree
 
 NETWORK = """
 import random
@@ -82,12 +80,8 @@ Make = Callable[..., RunDir]
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+def made(ucf101: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Brings a run of a network to its end; with `leave_at`, it is left as that clip is read."""
-    for name, value in (("DATA", "made"), ("UCF101", "ucf")):
-        monkeypatch.setenv(f"BENCHMARK_{name}", str(tmp_path / value))
-    ucf_tree(tmp_path / "ucf")
-    prepare("ucf101", workers=1)
     (tmp_path / "net.py").write_text(NETWORK)
     monkeypatch.setenv(CHECKPOINT_SECONDS, "1e-9")
     item = ClipDataset.__getitem__
@@ -114,10 +108,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         execute(run, device="cpu")
         return run
 
-    threads = torch.get_num_threads()
-    yield make
-    torch.use_deterministic_algorithms(False)
-    torch.set_num_threads(threads)
+    return make
 
 
 RESUMED = (
