@@ -79,13 +79,12 @@ def by_level(table: Table, runs: RowRuns, axis: str) -> list[RowByLevel]:
     complete, found = with_fused(table, runs), []
     for row in table.rows:
         seeds = [one.predictions() for one in complete.get(row.label, ()) if one.state == "done" and one.predictions]
+        hits = [hits_at_k(seed.logits, seed.labels, 1) for seed in seeds]
+        of_clips = [np.array([levels("val", int(name))[AXES.index(axis)] for name in seed.ids]) for seed in seeds]
         at: list[AtLevel] = []
         for level in range(1, COUNT + 1) if seeds else ():
-            values, clips = [], 0
-            for seed in seeds:
-                mine = np.array([levels("val", int(name))[AXES.index(axis)] == level for name in seed.ids])
-                values.append(100 * float(hits_at_k(seed.logits, seed.labels, 1)[mine].mean()))
-                clips = int(mine.sum())
+            values = [100 * float(hit[own == level].mean()) for hit, own in zip(hits, of_clips, strict=True)]
+            clips = int((of_clips[-1] == level).sum())
             sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
             at.append(AtLevel(level, float(np.mean(values)), sd, len(values), clips))
         if not row.quoted:
