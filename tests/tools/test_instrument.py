@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,10 +20,10 @@ from tools.instrument.results import (
     MEASURED,
     POOLED,
     acceptance,
+    add_result,
     measured,
     read_results,
     summary,
-    write_results,
 )
 from tools.instrument.trial import HERE, CpuClock, Trial, changed, runs_of
 
@@ -103,7 +104,8 @@ def test_what_is_required_is_decided_when_its_networks_were_run() -> None:
 
 def test_the_summary_has_mean_and_sd_over_seeds_by_row(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "dev.csv"
-    write_results(path, [line("TSM", 51, 80, train_cpu=91), line("TSM", 50, 84, train_cpu=90), line("BQN", 50, 90)])
+    for one in (line("TSM", 51, 80, train_cpu=91), line("TSM", 50, 84, train_cpu=90), line("BQN", 50, 90)):
+        add_result(path, one)
     lines = read_results(path)
     assert list(lines[0]) == list(FIELDS)
     assert [(one["row"], one["seed"]) for one in lines] == [("BQN", "50"), ("TSM", "50"), ("TSM", "51")]
@@ -134,3 +136,10 @@ def test_cpu_seconds_are_those_of_the_phase(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_two_processes_add_lines_to_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "dev.csv"
+    with ProcessPoolExecutor(2) as pool:
+        list(pool.map(add_result, [path] * 40, [line("TSM", seed, 80) for seed in range(50, 90)]))
+    assert [int(one["seed"]) for one in read_results(path)] == list(range(50, 90))

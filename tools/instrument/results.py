@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import math
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -49,13 +51,19 @@ def read_results(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def write_results(path: Path, lines: Iterable[dict[str, Any]]) -> None:
-    """All lines, sorted by trial, row and seed."""
+def add_result(path: Path, line: Mapping[str, Any]) -> None:
+    """One more line, sorted in by trial, row and seed; another process may add its own meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as unfinished, unfinished.open("w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(sorted(lines, key=lambda line: (line["trial"], line["row"], int(line["seed"]))))
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        lines = [*read_results(path), {name: str(value) for name, value in line.items()}]
+        with atomic_path(path) as unfinished, unfinished.open("w", newline="") as file:
+            writer = csv.DictWriter(file, FIELDS)
+            writer.writeheader()
+            writer.writerows(sorted(lines, key=lambda line: (line["trial"], line["row"], int(line["seed"]))))
+    finally:
+        os.close(folder)
 
 
 def columns_of(lines: Iterable[dict[str, str]]) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from benchmark.runs.directory import RunDir
 from benchmark.runs.key import dotted, run_key
 from benchmark.runs.predictions import read_predictions
 from benchmark.spec.load import load_table
-from tools.instrument.results import measured, read_results, write_results
+from tools.instrument.results import add_result, measured, read_results
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parents[1] / "results" / "instrument"
@@ -118,6 +118,6 @@ def run_trial(trial: Trial, path: Path, val: bool) -> bool:
         assert result is not None
         found = measured(read_predictions(run, result)[0])
         line = {"trial": trial.name, "row": label, "seed": seed, **found, **clock.seconds(key), "key": key}
-        write_results(path, [*read_results(path), line])
+        add_result(path, line)
         print(trial.name, label, seed, f"{found['top1']:.1f}", line["train_cpu"], flush=True)
     return whole
