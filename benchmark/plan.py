@@ -12,12 +12,15 @@ from benchmark.spec.table import Row, Table
 
 
 def row_runs(row: Row, seeds: Iterable[int]) -> list[tuple[int, RunConfig]]:
-    """Seed and config of each run of a measured row, seed by seed; with official splits, one run for each of them."""
+    """Seed and config of each run of a measured row, seed by seed; with official splits, one run for each of them.
+
+    `seeds`: of its table.
+    """
     assert row.config is not None, f"row {row.label} is not measured"
     # The run that it starts from is one for all seeds.
     base = row.config if row.start is None else with_start_key(row.config, row.start)
     runs = []
-    for seed in seeds:
+    for seed in row.seeds(seeds):
         config = base.model_copy(update={"seed": seed})
         for name in row.splits or (config.data.dataset,):
             data = config.data.model_copy(update={"dataset": name})

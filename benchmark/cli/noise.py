@@ -75,8 +75,8 @@ def _of_table(table: Table, wanted: dict[str, list[str]], known: set[str], sourc
     from benchmark.config.datasets import DATASETS
     from benchmark.report.collect import collect
     from benchmark.report.columns.measured import FEWEST_CLASSES
-    from benchmark.report.statistics.compare import HIT_METRICS
-    from benchmark.runs.metrics import TOP_K, hits_at_k
+    from benchmark.report.statistics.clip_hits import HIT_METRICS, clip_hits
+    from benchmark.runs.metrics import TOP_K
 
     new = [row for row in table.rows if row.config is not None and run_key(row.config) not in known]
     results = collect(table.model_copy(update={"rows": tuple(new), "elsewhere": ()}), sources=sources)
@@ -90,11 +90,7 @@ def _of_table(table: Table, wanted: dict[str, list[str]], known: set[str], sourc
         few = DATASETS[row.config.data.dataset].num_classes < FEWEST_CLASSES
         metrics = [m for m in done[0].metrics if not (few and TOP_K.get(m, 1) > 1)]
         predictions = [result.predictions() for result in done if result.predictions is not None]
-        hits = {
-            m: np.stack([hits_at_k(p.logits, p.labels, TOP_K.get(m, 1)) for p in predictions]).astype(float)
-            for m in metrics
-            if m in HIT_METRICS
-        }
+        hits = {m: np.stack([clip_hits(m, p) for p in predictions]).astype(float) for m in metrics if m in HIT_METRICS}
         yield Repeats(row.family, wanted[key][0], {m: [r.metrics[m] for r in done] for m in metrics}, hits)
 
 

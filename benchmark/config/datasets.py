@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from benchmark.config.source import did_you_mean
 
+AXES, LEVEL_COUNT = ("speed", "contrast", "clutter"), 4
+"""Axes of difficulty of a graded data set, and the levels of each, 1 (easy) to LEVEL_COUNT."""
+
 
 @dataclass(frozen=True)
 class DatasetInfo:
@@ -18,6 +21,7 @@ class DatasetInfo:
         official_split: Which of the official splits of its `home`, counted from 1; 0 where there is only one.
         mirrored: The label of a clip whose frames are mirrored left for right, by its label; empty where unknown.
         reversed: The label of a clip that is played backwards, by its label; empty where unknown.
+        graded: Whether its clips have levels of difficulty along AXES.
         home: The data set whose files it shares; "" where that is itself. It is the one that a root is given for.
     """
 
@@ -34,6 +38,7 @@ class DatasetInfo:
     home: str = ""
     mirrored: tuple[int, ...] = ()
     reversed: tuple[int, ...] = ()
+    graded: bool = False
 
     @property
     def root_name(self) -> str:
@@ -64,10 +69,10 @@ def _three_splits(
     )
 
 
-def _graded(name: str, title: str, train_clips: int = 960, val_clips: int = 2560) -> DatasetInfo:
+def _graded(name: str, title: str, train: int = 960, val: int = 2560) -> DatasetInfo:
     """The second generator's (`benchmark.data.embedded.graded`)."""
     mirrored, backwards = (1, 0, 3, 2, 4, 5, 6, 7, 9, 8), (1, 0, 3, 2, 5, 4, 7, 6, 9, 8)
-    return DatasetInfo(name, title, 10, train_clips, val_clips, generated=True, mirrored=mirrored, reversed=backwards)
+    return DatasetInfo(name, title, 10, train, val, generated=True, mirrored=mirrored, reversed=backwards, graded=True)
 
 
 DATASETS: dict[str, DatasetInfo] = {

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.data.embedded.graded import AXES, COUNT, GRADED, LEVELS, levels
+from benchmark.config.datasets import AXES, LEVEL_COUNT
+from benchmark.data.embedded.graded import GRADED, LEVELS, levels_of
 from benchmark.report.datasets import measured_dataset
 from benchmark.report.fuse import with_fused
 from benchmark.report.plots.curves import Curve, Place, figure_of
@@ -80,9 +81,9 @@ def by_level(table: Table, runs: RowRuns, axis: str) -> list[RowByLevel]:
     for row in table.rows:
         seeds = [one.predictions() for one in complete.get(row.label, ()) if one.state == "done" and one.predictions]
         hits = [hits_at_k(seed.logits, seed.labels, 1) for seed in seeds]
-        of_clips = [np.array([levels("val", int(name))[AXES.index(axis)] for name in seed.ids]) for seed in seeds]
+        of_clips = [levels_of(seed.ids)[:, AXES.index(axis)] for seed in seeds]
         at: list[AtLevel] = []
-        for level in range(1, COUNT + 1) if seeds else ():
+        for level in range(1, LEVEL_COUNT + 1) if seeds else ():
             values = [100 * float(hit[own == level].mean()) for hit, own in zip(hits, of_clips, strict=True)]
             clips = int((of_clips[-1] == level).sum())
             sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
@@ -112,7 +113,7 @@ def as_cells(rows: Sequence[RowByLevel]) -> list[list[str]]:
         texts = [
             f"{at.top1:.1f}" if at.sd is None else f"{at.top1:.1f} ± {at.sd:.1f} ({at.seeds})" for at in row.levels
         ]
-        shown.append([row.label, *(texts or ["–"] * COUNT)])
+        shown.append([row.label, *(texts or ["–"] * LEVEL_COUNT)])
     return shown
 
 

@@ -9,17 +9,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from benchmark.config.datasets import DATASETS
 from benchmark.config.run import RunConfig
 from benchmark.data.manifest import present_fingerprints
 from benchmark.plan import row_runs
 from benchmark.report.results import SeedResult, State
 from benchmark.report.sources import Sources
 from benchmark.report.splits import over_splits
+from benchmark.report.statistics.clip_hits import level_metrics
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import RunDirError, UnreadableRunError
 from benchmark.runs.key import run_key
 from benchmark.runs.made_by import not_current
-from benchmark.runs.predictions import read_predictions
+from benchmark.runs.predictions import Predictions, read_predictions
 from benchmark.runs.records.run import Record
 from benchmark.runs.sharing import unreadable
 from benchmark.runs.trainings import other_code
@@ -83,7 +85,7 @@ def _of_directory(seed: int, run: RunDir, config: RunConfig) -> SeedResult | Non
         seed,
         run.key,
         "done",
-        metrics=metrics,
+        metrics=metrics | _by_level(config.data.dataset, predictions),
         predictions=lambda: predictions,
         env=run.env,
         note="; ".join([*_counts(result), *_origin(run, config), *([other] if other else [])]),
@@ -99,7 +101,7 @@ def of_record(seed: int, record: Record) -> SeedResult:
         seed,
         record.content.key,
         "done",
-        metrics=record.metrics,
+        metrics={**record.metrics, **_by_level(record.content.config["data"]["dataset"], record.predictions)},
         predictions=lambda: record.predictions,
         env=record.env,
         note="; ".join([*_counts(record.content.result), *([other] if other else [])]),
@@ -107,6 +109,10 @@ def of_record(seed: int, record: Record) -> SeedResult:
         other_code=other,
         recorded=record.root,
     )
+
+
+def _by_level(dataset: str, found: Predictions) -> dict[str, float]:
+    return level_metrics(found) if DATASETS[dataset].graded else {}
 
 
 def _counts(result: Mapping[str, Any]) -> list[str]:

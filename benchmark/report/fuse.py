@@ -9,12 +9,12 @@ import numpy as np
 
 from benchmark.report.results import LEAST_ADVANCED, RowRuns, SeedResult
 from benchmark.report.splits import over_splits
-from benchmark.runs.metrics import all_metrics
+from benchmark.report.statistics.clip_hits import metrics_like
 from benchmark.runs.predictions import Predictions
 from benchmark.runs.records.files import DamagedRecordError
 from benchmark.runs.records.predictions import probabilities
 from benchmark.runs.records.run import read_fused
-from benchmark.spec.table import Table
+from benchmark.spec.table import Row, Table
 
 COARSELY = "averaged from probabilities as records keep them: not to the last digit"
 
@@ -82,7 +82,7 @@ def _fuse(members: Sequence[SeedResult]) -> SeedResult:
         members[0].seed,
         key,
         "done",
-        all_metrics(fused.logits, fused.labels),
+        metrics_like([member.metrics for member in members], fused),
         lambda: predictions()[0],
         tuple(members),
         note=note,
@@ -102,7 +102,14 @@ def with_fused(table: Table, runs: RowRuns) -> dict[str, tuple[SeedResult, ...]]
         if (row.average or row.theirs) and row.label in runs:
             complete[row.label] = tuple(runs[row.label])
             continue
-        members = [{result.seed: result for result in runs.get(member.label, ())} for member in table.members(row)]
-        per_seed = [[by_seed.get(seed, SeedResult(seed, "", "pending")) for by_seed in members] for seed in table.seeds]
-        complete[row.label] = tuple(fuse_seed(group) if row.average else group[0] for group in per_seed)
+        members = [_by_seed(table, member, runs) for member in table.members(row)]
+        complete[row.label] = tuple(
+            fuse_seed(group) if row.average else group[0] for group in zip(*members, strict=True)
+        )
     return complete
+
+
+def _by_seed(table: Table, row: Row, runs: RowRuns) -> list[SeedResult]:
+    """A result for each seed of the table, in their order."""
+    found = {result.seed: result for result in runs.get(row.label, ())}
+    return [found.get(seed, SeedResult(seed, "", "pending")) for seed in row.seeds(table.seeds)]

@@ -64,8 +64,14 @@ def member_accuracy(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
 
     Half of them are right where nothing of the order of frames is known: chance is 50 %.
     """
+    return _percent(member_hits(logits, labels))
+
+
+def member_hits(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Whether each clip's own class has a higher logit than the other one of its pair."""
     rows = np.arange(len(labels))
-    return _percent(logits[rows, labels] > logits[rows, labels ^ 1])
+    hits: NDArray[np.bool_] = logits[rows, labels] > logits[rows, labels ^ 1]
+    return hits
 
 
 def all_metrics(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> dict[str, float]:

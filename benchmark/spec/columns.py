@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmark.config.datasets import DATASETS
+from benchmark.config.datasets import AXES, DATASETS, LEVEL_COUNT
 from benchmark.config.source import did_you_mean
 
 MULTIPLES = {"K": 1e3, "M": 1e6, "G": 1e9}
@@ -56,6 +56,13 @@ MEASURED = (
     Column("top5", "Top-5", "%", "measured", "higher", metric="top5"),
     Column("mean_class_acc", "Mean class acc.", "%", "measured", "higher", metric="mean_class_acc"),
     Column("member", "Member", "%", "measured", "higher", metric="member"),
+    *(
+        Column(
+            f"top1_{axis}_{level}", f"Top-1, {axis} {level}", "%", "measured", "higher", metric=f"top1_{axis}_{level}"
+        )
+        for axis in AXES
+        for level in range(1, LEVEL_COUNT + 1)
+    ),
     Column("enopr", "ENoPR", "", "measured", "lower", decimals=2, metric="residual"),
     Column("mae", "MAE", "", "measured", "lower", decimals=4, metric="residual"),
 )

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.data.embedded.graded import AXES, CLASSES, COUNT, levels
+from benchmark.config.datasets import AXES, LEVEL_COUNT
+from benchmark.data.embedded.graded import CLASSES, levels_of
 from benchmark.data.embedded.motionpairs import pair_accuracies
 from benchmark.report.statistics.stats import binomial_se
 from benchmark.runs.atomic import atomic_path
 from benchmark.runs.predictions import Predictions
 
-BY_LEVEL = tuple(f"{axis}_{level}" for axis in AXES for level in range(1, COUNT + 1))
+BY_LEVEL = tuple(f"{axis}_{level}" for axis in AXES for level in range(1, LEVEL_COUNT + 1))
 BY_PAIR = tuple(f"pair_{i}" for i in range(len(CLASSES) // 2))
 MEASURED = ("top1", "pair", "member", "easiest", *BY_LEVEL, *BY_PAIR, "train_cpu", "job_cpu")
 FIELDS = ("trial", "row", "seed", *MEASURED, "key")
@@ -33,10 +34,10 @@ CLIPS_AT_LEVEL = 640
 def measured(found: Predictions) -> dict[str, float]:
     """Accuracies in percent: all, which pair, which member, the easiest clips, by level of each axis, by pair."""
     hits = found.logits.argmax(1) == found.labels
-    graded = np.array([levels("val", int(name)) for name in found.ids])
+    graded = levels_of(found.ids)
     pair, member = pair_accuracies(found.logits, found.labels)
     shares = {"easiest": (graded == 1).all(1)}
-    shares |= {f"{name}_{n}": graded[:, axis] == n for axis, name in enumerate(AXES) for n in range(1, COUNT + 1)}
+    shares |= {f"{name}_{n}": graded[:, axis] == n for axis, name in enumerate(AXES) for n in range(1, LEVEL_COUNT + 1)}
     shares |= {name: found.labels // 2 == i for i, name in enumerate(BY_PAIR)}
     values = {"top1": 100 * float(hits.mean()), "pair": pair, "member": member}
     values |= {name: 100 * float(hits[mine].mean()) for name, mine in shares.items()}
@@ -82,7 +83,7 @@ def summary(lines: Sequence[dict[str, str]]) -> str:
     for (trial, row), group in sorted(grouped.items()):
         values = columns_of(group)
         spread = f"{values['top1'].std(ddof=1):.1f}" if len(group) > 1 else ""
-        axes = [" ".join(f"{values[f'{axis}_{i}'].mean():.0f}" for i in range(1, COUNT + 1)) for axis in AXES]
+        axes = [" ".join(f"{values[f'{axis}_{i}'].mean():.0f}" for i in range(1, LEVEL_COUNT + 1)) for axis in AXES]
         pairs = " ".join(f"{values[name].mean():.0f}" for name in BY_PAIR)
         means = [f"{values[name].mean():.1f}" for name in ("pair", "member", "easiest")]
         cells = [trial, row, str(len(group)), f"{values['top1'].mean():.1f}", spread, *means, *axes, pairs]
@@ -157,7 +158,7 @@ def _monotone(name: str, row: dict[str, np.ndarray] | None) -> Criterion:
         return Criterion(text, "", None)
     rises = []
     for axis in AXES:
-        means = [float(row[f"{axis}_{n}"].mean()) for n in range(1, COUNT + 1)]
+        means = [float(row[f"{axis}_{n}"].mean()) for n in range(1, LEVEL_COUNT + 1)]
         for n, (easier, harder) in enumerate(pairwise(means), 1):
             error = math.hypot(*(binomial_se(mean, CLIPS_AT_LEVEL) for mean in (easier, harder)))
             if harder - easier > 2 * error:

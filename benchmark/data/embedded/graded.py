@@ -52,6 +52,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.config.datasets import AXES, LEVEL_COUNT
 from benchmark.data.embedded.motionpairs import Floats, Motion, SplitName, progress, stream
 
 GENERATOR = "motionpairs-2"
@@ -91,9 +92,6 @@ LEVELS: dict[str, tuple[float, ...]] = {
 }
 """Travel in short sides; opacity of the sprite; contrast of the background, which has as many distractors as its level
 is above 1."""
-AXES: tuple[str, ...] = tuple(LEVELS)
-COUNT = 4
-"""Levels of an axis."""
 
 GROWTH, RADIUS = 1.5, 0.28
 TRAVEL_SPREAD, TURNS = (0.92, 1.08), (0.9, 1.2)
@@ -164,13 +162,18 @@ GRADED: dict[str, GradedSetting] = {
 
 
 def levels(split: SplitName, index: int) -> tuple[int, int, int]:
-    """Levels of a clip along AXES, each 1 to COUNT, from its place in its split alone."""
+    """Levels of a clip along AXES, each 1 to LEVEL_COUNT, from its place in its split alone."""
     block = index // len(CLASSES)
-    combination = block % COUNT**3
+    combination = block % LEVEL_COUNT**3
     if split == "train":  # 25 is odd: it steps through all 64, and of 32 every level of an axis is a quarter
-        combination = 0 if block % 3 else 25 * (block // 3) % COUNT**3
-    speed, rest = divmod(combination, COUNT**2)
-    return speed + 1, rest // COUNT + 1, rest % COUNT + 1
+        combination = 0 if block % 3 else 25 * (block // 3) % LEVEL_COUNT**3
+    speed, rest = divmod(combination, LEVEL_COUNT**2)
+    return speed + 1, rest // LEVEL_COUNT + 1, rest % LEVEL_COUNT + 1
+
+
+def levels_of(ids: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
+    """Levels (clips, axes) of evaluated clips, from the ids that predictions have."""
+    return np.array([levels("val", int(name)) for name in ids]).reshape(len(ids), len(AXES))
 
 
 @dataclass(frozen=True)
@@ -200,7 +203,7 @@ class Scene:
 
 def texture_seeds(split: str, index: int) -> tuple[int, ...]:
     """Seeds of the textures of a clip: background, sprite, distractors. No two clips of any splits share one."""
-    per_clip = 1 + COUNT
+    per_clip = 1 + LEVEL_COUNT
     return tuple(3 * (index * per_clip + i) + ("train", "val", "dev").index(split) for i in range(per_clip))
 
 

@@ -6,6 +6,7 @@ A row that averages others is measured on the averaged predictions, seed by seed
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
@@ -15,6 +16,7 @@ from benchmark.report.columns.kind import ColumnKind, Evidence, our_cell
 from benchmark.report.datasets import dataset_title, measured_dataset
 from benchmark.report.results import SeedResult, State
 from benchmark.report.statistics.claims_on_runs import judge_on_runs
+from benchmark.report.statistics.clip_hits import AT_LEVEL, MEMBER
 from benchmark.report.statistics.compare import Comparison, Contrast
 from benchmark.report.statistics.judgement import Judgement, Tested
 from benchmark.spec.claim import Claim
@@ -61,7 +63,7 @@ class Measured(ColumnKind):
 
     def is_shown(self, table: Table, column: Column) -> bool:
         """Not in columns of another data set, nor where the value would say little."""
-        return not column.dataset and has_meaning(table, column)
+        return not column.dataset and lacks(table, column) is None
 
     def text(self, cell: Cell) -> str:
         """`51.4 ± 0.3 (3)`, `51.4` for one seed, `51.5 ± 0.2 (2/3)` while one is not done."""
@@ -75,10 +77,11 @@ class Measured(ColumnKind):
     def caption(self, table: Table, columns: Sequence[Column], cells: Sequence[Cell]) -> list[str]:
         """What the entries are, and which columns are not measured."""
         sentences = ["Accuracies in percent."] if any(column.unit == "%" for column in columns) else []
-        without = [column.title for column in columns if not has_meaning(table, column)]
-        if without:
-            classes = DATASETS[measured_dataset(table)].num_classes
-            sentences.append(f"{' and '.join(without)} is not measured on a data set of {classes} classes.")
+        lacking: dict[str, list[str]] = {}
+        for column in columns:
+            if (lack := lacks(table, column)) is not None:
+                lacking.setdefault(lack.where, []).append(column.title)
+        sentences += [f"{' and '.join(titles)} is not measured on {where}." for where, titles in lacking.items()]
         measured = [cell for cell in cells if cell.kind == "measured"]
         if any(cell.sd is not None for cell in measured):
             sentences.append("Entries are mean ± SD (n) over seeds.")
@@ -118,19 +121,37 @@ class Measured(ColumnKind):
                 takes += f" --dataset {column.dataset}"
             reason = f"of {dataset_title(column.dataset)}, which is not measured"
             return Judgement(claim, "not testable here", reason, takes)
-        if not has_meaning(table, column):
-            reason = f"{column.title} says little of the few classes of {dataset_title(measured_dataset(table))}"
-            return Judgement(claim, "not testable here", reason, "a data set of 20 classes or more")
+        if (lack := lacks(table, column)) is not None:
+            reason = f"{column.title} {lack.says} {dataset_title(measured_dataset(table))}"
+            return Judgement(claim, "not testable here", reason, lack.takes)
         return None
 
 
-def has_meaning(table: Table, column: Column) -> bool:
-    """Whether a metric says anything on the data set of its values: not so for top-5 on one of few classes."""
+@dataclass(frozen=True)
+class Lack:
+    """Why a metric says nothing on a data set: `where` that is, what it `says` of the data set, and what it `takes`."""
+
+    where: str
+    says: str
+    takes: str
+
+
+def lacks(table: Table, column: Column) -> Lack | None:
+    """What the data set of a metric's values lacks for it: classes for a top-5 accuracy, pairs of them, or levels."""
+    info = DATASETS.get(column.dataset or measured_dataset(table))
+    if info is None or column.kind != "measured":
+        return None
+    if column.metric in AT_LEVEL and not info.graded:
+        return Lack("clips without levels", "is of clips with levels, unlike those of", "a graded data set")
+    if column.metric == MEMBER and not info.mirrored:
+        return Lack(
+            "classes that are no pairs", "is of classes in pairs, unlike those of", "a data set of such classes"
+        )
     guesses = column.metric.removeprefix("top")
-    if not guesses.isdecimal() or int(guesses) == 1:
-        return True
-    name = column.dataset or measured_dataset(table)
-    return name not in DATASETS or DATASETS[name].num_classes >= FEWEST_CLASSES
+    if guesses.isdecimal() and int(guesses) > 1 and info.num_classes < FEWEST_CLASSES:
+        where = f"a data set of {info.num_classes} classes"
+        return Lack(where, "says little of the few classes of", f"a data set of {FEWEST_CLASSES} classes or more")
+    return None
 
 
 def _note(results: Sequence[SeedResult], unfinished: Sequence[SeedResult]) -> str:

@@ -12,11 +12,10 @@ from benchmark.config.run import RunConfig
 from benchmark.report.diff.flips import Flips, find_flips
 from benchmark.report.diff.recorded import Recorded
 from benchmark.report.statistics import stats
-from benchmark.report.statistics.compare import HIT_METRICS, MEAN_CLASS
+from benchmark.report.statistics.clip_hits import HIT_METRICS, clip_hits, strata_of
 from benchmark.report.statistics.noise import Noise, read_noise
 from benchmark.report.statistics.stats import Estimate, RowSample
 from benchmark.runs.key import dotted
-from benchmark.runs.metrics import TOP_K, hits_at_k
 from benchmark.runs.predictions import Predictions
 from benchmark.runs.records.predictions import as_kept
 from benchmark.spec.files import protocol_names
@@ -106,11 +105,10 @@ def _pair(a: Recorded, b: Recorded, exact: bool) -> Pair | str:
 
 def _metric(name: str, a: Recorded, b: Recorded, pair: Pair) -> Metric:
     metric = Metric(name, a.metrics.get(name), b.metrics.get(name))
-    labels = pair[0].labels
-    if name not in HIT_METRICS or len(labels) < 2:
+    if name not in HIT_METRICS or len(pair[0].labels) < 2:
         return metric
-    strata = labels if name == MEAN_CLASS else None
-    hits = [100.0 * hits_at_k(p.logits, labels, TOP_K.get(name, 1)) for p in pair]
+    strata = strata_of(name, pair[0])
+    hits = [100.0 * clip_hits(name, p) for p in pair]
     values = [_mean(each, strata) for each in hits]
     of_clips = stats.clip_variance(hits[1] - hits[0], strata)
     networks = Estimate(values[1] - values[0], 0.0, float("inf"), of_clips)

@@ -10,16 +10,13 @@ import numpy as np
 from benchmark.report.labels import flat
 from benchmark.report.results import SeedResult
 from benchmark.report.statistics import stats
+from benchmark.report.statistics.clip_hits import HIT_METRICS, clip_hits, strata_of
 from benchmark.report.statistics.noise import NOTHING_KNOWN, NoiseTable
 from benchmark.report.statistics.stats import Estimate, RowSample, Spread
-from benchmark.runs.metrics import TOP_K, hits_at_k
 from benchmark.runs.predictions import Predictions
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.table import Row, Table
 
-MEAN_CLASS = "mean_class_acc"
-HIT_METRICS = (*TOP_K, MEAN_CLASS)
-"""Metrics that are made of hits, so that their clips can be drawn again; a projection loss is not."""
 NO_PREDICTIONS = "no predictions, clip by clip"
 
 
@@ -146,7 +143,7 @@ class Comparison:
             first = self._predictions(labels[0])[0]
             if not all(_same_clips(first, other) for label in labels for other in self._predictions(label)):
                 return "the rows were not evaluated on the same clips"
-            strata = first.labels if COLUMNS[column].metric == MEAN_CLASS else None
+            strata = strata_of(COLUMNS[column].metric, first)
         return stats.combine(samples, weights, strata), samples
 
     def _make_sample(self, label: str, column: str) -> RowSample | str:
@@ -156,7 +153,7 @@ class Comparison:
         hits = self._hits(label, column)
         if hits is None and COLUMNS[column].metric in HIT_METRICS:
             return NO_PREDICTIONS
-        strata = self._predictions(label)[0].labels if COLUMNS[column].metric == MEAN_CLASS else None
+        strata = strata_of(COLUMNS[column].metric, self._predictions(label)[0]) if hits is not None else None
         own = stats.own_spread(values)
         if own is not None:
             between = stats.interaction(hits, strata) if hits is not None else 0.0
@@ -176,8 +173,7 @@ class Comparison:
             return None
         if not all(_same_clips(predictions[0], other) for other in predictions):
             return None
-        k = TOP_K.get(metric, 1)
-        return np.stack([100.0 * hits_at_k(p.logits, p.labels, k) for p in predictions])
+        return np.stack([100.0 * clip_hits(metric, p) for p in predictions])
 
     def _predictions(self, label: str) -> list[Predictions]:
         if label not in self._read:
