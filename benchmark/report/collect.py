@@ -112,7 +112,10 @@ def of_record(seed: int, record: Record) -> SeedResult:
 
 
 def _by_level(dataset: str, found: Predictions) -> dict[str, float]:
-    return level_metrics(found) if DATASETS[dataset].graded else {}
+    try:
+        return level_metrics(found) if DATASETS[dataset].graded else {}
+    except ValueError:
+        raise RunDirError(f"its predictions are not of the clips of {dataset}, which are numbered") from None
 
 
 def _counts(result: Mapping[str, Any]) -> list[str]:

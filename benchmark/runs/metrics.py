@@ -68,9 +68,9 @@ def member_accuracy(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
 
 
 def member_hits(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Whether each clip's own class has a higher logit than the other one of its pair."""
+    """Whether each clip's own class has a higher logit than the other one of its pair; not with a NaN among them."""
     rows = np.arange(len(labels))
-    hits: NDArray[np.bool_] = logits[rows, labels] > logits[rows, labels ^ 1]
+    hits: NDArray[np.bool_] = (logits[rows, labels] > logits[rows, labels ^ 1]) & ~np.isnan(logits).any(axis=1)
     return hits
 
 

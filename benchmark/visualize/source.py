@@ -13,7 +13,6 @@ from benchmark.config.datasets import DATASETS
 from benchmark.config.source import did_you_mean
 from benchmark.data.datasets import open_split
 from benchmark.data.decode.video import Frames, probe, read_frames
-from benchmark.data.embedded.motionpairs import SETTINGS
 from benchmark.data.errors import DataError, DecodeError
 
 SMALLEST = 32
@@ -45,7 +44,7 @@ def open_source(target: str, size: int) -> Source:
         DecodeError: The file is no video that can be decoded.
     """
     name = target.partition(":")[0]
-    if Path(target).is_file() or (name not in SETTINGS and name not in DATASETS):
+    if Path(target).is_file() or name not in DATASETS:
         return _of_file(target, Path(target), size)
     return _of_split(target, size)
 
@@ -53,7 +52,8 @@ def open_source(target: str, size: int) -> Source:
 def _of_file(target: str, path: Path, size: int) -> Source:
     if not path.is_file():
         looks_like_a_path = bool(path.suffix) or len(path.parts) > 1
-        hint = "" if looks_like_a_path else did_you_mean(target.partition(":")[0], list(SETTINGS))
+        generated = [name for name, info in DATASETS.items() if info.generated]
+        hint = "" if looks_like_a_path else did_you_mean(target.partition(":")[0], generated)
         what = "is a folder" if path.is_dir() else "no such video file"
         raise DataError(f"{target}: {what}; give a video, or a clip such as motionpairs:val:0.{hint}")
     try:

@@ -52,7 +52,7 @@ def test_explain_fits_a_terminal_and_names_the_line_of_a_learning_rate(
     for name in ("protocols/proxy", "bases/recipe/bqn"):
         text = Path(f"tables/{name}.yaml").read_text().splitlines()
         places[name] = f"tables/{name}.yaml:{next(i for i, line in enumerate(text, 1) if 'lr: ' in line)}"
-    assert lines[at].split() == ["train.lr", "0.05"]
+    assert lines[at].split() == ["train.lr", "0.008"]
     assert lines[at + 1].strip() == f"{places['protocols/proxy']}, over 0.12 ({places['bases/recipe/bqn']})"
 
 
@@ -189,9 +189,9 @@ def test_a_plan_says_what_its_runs_read(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_report_by_level_is_of_graded_clips_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report", "bqn-3a", "--by", "speed"]) == 2
-    assert "bqn-3a is measured on motionpairs here, whose clips have no levels of speed" in capsys.readouterr().err
-    assert main(["report", "bqn-3a", "--by", "clutter", "--protocol", "embedded2"]) == 0
+    assert main(["report", "bqn-3a", "--by", "speed", "--protocol", "smoke"]) == 2
+    assert "bqn-3a is measured on motionpairs-tiny here, whose clips have no levels of speed" in capsys.readouterr().err
+    assert main(["report", "bqn-3a", "--by", "clutter"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == (
         "Top-1 accuracy by clutter (contrast of the background, and one distractor more at each level), percent."

@@ -18,7 +18,7 @@ SHARES = {"speed": (1.0, 0.75, 0.5, 0.25)}
 
 @pytest.fixture(scope="module")
 def table() -> Table:
-    return load_table("bqn-3b", "embedded2", (0, 1))
+    return load_table("bqn-3b", "embedded", (0, 1))
 
 
 def graded_run(seed: int, missed: int = 0) -> SeedResult:
@@ -64,11 +64,11 @@ def test_the_picture_has_a_curve_for_each_row_that_is_measured(table: Table) -> 
         "level of speed, easy to hard",
         "1",
         "4",
-        "measured ± SE of the clips (1 seed) (motionpairs 2; embedded2)",
+        "measured ± SE of the clips (1 seed) (motionpairs 2; embedded)",
     } <= texts
     assert picture(table, "speed", by_level(table, {}, "speed")) == {}
 
 
 def test_a_table_on_other_clips_is_refused(make: SimpleNamespace) -> None:
-    with pytest.raises(NotGradedError, match="bqn-3b is measured on motionpairs here, whose clips have no levels"):
-        by_level(make.table("bqn-3b", "embedded"), {}, "speed")
+    with pytest.raises(NotGradedError, match="bqn-3b is measured on motionpairs-tiny here, whose clips have no levels"):
+        by_level(make.table("bqn-3b", "smoke"), {}, "speed")

@@ -24,7 +24,7 @@ TABLE = "msnet-8"
 
 @pytest.fixture
 def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, RunDir]:
-    """A finished run of every row, 50 clips of 8 classes, by label."""
+    """A finished run of every row, 50 clips of 10 classes, by label."""
     monkeypatch.setenv("BENCHMARK_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("BENCHMARK_RESULTS", str(tmp_path / "results"))
     made = {}
@@ -33,8 +33,8 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, RunDi
         run = RunDir.of(run_key(config))
         run.prepare(config)
         rng = np.random.default_rng(number)
-        labels, logits = rng.integers(0, 8, 50), rng.normal(size=(50, 8)).astype(np.float32)
-        ids = np.array([f"clip{i:02d}" for i in range(50)])
+        labels, logits = rng.integers(0, 10, 50), rng.normal(size=(50, 10)).astype(np.float32)
+        ids = np.array([f"{i:06d}" for i in range(50)])
         np.savez_compressed(run.path / "predictions.npz", ids=ids, labels=labels, logits=logits)
         metrics = all_metrics(logits, labels)
         write_json(run.path / "result.json", {"key": run.key, "metrics": metrics, "num_clips": 50})
@@ -94,10 +94,10 @@ DAMAGE: dict[str, tuple[Callable[[RunDir], object], str]] = {
         "it has 50 clips, env.json says 51",
     ),
     "a clip twice": (
-        lambda run: _change_predictions(run, ids=np.array(["clip00", *(f"clip{i:02d}" for i in range(49))])),
+        lambda run: _change_predictions(run, ids=np.array(["000000", *(f"{i:06d}" for i in range(49))])),
         "its clips are not each there once",
     ),
-    "labels beyond the classes": (lambda run: _change_predictions(run, labels=np.full(50, 8)), "there are 8 classes"),
+    "labels beyond the classes": (lambda run: _change_predictions(run, labels=np.full(50, 10)), "there are 10 classes"),
     "pickled predictions": (
         lambda run: _change_predictions(run, ids=np.array([{"a": 1}] * 50, dtype=object)),
         "predictions.npz is damaged",
@@ -124,7 +124,7 @@ DAMAGE: dict[str, tuple[Callable[[RunDir], object], str]] = {
         lambda run: _change_predictions(
             run, logits=np.zeros((50, 5), dtype=np.float32), labels=np.zeros(50, dtype=int)
         ),
-        "it has 5 classes, motionpairs has 8",
+        "it has 5 classes, motionpairs-2 has 10",
     ),
     "structured ids": (
         lambda run: _change_predictions(run, ids=np.zeros(50, dtype=[("a", "i4")])),

@@ -27,9 +27,9 @@ from benchmark.runs.atomic import write_atomic, write_json
 from benchmark.runs.code import Executed, digests
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import run_key
-from benchmark.runs.metrics import all_metrics
+from benchmark.runs.metrics import all_metrics, member_hits
 from benchmark.runs.predictions import Predictions
-from benchmark.runs.records.files import digest_of, sealed, unsealed, write_sealed
+from benchmark.runs.records.files import digest_of, packed, sealed, unsealed, write_sealed
 from benchmark.runs.records.predictions import pack, unpack
 from benchmark.spec.load import load_table
 
@@ -44,10 +44,10 @@ def made_run(row_config: Any, number: int, noise: float = 1.0, first_clip: int =
     run = RunDir.of(run_key(row_config))
     run.prepare(row_config)
     rng = np.random.default_rng(number)
-    labels = np.arange(CLIPS) % 8
-    logits = rng.normal(scale=noise, size=(CLIPS, 8)).astype(np.float32)
+    labels = np.arange(CLIPS) % 10
+    logits = rng.normal(scale=noise, size=(CLIPS, 10)).astype(np.float32)
     logits[np.arange(CLIPS), labels] += np.where(np.arange(CLIPS) % 3, 3, 0)
-    ids = np.array([f"clip{first_clip + i:02d}" for i in range(CLIPS)])
+    ids = np.array([f"{first_clip + i:06d}" for i in range(CLIPS)])
     np.savez_compressed(run.path / "predictions.npz", ids=ids, labels=labels, logits=logits)
     result = {"key": run.key, "seed": row_config.seed, "metrics": all_metrics(logits, labels), "num_clips": CLIPS}
     start = {"at": "2026-01-01", "commit": "c" * 40, "changes": None, "cpu": "A, AVX2"}
@@ -219,7 +219,7 @@ def _edit(**values: Any) -> Callable[[dict[str, Any]], object]:
 
 def _hit_more(content: dict[str, Any]) -> None:
     """Every label at rank 0, every prediction its label, and the metrics to match."""
-    zeros = pack(Predictions(np.arange(CLIPS), np.zeros(CLIPS, int), np.eye(1, 8).repeat(CLIPS, 0)))
+    zeros = pack(Predictions(np.arange(CLIPS), np.zeros(CLIPS, int), np.eye(1, 10).repeat(CLIPS, 0)))
     content["predictions"] |= {name: zeros[name] for name in ("ranks", "predicted")}
     content["metrics"] = dict.fromkeys(content["metrics"], 100.0)
     content["result"]["metrics"] = content["metrics"]
@@ -236,7 +236,7 @@ FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no such setting": (_edit(config__train__speed=2), "train.speed"),
     "other clips": (_edit(predictions__clips="0" * 16), "it is gone"),
     "predictions cut": (_edit(predictions__ranks="00"), "unpack"),
-    "many classes": (_edit(predictions__classes=60_000), "its predictions are not of motionpairs"),
+    "many classes": (_edit(predictions__classes=60_000), "its predictions are not of motionpairs-2"),
     "no fingerprint": (_edit(env__fingerprints={}), "no fingerprint of its validation clips"),
 }
 
@@ -276,6 +276,11 @@ def test_kept_predictions_give_every_metric_to_the_digit(shape: tuple[int, int])
     finite = ~np.isnan(logits).any(axis=1)
     assert (back.logits[finite].argmax(axis=1) == logits[finite].argmax(axis=1)).all()
     assert all_metrics(back.logits, labels) == all_metrics(logits, labels)
+    if classes % 2 == 0 and classes <= 64:
+        assert (member_hits(back.logits, labels) == member_hits(logits, labels))[np.arange(clips) != 2].all()
+        kept["ahead"] = packed(bytes(255 - byte for byte in np.packbits(member_hits(logits, labels))))
+        with pytest.raises(ValueError, match="contradict each other"):
+            unpack(kept, found.ids, labels)
     assert np.isnan(back.logits[1]).all()
     assert len(json.dumps(kept)) < max(20_000, 18 * clips)
 

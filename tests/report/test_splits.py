@@ -86,7 +86,7 @@ def test_the_first_split_alone_is_the_same_run_in_a_table_of_one_split() -> None
 def test_other_protocols_have_one_split(name: str) -> None:
     table = load_table(name, "embedded")
     assert all(not row.splits for row in table.rows)
-    assert {run.config.data.dataset for run in make_plan([table]).runs.values()} == {"motionpairs"}
+    assert {run.config.data.dataset for run in make_plan([table]).runs.values()} == {"motionpairs-2"}
 
 
 def test_a_fourth_split_is_refused(tmp_path: Path) -> None:

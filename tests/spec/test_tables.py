@@ -42,7 +42,7 @@ def test_rows_stand_in_the_printed_order(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-@pytest.mark.parametrize("protocol", ["embedded", "embedded2", "proxy", "proxy2", "paper"])
+@pytest.mark.parametrize("protocol", ["embedded", "proxy", "paper"])
 def test_every_table_resolves_on_every_protocol(name: str, protocol: str) -> None:
     table = load_table(name, protocol)
     for row in table.rows:

@@ -116,7 +116,7 @@ def test_text_is_filled_and_tables_code_and_headings_are_left_alone() -> None:
 
 
 def test_tables_of_the_page_hold_what_the_costs_say(tables: dict[str, Table]) -> None:
-    costs = Costs([tables["bqn-3a"], tables["cmr-3"], tables["checks-shift"]], one_cost(32_870_000_000))
+    costs = Costs([tables["bqn-3a"], tables["cmr-3"], tables["checks-truth"]], one_cost(32_870_000_000))
     assert costs.papers == ["bqn", "cmr"]
     assert all(f"| {name} " in by_convention(costs) for name in CONVENTIONS)
     assert "| cmr-3 | 1 | GMACs | 55 |" in re.sub(" +", " ", not_reproduced(costs))
@@ -126,7 +126,7 @@ def test_nothing_is_counted_when_no_cost_is_printed(tables: dict[str, Table]) ->
     def refuse(config: RunConfig) -> CostRecord:
         raise AssertionError("counted")
 
-    assert Costs([tables["checks-shift"]], refuse).printed == []
+    assert Costs([tables["checks-truth"]], refuse).printed == []
 
 
 def test_a_print_repeated_for_one_network_is_one_distinct_print(tables: dict[str, Table]) -> None:

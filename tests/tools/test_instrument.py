@@ -45,8 +45,8 @@ def test_what_cannot_be_run_is_said() -> None:
         runs_of(Trial("recipe", ("QBN",), (50,)), val=False)
     with pytest.raises(SystemExit, match=r"unknown key 'train.rate'"):
         runs_of(Trial("other", ("BQN",), (50,), {"train.rate": 1}), val=False)
-    with pytest.raises(SystemExit, match="embedded is on motionpairs, which has no clips for searches"):
-        runs_of(Trial("recipe", ("BQN",), (50,), protocol="embedded"), val=False)
+    with pytest.raises(SystemExit, match="smoke is on motionpairs-tiny, which has no clips for searches"):
+        runs_of(Trial("recipe", ("BQN",), (50,), protocol="smoke"), val=False)
     asked = [sys.executable, "-m", "tools.instrument", "--seeds", "3"]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert done.returncode == 2

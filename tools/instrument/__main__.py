@@ -32,7 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--name", default="recipe", help="of the trial; settings of its own need one")
     parser.add_argument("--table", default=str(HERE / "networks.yaml"))
-    parser.add_argument("--protocol", default="embedded2")
+    parser.add_argument("--protocol", default="embedded")
     parser.add_argument("--trials", type=Path, metavar="FILE", help="run the trials of a file, in its order")
     parser.add_argument("--val", action="store_true", help="the validation clips: once, after everything is fixed")
     parser.add_argument("--show", action="store_true", help="print what is there and run nothing")

@@ -37,7 +37,7 @@ class Trial:
     seeds: tuple[int, ...]
     settings: dict[str, Any] = field(default_factory=dict)
     table: str = str(HERE / "networks.yaml")
-    protocol: str = "embedded2"
+    protocol: str = "embedded"
 
 
 def changed(config: RunConfig, settings: dict[str, Any]) -> RunConfig:

@@ -172,7 +172,11 @@ def levels(split: SplitName, index: int) -> tuple[int, int, int]:
 
 
 def levels_of(ids: Sequence[str] | NDArray[np.str_]) -> NDArray[np.int64]:
-    """Levels (clips, axes) of evaluated clips, from the ids that predictions have."""
+    """Levels (clips, axes) of evaluated clips, from the ids that predictions have.
+
+    Raises:
+        ValueError: an id is no number.
+    """
     return np.array([levels("val", int(name)) for name in ids]).reshape(len(ids), len(AXES))
 
 

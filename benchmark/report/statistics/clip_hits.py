@@ -36,9 +36,14 @@ def strata_of(metric: str, found: Predictions) -> NDArray[np.integer] | None:
 
 
 def level_metrics(found: Predictions) -> dict[str, float]:
-    """Top-1 accuracies in percent of a run on a graded data set, by the names of AT_LEVEL."""
+    """Top-1 accuracies in percent of a run on a graded data set, by the names of AT_LEVEL, where a level has clips.
+
+    Raises:
+        ValueError: the clips are not numbered, as those of graded data sets are.
+    """
     hits, graded = hits_at_k(found.logits, found.labels, 1), levels_of(found.ids)
-    return {name: 100.0 * float(np.mean(hits[graded[:, axis] == level])) for name, (axis, level) in AT_LEVEL.items()}
+    at = {name: hits[graded[:, axis] == level] for name, (axis, level) in AT_LEVEL.items()}
+    return {name: 100.0 * float(mine.mean()) for name, mine in at.items() if mine.size}
 
 
 def metrics_like(known: Iterable[Mapping[str, float]], found: Predictions) -> dict[str, float]:
@@ -46,4 +51,4 @@ def metrics_like(known: Iterable[Mapping[str, float]], found: Predictions) -> di
     metrics, shared = all_metrics(found.logits, found.labels), set.intersection(*(set(each) for each in known))
     if MEMBER in shared:
         metrics[MEMBER] = member_accuracy(found.logits, found.labels)
-    return metrics | (level_metrics(found) if shared >= set(AT_LEVEL) else {})
+    return metrics | (level_metrics(found) if shared & set(AT_LEVEL) else {})

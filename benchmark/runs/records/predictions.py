@@ -1,7 +1,8 @@
 """What a record keeps of a run's predictions.
 
-Exactly, for every clip: the rank of its label and the class that was predicted, from which every accuracy follows to
-the digit. Coarsely: the probabilities of the classes, of which there are too many for more.
+Exactly, for every clip: the rank of its label, the class that was predicted, and whether its label is ahead of the
+other class of its pair, from which every accuracy follows to the digit. Coarsely: the probabilities of the classes, of
+which there are too many for more.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.runs.metrics import label_ranks
+from benchmark.runs.metrics import label_ranks, member_hits
 from benchmark.runs.predictions import Predictions
 from benchmark.runs.records.files import packed, unpacked
 
@@ -46,6 +47,8 @@ def pack(found: Predictions) -> dict[str, Any]:
         text = packed(codes.T.tobytes())  # class by class: neighbours are alike
         if len(text) <= LONGEST or classes > MOST_CLASSES:
             break
+    if classes % 2 == 0 and classes <= MOST_CLASSES:
+        kept["ahead"] = packed(np.packbits(member_hits(found.logits, found.labels)).tobytes())
     return {
         **kept,
         "classes": classes,
@@ -82,9 +85,21 @@ def unpack(kept: dict[str, Any], ids: NDArray[np.str_], labels: NDArray[np.integ
         shares = _with_the_rest(shares, best, classes)
     without = ~codes.any(axis=1)
     _check_order(shares[~without], labels[~without], ranks[~without], predicted[~without])
-    logits = _scores(shares, labels, np.where(of_nan, predicted != labels, ranks), predicted)
+    ahead = None
+    if kept.get("ahead") is not None:
+        if classes % 2:
+            raise ValueError(f"{classes} classes are no pairs")
+        ahead = np.unpackbits(_numbers(kept["ahead"], "u1", -(-clips // 8)).astype(np.uint8), count=clips).astype(bool)
+    logits = _scores(shares, labels, np.where(of_nan, predicted != labels, ranks), predicted, ahead)
     logits[np.flatnonzero(without), predicted[without]] = np.inf  # so that averages with it are not finite, either
     logits[of_nan] = np.nan
+    if ahead is not None:
+        rows, other = np.arange(clips), labels ^ 1
+        # Of two equal logits the lower class has the better rank, and neither is ahead.
+        equal = member_hits(logits, labels) & ~ahead & (shares[rows, labels] == shares[rows, other]) & (labels < other)
+        logits[equal, other[equal]] = logits[equal, labels[equal]]
+        if (member_hits(logits, labels) != ahead)[~without].any():
+            raise ValueError("ranks of labels and of the other classes of their pairs contradict each other")
     return Predictions(ids, labels, logits)
 
 
@@ -132,13 +147,23 @@ def _check_order(
 
 
 def _scores(
-    shares: NDArray[np.float64], labels: NDArray[np.integer], ranks: NDArray[np.integer], predicted: NDArray[np.integer]
+    shares: NDArray[np.float64],
+    labels: NDArray[np.integer],
+    ranks: NDArray[np.integer],
+    predicted: NDArray[np.integer],
+    ahead: NDArray[np.bool_] | None,
 ) -> NDArray[np.float32]:
-    """Logits with these label ranks and predicted classes, otherwise in the order of the shares, and no two equal."""
+    """Logits with these label ranks and predicted classes, otherwise in the order of the shares, and no two equal.
+
+    `ahead`: whether a label is before the other class of its pair; among equal shares that one comes last or first.
+    """
     clips, classes = shares.shape
     rows = np.arange(clips)
     # A sort by place: the predicted class has the first, the label that of its rank, all others by their shares.
-    by_share = np.argsort(-shares, axis=1, kind="stable")
+    among_equals = np.zeros((clips, classes), dtype=np.int8)
+    if ahead is not None:
+        among_equals[rows, labels ^ 1] = np.where(ahead, 1, -1)
+    by_share = np.lexsort((among_equals, -shares), axis=1)
     others = (by_share != labels[:, None]) & (by_share != predicted[:, None])
     free = np.ones((clips, classes), dtype=bool)
     free[:, 0] = False

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pydantic
 
+from benchmark.config.datasets import DATASETS
 from benchmark.config.fields import Strict
 from benchmark.config.run import RunConfig
 from benchmark.runs.code import changes
@@ -25,7 +26,7 @@ from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import RunDirError
 from benchmark.runs.json_files import ENV_TYPES, read_json, typed
 from benchmark.runs.key import refuse_other_defaults, run_key
-from benchmark.runs.metrics import all_metrics
+from benchmark.runs.metrics import all_metrics, member_accuracy
 from benchmark.runs.predictions import Predictions, read_predictions
 from benchmark.runs.records.files import (
     DamagedRecordError,
@@ -53,6 +54,7 @@ class Kept(Strict):
     ranks: str
     predicted: str
     best: str | None = None
+    ahead: str | None = None
 
 
 class Content(Strict):
@@ -177,7 +179,10 @@ def checked_record(path: Path, sealed_content: dict[str, Any], root: Path) -> Re
         found = unpack(kept.model_dump(exclude={"clips"}), np.array(clips.ids), np.array(clips.labels))
     except ValueError as error:
         raise damaged_record(path, f"predictions: {error}") from None
-    for name, value in all_metrics(found.logits, found.labels).items():
+    counted = all_metrics(found.logits, found.labels)
+    if kept.ahead is not None and DATASETS[config.data.dataset].mirrored:
+        counted["member"] = member_accuracy(found.logits, found.labels)
+    for name, value in counted.items():
         if content.metrics.get(name) != value:
             said = content.metrics.get(name, math.nan)
             raise damaged_record(path, f"{name} is {said:g}, but {value:g} by its predictions")

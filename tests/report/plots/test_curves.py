@@ -41,7 +41,7 @@ def test_svg_names_the_curves_and_the_places(fig3: Table, make: SimpleNamespace)
     tree = ElementTree.fromstring(made["svg"].decode())
     texts = [element.text for element in tree.iter("{http://www.w3.org/2000/svg}text")]
     assert {"σ", "0.7", "0.9", "1.1", "1.3", "trained, 9²", "untrained, 5²", "Top-1 accuracy (%)"} <= set(texts)
-    assert "measured ± SD over 3 seeds (motionpairs; embedded)" in texts
+    assert "measured ± SD over 3 seeds (motionpairs 2; embedded)" in texts
     assert made["png"].startswith(b"\x89PNG")
     assert curves(fig3, cells) == made
 
@@ -50,7 +50,7 @@ def test_one_seed_shows_the_error_of_its_clips(make: SimpleNamespace) -> None:
     table = load_table("bqn-fig6", "embedded", (0,))
     runs = {row.label: [make.seed_result(row.label, 0, 50.0)] for row in table.rows}
     svg = curves(table, build_cells(table, runs, {}))["svg"].decode()
-    assert "measured ± SE of the clips (1 seed) (motionpairs; embedded)" in svg
+    assert "measured ± SE of the clips (1 seed) (motionpairs 2; embedded)" in svg
     assert svg.count('id="bar-') == len(table.rows)
 
 

@@ -51,7 +51,7 @@ def test_hits_at_a_level_are_those_of_its_clips() -> None:
 
 
 def comparison() -> Comparison:
-    table = load_table("checks-truth", "embedded2", (0, 1, 2))
+    table = load_table("checks-truth", "embedded", (0, 1, 2))
     runs = {
         "TSM": [run(seed, 0.8, 0.6) for seed in (0, 1, 2)],
         "4 frames": [run(10 + seed, 0.8, 0.5) for seed in (0, 1, 2)],
@@ -94,14 +94,14 @@ def test_averaged_predictions_have_the_metrics_that_all_members_have() -> None:
 
 def test_a_level_says_nothing_of_clips_without_levels() -> None:
     column = COLUMNS["top1_clutter_2"]
-    assert lacks(load_table("bqn-3b", "embedded2"), column) is None
+    assert lacks(load_table("bqn-3b", "embedded"), column) is None
     lack = lacks(load_table("bqn-3b", "paper"), column)
     assert lack is not None
     assert (lack.where, lack.takes) == ("clips without levels", "a graded data set")
 
 
 def test_a_row_from_other_seeds_is_the_same_network() -> None:
-    table = load_table("checks-truth", "embedded2", (0, 1))
+    table = load_table("checks-truth", "embedded", (0, 1))
     own, other = table.row("TSM"), table.row("TSM, other seeds")
     assert [seed for seed, _ in row_runs(own, table.seeds)] == [0, 1]
     assert [(seed, config.seed) for seed, config in row_runs(other, table.seeds)] == [(5, 5), (6, 6)]

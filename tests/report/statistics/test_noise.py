@@ -64,8 +64,8 @@ def _finish(table_id: str, seeds: tuple[int, ...]) -> None:
     for number, row in enumerate(table.rows):
         for seed, config in row_runs(row, seeds) if row.config else ():
             rng = np.random.default_rng([number, seed])
-            labels, logits = rng.integers(0, 8, 60), rng.normal(size=(60, 8)).astype(np.float32)
-            ids = np.array([f"clip{i:02d}" for i in range(60)])
+            labels, logits = rng.integers(0, 10, 60), rng.normal(size=(60, 10)).astype(np.float32)
+            ids = np.array([f"{i:06d}" for i in range(60)])
             run = RunDir.of(run_key(config))
             run.prepare(config)
             np.savez_compressed(run.path / "predictions.npz", ids=ids, labels=labels, logits=logits)
@@ -85,7 +85,7 @@ def test_make_noise_reads_every_repeat_and_tables_cite_it(
     noise = table.of("TSM-R18", "top1")
     assert noise is not None
     assert (noise.rows, noise.runs, noise.df) == (3, 9, 6)
-    assert table.of("TSM-R18", "top5") is None  # says nothing of eight classes
+    assert table.of("TSM-R18", "top5") is None  # says nothing of ten classes
     written = (tmp_path / "results" / "noise" / "embedded.csv").read_bytes()
     assert main(["noise", "--write"]) == 0
     assert (tmp_path / "results" / "noise" / "embedded.csv").read_bytes() == written

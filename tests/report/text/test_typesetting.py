@@ -137,7 +137,7 @@ def test_top_5_of_few_classes_is_not_shown_and_the_caption_says_so(make: SimpleN
     assert not any(lacks(small, COLUMNS[key]) for key in ("top1", "mean_class_acc", "gmacs", "top5@ucf101"))
     assert not lacks(large, COLUMNS["top5"])
     layout = lay_out(small, build_cells(small, make.runs(small), {}), {})
-    assert "Top-5 is not measured on a data set of 8 classes." in layout.caption
+    assert "Top-5 is not measured on a data set of 10 classes." in layout.caption
     assert [h.part for h in layout.headings if h.group == "Top-5 (%)"] == ["printed"]
     assert [h.part for h in lay_out(large, build_cells(large, {}, {}), {}).headings if h.group == "Top-5 (%)"] == [
         "printed",
