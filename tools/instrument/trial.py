@@ -102,7 +102,11 @@ def run_trial(trial: Trial, path: Path, val: bool) -> bool:
     whole = True
     for label, seed, config in runs_of(trial, val):
         key = run_key(config)
-        if any((line["trial"], line["row"], line["key"]) == (trial.name, label, key) for line in read_results(path)):
+        known = [line for line in read_results(path) if line["key"] == key]
+        if any((line["trial"], line["row"]) == (trial.name, label) for line in known):
+            continue
+        if known:  # another trial came to the same settings
+            add_result(path, known[0] | {"trial": trial.name, "row": label})
             continue
         prepare_with_progress(config.data.dataset)
         if config.modality == "flow":
