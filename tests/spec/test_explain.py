@@ -30,7 +30,7 @@ def origins(table: str, row: str, key: str, protocol: str = "embedded", dataset:
         ("thesis-5.3", "Quiet", "paper", [0.12], ["recipe/bqn"]),  # included from bqn-3a
         ("bqn-4", "X3D-M | - | 16x3x2", "paper", [0.2, 0.12], ["recipe/bqn_x3d"]),
         ("thesis-4.6", "SS V1 | baseline", "paper", [0.02, 0.01, 0.12], ["recipe/rnl_something", "recipe/rnl"]),
-        ("thesis-3.3", "64", "embedded", [0.01, 0.05, 0.001, 0.12], ["embedded", "embedded", "recipe/tsp"]),
+        ("thesis-3.3", "64", "embedded", [0.003, 0.001, 0.12], ["embedded", "recipe/tsp"]),
     ],
 )
 def test_the_learning_rate_is_found_where_it_is_written(
@@ -53,6 +53,15 @@ def test_a_size_is_the_protocol_s_factor_of_what_the_row_or_its_base_has() -> No
     assert [written(origin).split(":")[0].strip() for origin in busy] == ["spatial", "set", "data"]
     width = origins("bqn-3d", "160^2x8 | 256^2x8", "model.width")
     assert [(origin.value, origin.how) for origin in width] == [(0.125, "0.125 x 1.0"), (1.0, "default")]
+
+
+def test_a_protocol_s_value_for_a_network_is_over_its_value_for_all() -> None:
+    network, everyone, *_ = origins("bqn-4", "X3D-M | - | 16x3x2", "train.epochs")
+    assert [(origin.value, origin.file) for origin in (network, everyone)] == [
+        (16, "tables/protocols/embedded.yaml"),
+        (7, "tables/protocols/embedded.yaml"),
+    ]
+    assert "epochs: 16" in written(network)
 
 
 def test_a_value_that_says_what_the_default_says_is_the_default() -> None:

@@ -21,11 +21,13 @@ from tools.instrument.results import (
     POOLED,
     acceptance,
     add_result,
+    filled_in,
     measured,
+    page_blocks,
     read_results,
     summary,
 )
-from tools.instrument.trial import HERE, CpuClock, Trial, changed, runs_of
+from tools.instrument.trial import HERE, PAGE, RESULTS, CpuClock, Trial, changed, runs_of
 
 
 def test_searches_have_clips_and_settings_of_their_own() -> None:
@@ -143,3 +145,12 @@ def test_two_processes_add_lines_to_one_file(tmp_path: Path) -> None:
     with ProcessPoolExecutor(2) as pool:
         list(pool.map(add_result, [path] * 40, [line("TSM", seed, 80) for seed in range(50, 90)]))
     assert [int(one["seed"]) for one in read_results(path)] == list(range(50, 90))
+
+
+def test_the_page_has_what_the_files_of_results_say() -> None:
+    blocks = page_blocks(read_results(RESULTS / "dev.csv"), read_results(RESULTS / "val.csv"))
+    page = PAGE.read_text()
+    assert filled_in(page, blocks) == page, "python -m tools.instrument --write"
+    assert "| TSM-R50 | recipe |" in blocks["recipe on dev"]
+    with pytest.raises(ValueError, match="no place for trials"):
+        filled_in("# a page", {"trials": ""})

@@ -3,6 +3,7 @@
     python -m tools.instrument [ROW ...] [--seeds 50 51 ...] [--set train.lr=0.002 ...] [--name TRIAL] [--val]
     python -m tools.instrument --trials tools/instrument/trials.yaml
     python -m tools.instrument --accept
+    python -m tools.instrument --write
 
 Rows are those of `networks.yaml`, or of another table file (`--table`), under the recipes of a protocol (`--protocol`);
 `--set` changes settings for a trial, which has a name of its own. A file of trials is a list of such requests. Runs go
@@ -10,7 +11,8 @@ one at a time through a table's executor. Clips and seeds are for searches (moti
 `--val` takes the validation clips.
 
 Every run is a line of `results/instrument/dev.csv` (or `val.csv`) as soon as it is done, and is not repeated; a trial's
-summary is printed. `--accept` says what is required of the data set with its recipes, and whether it holds.
+summary is printed. `--accept` says what is required of the data set with its recipes, and whether it holds; `--write`
+puts both into docs/embedded.md.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from pathlib import Path
 
 import yaml
 
-from tools.instrument.results import acceptance, read_results, summary
-from tools.instrument.trial import FIRST_SEED, HERE, RESULTS, Trial, run_trial
+from benchmark.runs.atomic import write_atomic
+from tools.instrument.results import acceptance, acceptance_table, filled_in, page_blocks, read_results, summary
+from tools.instrument.trial import FIRST_SEED, HERE, PAGE, RESULTS, Trial, run_trial
 
 
 def arguments() -> argparse.Namespace:
@@ -37,6 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--val", action="store_true", help="the validation clips: once, after everything is fixed")
     parser.add_argument("--show", action="store_true", help="print what is there and run nothing")
     parser.add_argument("--accept", action="store_true", help="print what is required and whether it holds")
+    parser.add_argument("--write", action="store_true", help="write what is there into docs/embedded.md")
     given = parser.parse_args()
     if given.settings and given.name == "recipe":
         parser.error("--set is for trials: give this one a --name")
@@ -66,9 +70,12 @@ def main() -> int:
     path = RESULTS / ("val.csv" if given.val else "dev.csv")
     if given.accept:
         lines = [line for line in read_results(path) if line["trial"] == given.name]
-        found = acceptance(lines)
-        print("| required | found | holds |\n|---|---|---|\n" + "\n".join(one.line() for one in found))
-        return 0 if all(one.holds for one in found) else 1
+        print(acceptance_table(lines))
+        return 0 if all(one.holds for one in acceptance(lines)) else 1
+    if given.write:
+        blocks = page_blocks(read_results(RESULTS / "dev.csv"), read_results(RESULTS / "val.csv"))
+        write_atomic(PAGE, filled_in(PAGE.read_text(), blocks))
+        return 0
     if given.show:
         print(summary(read_results(path)))
         return 0

@@ -91,6 +91,21 @@ def summary(lines: Sequence[dict[str, str]]) -> str:
     return "\n".join(table)
 
 
+def brief(lines: Iterable[dict[str, str]]) -> str:
+    """The summary in few columns, for a page: top-1 as mean ± SD over seeds."""
+    grouped: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    for line in lines:
+        grouped[line["row"], line["trial"]].append(line)
+    table = ["| network | trial | seeds | top-1 | member | easiest | CPU seconds of training |", "|" + "---|" * 7]
+    for (row, trial), group in sorted(grouped.items()):
+        values = columns_of(group)
+        spread = f" ± {values['top1'].std(ddof=1):.1f}" if len(group) > 1 else ""
+        means = [f"{values[name].mean():.1f}" for name in ("member", "easiest")]
+        cells = [row, trial, str(len(group)), f"{values['top1'].mean():.1f}{spread}", *means]
+        table.append("| " + " | ".join([*cells, f"{np.nanmean(values['train_cpu']):.0f}"]) + " |")
+    return "\n".join(table)
+
+
 @dataclass(frozen=True)
 class Criterion:
     """What is required of the data set with its recipes: in words, what was measured, and whether it holds."""
@@ -164,3 +179,33 @@ def _monotone(name: str, row: dict[str, np.ndarray] | None) -> Criterion:
             if harder - easier > 2 * error:
                 rises.append(f"{axis} {n} to {n + 1}: +{harder - easier:.1f}")
     return Criterion(text, "; ".join(rises) or "no rise", not rises)
+
+
+def acceptance_table(lines: Sequence[dict[str, str]]) -> str:
+    """What is required, what was found, and whether it holds."""
+    return "\n".join(["| required | found | holds |", "|---|---|---|", *(one.line() for one in acceptance(lines))])
+
+
+def filled_in(page: str, blocks: Mapping[str, str]) -> str:
+    """A Markdown page with what stands between `<!-- NAME -->` and `<!-- end of NAME -->` replaced, by name."""
+    for name, block in blocks.items():
+        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, _, rest = page.partition(start)
+        _, found, after = rest.partition(end)
+        if not found:
+            raise ValueError(f"the page has no place for {name}: {start} and {end}")
+        page = f"{before}{start}\n{block}\n{end}{after}"
+    return page
+
+
+def page_blocks(dev: Sequence[dict[str, str]], val: Sequence[dict[str, str]]) -> dict[str, str]:
+    """What docs/embedded.md has of the files of results: trials, and what is required, on dev and on val."""
+
+    def of_recipe(lines: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+        return [line for line in lines if line["trial"] == "recipe"]
+
+    return {
+        "trials": brief(line for line in dev if line["trial"] != "recipe"),
+        "recipe on dev": f"{brief(of_recipe(dev))}\n\n{acceptance_table(of_recipe(dev))}",
+        "recipe on val": f"{brief(of_recipe(val))}\n\n{acceptance_table(of_recipe(val))}" if val else "Not run yet.",
+    }

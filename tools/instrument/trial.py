@@ -24,6 +24,7 @@ from tools.instrument.results import add_result, measured, read_results
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parents[1] / "results" / "instrument"
+PAGE = HERE.parents[1] / "docs" / "embedded.md"
 FIRST_SEED = 50
 """Of searches: those below are for what is reported."""
 
