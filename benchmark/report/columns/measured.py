@@ -144,9 +144,7 @@ def lacks(table: Table, column: Column) -> Lack | None:
     if column.metric in AT_LEVEL and not info.graded:
         return Lack("clips without levels", "is of clips with levels, unlike those of", "a graded data set")
     if column.metric == MEMBER and not info.mirrored:
-        return Lack(
-            "classes that are no pairs", "is of classes in pairs, unlike those of", "a data set of such classes"
-        )
+        return Lack("classes without known pairs", "is of pairs of classes, not known of", "a data set of such classes")
     guesses = column.metric.removeprefix("top")
     if guesses.isdecimal() and int(guesses) > 1 and info.num_classes < FEWEST_CLASSES:
         where = f"a data set of {info.num_classes} classes"
