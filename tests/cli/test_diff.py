@@ -15,7 +15,7 @@ from benchmark.cli.main import main
 from benchmark.plan import row_runs
 from benchmark.report.results import SeedResult
 from benchmark.report.statistics.compare import Comparison
-from benchmark.report.statistics.noise import read_noise
+from benchmark.report.statistics.noise import Noise, noise_csv, noise_path, read_noise
 from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import RunDir
 from benchmark.runs.key import run_key
@@ -190,7 +190,13 @@ def test_code_that_was_verified_to_behave_alike_is_no_cause(run: RunDir, tmp_pat
     assert said["judgement"].startswith("Everything recorded is equal: ")
 
 
-def test_the_difference_is_that_of_the_tables_statistics(run: RunDir, diff: Any) -> None:
+def test_the_difference_is_that_of_the_tables_statistics(
+    run: RunDir, diff: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCHMARK_RESULTS", str(tmp_path / "results"))
+    known = [Noise("TSM-R50", name, 1.5, 8, 0.6, 4, 12, 0.5, 2.5) for name in ("top1", "mean_class_acc")]
+    noise_path("embedded").parent.mkdir(parents=True)
+    noise_path("embedded").write_text(noise_csv(known))
     other = make_run(2)
     said = diff(run.key[:9], other.key)
     results = {}

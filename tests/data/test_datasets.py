@@ -42,12 +42,14 @@ def test_a_killed_preparation_goes_on_and_gives_the_same_data(
     whole = open_split(small, "train").fingerprint
     monkeypatch.setenv("BENCHMARK_DATA", str(tmp_path))
     code = (
+        "import time\n"
         "from benchmark.data.datasets import prepare; from benchmark.data.embedded.motionpairs import Setting\n"
-        "prepare(Setting('small', train_clips=16, val_clips=8), workers=1)"
+        "def hold(what, done, total): time.sleep(600 if done else 0)\n"
+        "prepare(Setting('small', train_clips=16, val_clips=8), workers=1, progress=hold)"
     )
     process = subprocess.Popen([sys.executable, "-c", code])
     folder = split_folder(small, "train")
-    while len(list(folder.glob("0*.mp4"))) < 4:
+    while len(list(folder.glob("0*.mp4"))) < 4:  # it then waits in its report of them
         time.sleep(0.01)
     process.kill()
     process.wait()
