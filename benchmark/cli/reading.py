@@ -111,7 +111,7 @@ def _settings(row: Row, table: Table) -> str:
     baseline = next((r.config for r in (table.row(table.baseline), *table.rows) if r.config), row.config)
     ours, theirs = dotted(row.config.model_dump(mode="json")), dotted(baseline.model_dump(mode="json"))
     if row.config == baseline:
-        return f"baseline, seeds {', '.join(map(str, row.seeds(table.seeds)))}" if row.seeds_from else "baseline"
+        return f"baseline, seeds {', '.join(map(str, row.seeds(table.seeds)))}" if row.other_seeds else "baseline"
     if row.config.model.name != baseline.model.name:
         own = keyed_settings(row.config)["model"]
         return " ".join(f"model.{key}={value}" for key, value in dotted(own).items() if key not in ("width", "dropout"))

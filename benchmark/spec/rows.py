@@ -37,7 +37,7 @@ class RowResolver:
             "label": row.label,
             "average": row.average,
             "quoted": row.quoted,
-            "seeds_from": row.seeds_from,
+            "other_seeds": row.other_seeds,
             "printed": {key: printed_value(text, COLUMNS[key]) for key, text in entry.texts.items()},
             "printed_text": entry.texts,
             "note": row.note,

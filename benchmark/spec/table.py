@@ -71,7 +71,7 @@ class RowSpec(Strict):
     also: dict[str, OnDataset] = Field(default_factory=dict, description="by another data set: what is this row's own")
     average: tuple[str, ...] = Field((), description="labels of the rows whose predictions this row averages")
     quoted: bool = Field(False, description="another paper's number, printed for comparison; never measured here")
-    seeds_from: int = Field(0, ge=0, description="added to the table's seeds: the same row from other seeds")
+    other_seeds: bool = Field(False, description="from as many seeds after the table's: 5 to 9 where those are 0 to 4")
     printed: dict[str, float | str] = Field(default_factory=dict, description='costs may carry a multiple: "7.13K"')
     reading: CostReading | None = Field(
         None, description="how this row's printed costs come about; default: the table's"
@@ -198,15 +198,16 @@ class Row(Strict):
     readings: dict[str, Reading] = Field(default_factory=dict, description="by printed cost column")
     average: tuple[str, ...] = ()
     quoted: bool = False
-    seeds_from: int = 0
+    other_seeds: bool = False
     theirs: str = Field("", description="the lab whose runs these are; none of a row of the spec")
     printed: dict[str, float] = Field(default_factory=dict, description="in the column's unit")
     printed_text: dict[str, str] = Field(default_factory=dict, description="as printed, digits and all")
     note: str = ""
 
     def seeds(self, of_table: Iterable[int]) -> tuple[int, ...]:
-        """The row's own seeds, by those of its table."""
-        return tuple(seed + self.seeds_from for seed in of_table)
+        """The row's own seeds, by those of its table, none of which is one of `other_seeds`."""
+        seeds = tuple(of_table)
+        return tuple(seed + max(seeds) + 1 for seed in seeds) if self.other_seeds else seeds
 
 
 class Table(Strict):

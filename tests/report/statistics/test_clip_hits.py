@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmark.config.source import SpecError
 from benchmark.data.embedded.graded import levels
 from benchmark.plan import row_runs
 from benchmark.report.columns.measured import lacks
@@ -106,5 +107,9 @@ def test_a_row_from_other_seeds_is_the_same_network() -> None:
     assert [seed for seed, _ in row_runs(own, table.seeds)] == [0, 1]
     assert [(seed, config.seed) for seed, config in row_runs(other, table.seeds)] == [(5, 5), (6, 6)]
     assert own.config == other.config
+    with pytest.raises(
+        SpecError, match=r"has seeds from 5 on, of which 5, 6 is one of the table's: ask for fewer seeds"
+    ):
+        load_table("checks-truth", "embedded", tuple(range(7)))
     complete = with_fused(table, {other.label: [run(6, 0.8, 0.8)]})
     assert [(result.seed, result.state) for result in complete[other.label]] == [(5, "pending"), (6, "done")]
