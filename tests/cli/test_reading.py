@@ -52,7 +52,7 @@ def test_explain_fits_a_terminal_and_names_the_line_of_a_learning_rate(
     for name in ("protocols/proxy", "bases/recipe/bqn"):
         text = Path(f"tables/{name}.yaml").read_text().splitlines()
         places[name] = f"tables/{name}.yaml:{next(i for i, line in enumerate(text, 1) if 'lr: ' in line)}"
-    assert lines[at].split() == ["train.lr", "0.008"]
+    assert lines[at].split() == ["train.lr", "0.016"]
     assert lines[at + 1].strip() == f"{places['protocols/proxy']}, over 0.12 ({places['bases/recipe/bqn']})"
 
 
