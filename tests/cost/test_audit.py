@@ -36,7 +36,9 @@ def counted(table_id: str) -> tuple[Table, dict[str, AuditRow]]:
     return table, {row.label: row for row in audit_table(table, get)}
 
 
-@pytest.mark.parametrize("table_id", ["bqn-3a", "bqn-3b", "bqn-3d"])
+@pytest.mark.parametrize(
+    "table_id", ["bqn-3a", *(pytest.param(name, marks=pytest.mark.slow) for name in ("bqn-3b", "bqn-3d"))]
+)
 def test_every_printed_cost_of_bqn_is_reproduced_by_its_reading(table_id: str) -> None:
     table, rows = counted(table_id)
     assert set(rows) == {row.label for row in table.rows}

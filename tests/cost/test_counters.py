@@ -132,7 +132,9 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "bqn" else name for name in SMALL]
+)
 def test_counting_shapes_equals_running_the_network(name: str) -> None:
     config = RunConfig(model=SMALL[name], data=DataConfig(size=64))
     record = count(config)

@@ -22,7 +22,7 @@ sys.exit(status or str([name for name in {HEAVY} if name in sys.modules] or "") 
 """
 
 
-@pytest.mark.parametrize("clip_norm", [20.0, None])
+@pytest.mark.parametrize("clip_norm", [20.0, pytest.param(None, marks=pytest.mark.slow)])
 def test_a_run_imports_nothing_slow_that_it_does_not_need(
     ucf101: None, tmp_path: Path, clip_norm: float | None
 ) -> None:

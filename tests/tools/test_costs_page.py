@@ -83,6 +83,7 @@ def test_a_section_states_what_counts_can_contradict(section: str, of_equal_netw
     assert section == "introduction" or not all(stated.values())
 
 
+@pytest.mark.slow
 def test_a_page_that_the_counts_do_not_bear_out_names_every_statement_that_fails(of_equal_networks: Costs) -> None:
     failed = [
         text for section in SECTIONS for text, holds in statements(section, of_equal_networks).items() if not holds

@@ -51,6 +51,7 @@ def short(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
         monkeypatch.setitem(flow_training.RECIPES, variant, Recipe(steps, 2e-3, clips=24))
 
 
+@pytest.mark.slow
 def test_a_short_training_already_beats_no_motion(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short(monkeypatch, 200)
     state = generated_weights("s", 0.125)
