@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -50,3 +53,25 @@ def _no_records(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 def texts_cut_off() -> Callable[[Any], list[str]]:
     """`cut_off`, which gives the texts of a matplotlib figure that are cut off at its edges."""
     return cut_off
+
+
+def _cpu_seconds(*command: str, **options: Any) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    subprocess.run(command, check=True, capture_output=True, **options)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+
+
+@pytest.fixture
+def cpu_seconds() -> Callable[..., float]:
+    """CPU seconds that a command takes, which must succeed."""
+    return _cpu_seconds
+
+
+@pytest.fixture(scope="session")
+def import_seconds() -> float:
+    """CPU seconds that pandas and matplotlib take to import: the measure of what a command may take.
+
+    Seconds themselves differ threefold between machines, and on one that is busy.
+    """
+    libraries = "import pandas, matplotlib.figure, matplotlib.backends.backend_agg"
+    return min(_cpu_seconds(sys.executable, "-c", libraries) for _ in range(2))

@@ -5,11 +5,11 @@ again.
 import csv
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,7 +29,9 @@ def roots(folder: Path) -> dict[str, str]:
     return {**os.environ, **{f"BENCHMARK_{name}": str(folder / value) for name, value in names.items()}}
 
 
-def test_a_table_from_nothing_then_rendered_again_from_its_runs(tmp_path: Path) -> None:
+def test_a_table_from_nothing_then_rendered_again_from_its_runs(
+    tmp_path: Path, cpu_seconds: Callable[..., float], import_seconds: float
+) -> None:
     first = run("run", "bqn-3a", "--protocol", "smoke", folder=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "3 of 3 runs done" in first.stderr
@@ -44,14 +46,8 @@ def test_a_table_from_nothing_then_rendered_again_from_its_runs(tmp_path: Path) 
     assert float(cells["BQN", "gmacs", "counted"]["value"]) == pytest.approx(67.079, abs=1e-3)
 
     contents = {path.name: path.read_bytes() for path in results.iterdir()}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    again = run("run", "bqn-3a", "--protocol", "smoke", folder=tmp_path)
-    assert again.returncode == 0
-    took = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-    libraries = "import pandas, matplotlib.figure, matplotlib.backends.backend_agg"
-    subprocess.run([sys.executable, "-c", libraries], check=True)
-    imports = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before - took
-    assert took - imports < 2  # beside what its two libraries take to import
+    again = cpu_seconds(*COMMAND, "run", "bqn-3a", "--protocol", "smoke", env=roots(tmp_path))
+    assert again < 3 * import_seconds
     assert {path.name: path.read_bytes() for path in results.iterdir()} == contents
 
 
