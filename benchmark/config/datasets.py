@@ -8,6 +8,8 @@ from benchmark.config.source import did_you_mean
 
 AXES, LEVEL_COUNT = ("speed", "contrast", "clutter"), 4
 """Axes of difficulty of a graded data set, and the levels of each, 1 (easy) to LEVEL_COUNT."""
+AT_LEVEL = {f"top1_{axis}_{level}": (i, level) for i, axis in enumerate(AXES) for level in range(1, LEVEL_COUNT + 1)}
+"""Metric -> axis, by its place in AXES, and level: top-1 accuracy on the clips of a level."""
 
 
 @dataclass(frozen=True)

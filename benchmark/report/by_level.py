@@ -13,16 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.config.datasets import AXES, LEVEL_COUNT
-from benchmark.data.embedded.graded import GRADED, LEVELS, levels_of
+from benchmark.config.datasets import LEVEL_COUNT
+from benchmark.data.embedded.graded import GRADED, LEVELS
 from benchmark.report.datasets import measured_dataset
 from benchmark.report.fuse import with_fused
 from benchmark.report.plots.curves import Curve, Place, figure_of
 from benchmark.report.plots.points import measured_name, where_measured
 from benchmark.report.plots.style import saved
 from benchmark.report.results import RowRuns
+from benchmark.report.statistics.clip_hits import clip_hits
 from benchmark.report.statistics.stats import binomial_se
-from benchmark.runs.metrics import hits_at_k
 from benchmark.spec.table import Table
 
 MEANING = {
@@ -80,14 +80,12 @@ def by_level(table: Table, runs: RowRuns, axis: str) -> list[RowByLevel]:
     complete, found = with_fused(table, runs), []
     for row in table.rows:
         seeds = [one.predictions() for one in complete.get(row.label, ()) if one.state == "done" and one.predictions]
-        hits = [hits_at_k(seed.logits, seed.labels, 1) for seed in seeds]
-        of_clips = [levels_of(seed.ids)[:, AXES.index(axis)] for seed in seeds]
         at: list[AtLevel] = []
         for level in range(1, LEVEL_COUNT + 1) if seeds else ():
-            values = [100 * float(hit[own == level].mean()) for hit, own in zip(hits, of_clips, strict=True)]
-            clips = int((of_clips[-1] == level).sum())
+            hits = [clip_hits(f"top1_{axis}_{level}", seed) for seed in seeds]
+            values = [100 * float(own.mean()) for own in hits]
             sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-            at.append(AtLevel(level, float(np.mean(values)), sd, len(values), clips))
+            at.append(AtLevel(level, float(np.mean(values)), sd, len(values), len(hits[-1])))
         if not row.quoted:
             found.append(RowByLevel(row.label, tuple(at)))
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmark.config.datasets import AXES, DATASETS, LEVEL_COUNT
+from benchmark.config.datasets import AT_LEVEL, AXES, DATASETS
 from benchmark.config.source import did_you_mean
 
 MULTIPLES = {"K": 1e3, "M": 1e6, "G": 1e9}
@@ -56,16 +56,14 @@ MEASURED = (
     Column("top5", "Top-5", "%", "measured", "higher", metric="top5"),
     Column("mean_class_acc", "Mean class acc.", "%", "measured", "higher", metric="mean_class_acc"),
     Column("member", "Member", "%", "measured", "higher", metric="member"),
-    *(
-        Column(
-            f"top1_{axis}_{level}", f"Top-1, {axis} {level}", "%", "measured", "higher", metric=f"top1_{axis}_{level}"
-        )
-        for axis in AXES
-        for level in range(1, LEVEL_COUNT + 1)
-    ),
     Column("enopr", "ENoPR", "", "measured", "lower", decimals=2, metric="residual"),
     Column("mae", "MAE", "", "measured", "lower", decimals=4, metric="residual"),
 )
+BY_LEVEL = tuple(
+    Column(name, f"Top-1, {AXES[axis]} {level}", "%", "measured", "higher", metric=name)
+    for name, (axis, level) in AT_LEVEL.items()
+)
+"""Of graded data sets alone, none of which is printed."""
 OTHERS = (
     Column("gmacs", "GMACs", "G", "counted", "lower", decimals=2, quantity="macs"),
     Column("mparams", "Params", "M", "counted", "lower", decimals=2, quantity="params"),
@@ -114,6 +112,7 @@ COLUMNS: dict[str, Column] = {
     column.key: column
     for column in (
         *MEASURED,
+        *BY_LEVEL,
         *OTHERS,
         *(_of_dataset(column, name) for name, info in DATASETS.items() if not info.generated for column in MEASURED),
     )

@@ -70,8 +70,9 @@ def main() -> int:
     path = RESULTS / ("val.csv" if given.val else "dev.csv")
     if given.accept:
         lines = [line for line in read_results(path) if line["trial"] == given.name]
-        print(acceptance_table(lines))
-        return 0 if all(one.holds for one in acceptance(lines)) else 1
+        found = acceptance(lines)
+        print(acceptance_table(found))
+        return 0 if all(one.holds for one in found) else 1
     if given.write:
         blocks = page_blocks(read_results(RESULTS / "dev.csv"), read_results(RESULTS / "val.csv"))
         write_atomic(PAGE, filled_in(PAGE.read_text(), blocks))

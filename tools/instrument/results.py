@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.config.datasets import AXES, LEVEL_COUNT
+from benchmark.config.datasets import AT_LEVEL, AXES, LEVEL_COUNT
 from benchmark.data.embedded.graded import CLASSES, levels_of
 from benchmark.data.embedded.motionpairs import pair_accuracies
+from benchmark.report.statistics.clip_hits import level_metrics
 from benchmark.report.statistics.stats import binomial_se
 from benchmark.runs.atomic import atomic_path
+from benchmark.runs.metrics import hits_at_k
 from benchmark.runs.predictions import Predictions
 
-BY_LEVEL = tuple(f"{axis}_{level}" for axis in AXES for level in range(1, LEVEL_COUNT + 1))
+BY_LEVEL = tuple(name.removeprefix("top1_") for name in AT_LEVEL)
 BY_PAIR = tuple(f"pair_{i}" for i in range(len(CLASSES) // 2))
 MEASURED = ("top1", "pair", "member", "easiest", *BY_LEVEL, *BY_PAIR, "train_cpu", "job_cpu")
 FIELDS = ("trial", "row", "seed", *MEASURED, "key")
@@ -33,14 +35,13 @@ CLIPS_AT_LEVEL = 640
 
 def measured(found: Predictions) -> dict[str, float]:
     """Accuracies in percent: all, which pair, which member, the easiest clips, by level of each axis, by pair."""
-    hits = found.logits.argmax(1) == found.labels
-    graded = levels_of(found.ids)
+    hits = hits_at_k(found.logits, found.labels, 1)
     pair, member = pair_accuracies(found.logits, found.labels)
-    shares = {"easiest": (graded == 1).all(1)}
-    shares |= {f"{name}_{n}": graded[:, axis] == n for axis, name in enumerate(AXES) for n in range(1, LEVEL_COUNT + 1)}
+    shares = {"easiest": (levels_of(found.ids) == 1).all(1)}
     shares |= {name: found.labels // 2 == i for i, name in enumerate(BY_PAIR)}
     values = {"top1": 100 * float(hits.mean()), "pair": pair, "member": member}
     values |= {name: 100 * float(hits[mine].mean()) for name, mine in shares.items()}
+    values |= {name.removeprefix("top1_"): value for name, value in level_metrics(found).items()}
     return {name: round(value, 3) for name, value in values.items()}
 
 
@@ -73,37 +74,47 @@ def columns_of(lines: Iterable[dict[str, str]]) -> dict[str, np.ndarray]:
     return {name: np.array([float(line[name]) for line in lines]) for name in MEASURED}
 
 
-def summary(lines: Sequence[dict[str, str]]) -> str:
-    """A line per trial and row: mean and SD over seeds, pair and member, by level and by pair, CPU seconds."""
-    grouped: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+def grouped(lines: Iterable[dict[str, str]], *by: str) -> list[tuple[tuple[str, ...], dict[str, np.ndarray]]]:
+    """What is measured, each over the lines that agree in some fields, sorted by these."""
+    groups: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)
     for line in lines:
-        grouped[line["trial"], line["row"]].append(line)
-    title = ["trial", "row", "n", "top1", "SD", "pair", "member", "easiest", *AXES, "pairs", "train CPU s"]
-    table = ["| " + " | ".join(title) + " |", "|" + "---|" * len(title)]
-    for (trial, row), group in sorted(grouped.items()):
-        values = columns_of(group)
-        spread = f"{values['top1'].std(ddof=1):.1f}" if len(group) > 1 else ""
+        groups[tuple(line[name] for name in by)].append(line)
+    return [(names, columns_of(group)) for names, group in sorted(groups.items())]
+
+
+def markdown_table(title: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (title, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(title), *lines[1:]])
+
+
+def _sd(values: np.ndarray) -> str:
+    return f"{values.std(ddof=1):.1f}" if len(values) > 1 else ""
+
+
+def summary(lines: Iterable[dict[str, str]]) -> str:
+    """A line per trial and row: mean and SD over seeds, pair and member, by level and by pair, CPU seconds."""
+    rows = []
+    for names, values in grouped(lines, "trial", "row"):
+        top1, cpu = values["top1"], f"{np.nanmean(values['train_cpu']):.0f}"
         axes = [" ".join(f"{values[f'{axis}_{i}'].mean():.0f}" for i in range(1, LEVEL_COUNT + 1)) for axis in AXES]
         pairs = " ".join(f"{values[name].mean():.0f}" for name in BY_PAIR)
         means = [f"{values[name].mean():.1f}" for name in ("pair", "member", "easiest")]
-        cells = [trial, row, str(len(group)), f"{values['top1'].mean():.1f}", spread, *means, *axes, pairs]
-        table.append("| " + " | ".join([*cells, f"{np.nanmean(values['train_cpu']):.0f}"]) + " |")
-    return "\n".join(table)
+        rows.append([*names, str(len(top1)), f"{top1.mean():.1f}", _sd(top1), *means, *axes, pairs, cpu])
+    title = ["trial", "row", "n", "top1", "SD", "pair", "member", "easiest", *AXES, "pairs", "train CPU s"]
+    return markdown_table(title, rows)
 
 
 def brief(lines: Iterable[dict[str, str]]) -> str:
     """The summary in few columns, for a page: top-1 as mean ± SD over seeds."""
-    grouped: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
-    for line in lines:
-        grouped[line["row"], line["trial"]].append(line)
-    table = ["| network | trial | seeds | top-1 | member | easiest | CPU seconds of training |", "|" + "---|" * 7]
-    for (row, trial), group in sorted(grouped.items()):
-        values = columns_of(group)
-        spread = f" ± {values['top1'].std(ddof=1):.1f}" if len(group) > 1 else ""
+    rows = []
+    for names, values in grouped(lines, "row", "trial"):
+        top1, cpu = values["top1"], f"{np.nanmean(values['train_cpu']):.0f}"
         means = [f"{values[name].mean():.1f}" for name in ("member", "easiest")]
-        cells = [row, trial, str(len(group)), f"{values['top1'].mean():.1f}{spread}", *means]
-        table.append("| " + " | ".join([*cells, f"{np.nanmean(values['train_cpu']):.0f}"]) + " |")
-    return "\n".join(table)
+        accuracy = " ± ".join(filter(None, (f"{top1.mean():.1f}", _sd(top1))))
+        rows.append([*names, str(len(top1)), accuracy, *means, cpu])
+    title = ["network", "trial", "seeds", "top-1", "member", "easiest", "CPU seconds of training"]
+    return markdown_table(title, rows)
 
 
 @dataclass(frozen=True)
@@ -114,10 +125,10 @@ class Criterion:
     found: str
     holds: bool | None
 
-    def line(self) -> str:
+    def cells(self) -> list[str]:
         """Of a table; None, the runs are not there yet."""
         verdict = "not measured yet" if self.holds is None else "yes" if self.holds else "**no**"
-        return f"| {self.text} | {self.found or '–'} | {verdict} |"
+        return [self.text, self.found or "–", verdict]
 
 
 def acceptance(lines: Sequence[dict[str, str]]) -> list[Criterion]:
@@ -181,9 +192,9 @@ def _monotone(name: str, row: dict[str, np.ndarray] | None) -> Criterion:
     return Criterion(text, "; ".join(rises) or "no rise", not rises)
 
 
-def acceptance_table(lines: Sequence[dict[str, str]]) -> str:
+def acceptance_table(found: Iterable[Criterion]) -> str:
     """What is required, what was found, and whether it holds."""
-    return "\n".join(["| required | found | holds |", "|---|---|---|", *(one.line() for one in acceptance(lines))])
+    return markdown_table(["required", "found", "holds"], (one.cells() for one in found))
 
 
 def filled_in(page: str, blocks: Mapping[str, str]) -> str:
@@ -201,11 +212,12 @@ def filled_in(page: str, blocks: Mapping[str, str]) -> str:
 def page_blocks(dev: Sequence[dict[str, str]], val: Sequence[dict[str, str]]) -> dict[str, str]:
     """What docs/embedded.md has of the files of results: trials, and what is required, on dev and on val."""
 
-    def of_recipe(lines: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-        return [line for line in lines if line["trial"] == "recipe"]
+    def of_recipe(lines: Sequence[dict[str, str]]) -> str:
+        mine = [line for line in lines if line["trial"] == "recipe"]
+        return f"{brief(mine)}\n\n{acceptance_table(acceptance(mine))}" if mine else "Not run yet."
 
     return {
         "trials": brief(line for line in dev if line["trial"] != "recipe"),
-        "recipe on dev": f"{brief(of_recipe(dev))}\n\n{acceptance_table(of_recipe(dev))}",
-        "recipe on val": f"{brief(of_recipe(val))}\n\n{acceptance_table(of_recipe(val))}" if val else "Not run yet.",
+        "recipe on dev": of_recipe(dev),
+        "recipe on val": of_recipe(val),
     }

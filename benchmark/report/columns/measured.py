@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmark.config.datasets import DATASETS
+from benchmark.config.datasets import AT_LEVEL, DATASETS
 from benchmark.report.cell import Cell
 from benchmark.report.columns.kind import ColumnKind, Evidence, our_cell
 from benchmark.report.datasets import dataset_title, measured_dataset
 from benchmark.report.results import SeedResult, State
 from benchmark.report.statistics.claims_on_runs import judge_on_runs
-from benchmark.report.statistics.clip_hits import AT_LEVEL, MEMBER
+from benchmark.report.statistics.clip_hits import MEMBER
 from benchmark.report.statistics.compare import Comparison, Contrast
 from benchmark.report.statistics.judgement import Judgement, Tested
 from benchmark.spec.claim import Claim

@@ -7,14 +7,12 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.config.datasets import AXES, LEVEL_COUNT
+from benchmark.config.datasets import AT_LEVEL
 from benchmark.data.embedded.graded import levels_of
 from benchmark.runs.metrics import TOP_K, all_metrics, hits_at_k, member_accuracy, member_hits
 from benchmark.runs.predictions import Predictions
 
 MEAN_CLASS, MEMBER = "mean_class_acc", "member"
-AT_LEVEL = {f"top1_{axis}_{level}": (i, level) for i, axis in enumerate(AXES) for level in range(1, LEVEL_COUNT + 1)}
-"""Metric -> axis, by its place in AXES, and level: top-1 accuracy on the clips of a level."""
 HIT_METRICS = (*TOP_K, MEAN_CLASS, MEMBER, *AT_LEVEL)
 """Metrics that are made of hits, so that their clips can be drawn again; a projection loss is not."""
 

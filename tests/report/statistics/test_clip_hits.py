@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from benchmark.config.datasets import AT_LEVEL
 from benchmark.data.embedded.graded import levels
 from benchmark.plan import row_runs
 from benchmark.report.columns.measured import lacks
 from benchmark.report.fuse import fuse_seed, with_fused
 from benchmark.report.results import SeedResult
-from benchmark.report.statistics.clip_hits import AT_LEVEL, clip_hits, level_metrics, metrics_like
+from benchmark.report.statistics.clip_hits import clip_hits, level_metrics, metrics_like
 from benchmark.report.statistics.compare import Comparison, Contrast
 from benchmark.runs.metrics import all_metrics, member_accuracy
 from benchmark.runs.predictions import Predictions
