@@ -45,8 +45,9 @@ docs: $(READY) ## docs/costs.md from the cost audit; counts first what is not co
 submit-%: $(READY) ## send a table to a cluster: make submit-bqn-3b CLUSTER=dev
 	@$(B) submit $* --cluster $(or $(CLUSTER),$(error give CLUSTER=name, a profile of slurm/clusters/))
 
-results: $(READY) ## every committed table, plot and page of claims, from results/records alone: under a minute
+results: $(READY) ## every committed table, plot, page of claims and of findings, from results/records alone: a minute
 	@$(B) records render
+	@$(PY) -m tools.findings_page
 
 noise: $(READY) ## results/noise/embedded.csv from the runs here: SD between seeds by family of networks
 	@$(B) noise --write

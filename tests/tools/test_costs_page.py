@@ -21,8 +21,9 @@ from benchmark.spec.files import table_paths
 from benchmark.spec.load import load_table
 from benchmark.spec.table import Table
 from tools.costs_page import __main__ as program
-from tools.costs_page.costs import Costs, StalePageError, varied
-from tools.costs_page.page import by_convention, costs_page, filled, names, not_reproduced, template
+from tools.costs_page.costs import Costs, varied
+from tools.costs_page.page import by_convention, costs_page, names, not_reproduced, template
+from tools.pages import StalePageError, filled
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "costs.md"

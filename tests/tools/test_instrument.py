@@ -21,13 +21,13 @@ from tools.instrument.results import (
     POOLED,
     acceptance,
     add_result,
-    filled_in,
     measured,
     page_blocks,
     read_results,
     summary,
 )
 from tools.instrument.trial import HERE, PAGE, RESULTS, CpuClock, Trial, changed, runs_of
+from tools.pages import filled_in
 
 
 def test_searches_have_clips_and_settings_of_their_own() -> None:

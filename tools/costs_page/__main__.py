@@ -9,8 +9,9 @@ from benchmark.cli.running import count
 from benchmark.runs.atomic import write_atomic
 from benchmark.spec.files import table_paths
 from benchmark.spec.load import load_table
-from tools.costs_page.costs import Costs, StalePageError
+from tools.costs_page.costs import Costs
 from tools.costs_page.page import costs_page
+from tools.pages import StalePageError
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "costs.md"
 

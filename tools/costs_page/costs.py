@@ -16,16 +16,13 @@ from benchmark.cost.verdict import Verdict, shortened
 from benchmark.report.labels import flat
 from benchmark.spec.columns import COLUMNS, MULTIPLES, Column, multiple_of, printed_value
 from benchmark.spec.table import Reading, Row, Table
+from tools.pages import StalePageError
 
 NO_PAPER = "checks"
 """Where a paper's key would be, in tables of our own."""
 
 Variant = Mapping[str, Any]
 """Settings by dotted key, in which a network differs from a row's."""
-
-
-class StalePageError(Exception):
-    """The page says what the tables or the counts do not say, or no longer."""
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from benchmark.cost.audit import PLAIN
 from benchmark.cost.conventions import CONVENTIONS
 from benchmark.report.labels import flat
 from benchmark.report.text.layout import Heading
 from benchmark.report.text.markdown import aligned
-from tools.costs_page.costs import Cost, Costs, StalePageError, Variant
+from tools.costs_page.costs import Cost, Costs, Variant
+from tools.pages import TITLES, Check, checked_page, read_template
 
-TEMPLATE = "costs.md.jinja"
-WIDTH = 118
-
-Check = Callable[[str, bool], None]
-"""Takes a statement of the page, and whether it holds."""
+TEMPLATE = Path(__file__).with_name("costs.md.jinja")
 
 
 def costs_page(costs: Costs) -> str:
@@ -31,31 +26,12 @@ def costs_page(costs: Costs) -> str:
     Raises:
         StalePageError: statements of the page that the counts do not bear out, all of them, one a line.
     """
-    stale: list[str] = []
-
-    def check(statement: str, holds: bool) -> None:
-        if not holds:
-            stale.append(f"docs/costs.md says that {statement}; the counts no longer say so")
-
-    text = template().render(names(costs, check))
-    if stale:
-        raise StalePageError("\n".join(stale))
-    return filled(text)
+    return checked_page(template(), lambda check: names(costs, check), "docs/costs.md", "the counts")
 
 
 def template() -> Template:
-    """The template as it is on disk; a name in it that there is not raises an error."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        extensions=["jinja2.ext.do"],
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: in_a_sentence(value) if isinstance(value, float) else value,
-        autoescape=False,  # Markdown, no HTML
-    )
-    environment.filters["format_as"] = format
-    return environment.get_template(TEMPLATE)
+    """The template as it is on disk."""
+    return read_template(TEMPLATE)
 
 
 def names(costs: Costs, check: Check) -> dict[str, Any]:
@@ -72,28 +48,8 @@ def names(costs: Costs, check: Check) -> dict[str, Any]:
         "costs": costs,
         "not_reproduced": not_reproduced,
         "recounts": recounts,
+        "titles": TITLES,
     }
-
-
-def in_a_sentence(number: float) -> str:
-    """Two decimals; one from a hundred, none from a thousand."""
-    return f"{number:.{0 if number >= 1e3 else 1 if number >= 100 else 2}f}"
-
-
-def filled(markdown: str) -> str:
-    """The same Markdown with paragraphs and bullets filled to lines of WIDTH characters, and single blank lines."""
-    return "\n\n".join(map(_filled_block, re.split(r"\n\s*\n", markdown.strip()))) + "\n"
-
-
-def _filled_block(block: str) -> str:
-    if block.startswith(("#", "|", "```", "<!--")):
-        return block
-    parts = re.split(r"\n(?=- )", block)
-    indent = "  " if block.startswith("- ") else ""
-    return "\n".join(
-        fill(" ".join(part.split()), WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-        for part in parts
-    )
 
 
 def recounts(costs: Iterable[Cost], variant: Variant) -> list[float]:

@@ -23,8 +23,9 @@ from pathlib import Path
 import yaml
 
 from benchmark.runs.atomic import write_atomic
-from tools.instrument.results import acceptance, acceptance_table, filled_in, page_blocks, read_results, summary
+from tools.instrument.results import acceptance, acceptance_table, page_blocks, read_results, summary
 from tools.instrument.trial import FIRST_SEED, HERE, PAGE, RESULTS, Trial, run_trial
+from tools.pages import filled_in
 
 
 def arguments() -> argparse.Namespace:

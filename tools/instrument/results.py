@@ -197,18 +197,6 @@ def acceptance_table(found: Iterable[Criterion]) -> str:
     return markdown_table(["required", "found", "holds"], (one.cells() for one in found))
 
 
-def filled_in(page: str, blocks: Mapping[str, str]) -> str:
-    """A Markdown page with what stands between `<!-- NAME -->` and `<!-- end of NAME -->` replaced, by name."""
-    for name, block in blocks.items():
-        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        before, _, rest = page.partition(start)
-        _, found, after = rest.partition(end)
-        if not found:
-            raise ValueError(f"the page has no place for {name}: {start} and {end}")
-        page = f"{before}{start}\n{block}\n{end}{after}"
-    return page
-
-
 def page_blocks(dev: Sequence[dict[str, str]], val: Sequence[dict[str, str]]) -> dict[str, str]:
     """What docs/embedded.md has of the files of results: trials, and what is required, on dev and on val."""
 

@@ -33,28 +33,42 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A claim with its table, trial and state by our rows; `protocol` is "" where the table was not rendered."""
+    """A claim with its table, its trial, and the verdict by our rows.
+
+    Attributes:
+        ours: Its state; `reason` is what that rests on, `takes` what would resolve it.
+        protocol: By which it was judged; "" where the table was not rendered.
+        pair: The rows (larger, smaller) whose measured difference decided it.
+    """
 
     table: Table
     claim: Claim
     trial: Trial | None
     ours: str
     protocol: str = ""
+    reason: str = ""
+    takes: str = ""
+    pair: tuple[str, str] | None = None
 
 
 def gather_claims(tables: Sequence[Table], results: Path) -> list[Entry]:
     """Every claim of the tables, in their order; our states from the rendered tables of the embedded protocol."""
     entries = []
     for table in tables:
-        states = _rendered(results / table.paper / table.number / "claims.csv")
+        lines = _rendered(results / table.paper / table.number / "claims.csv")
         for unmeasured in judge_claims(table, Comparison(table, {}), {}):
-            claim = unmeasured.claim
-            ours, protocol = states.get(claim.id, (unmeasured.state, ""))
-            entries.append(Entry(table, claim, unmeasured.printed, ours, protocol))
+            claim, trial, line = unmeasured.claim, unmeasured.printed, lines.get(unmeasured.claim.id)
+            if line is None:
+                verdict = Entry(table, claim, trial, unmeasured.state, "", unmeasured.reason, unmeasured.takes)
+            else:
+                pair = (line["larger"], line["smaller"]) if line["larger"] else None
+                said = line["state"], line["protocol"], line["reason"], line["takes"]
+                verdict = Entry(table, claim, trial, *said, pair)
+            entries.append(verdict)
     return entries
 
 
-def _rendered(path: Path) -> dict[str, tuple[str, str]]:
+def _rendered(path: Path) -> dict[str, dict[str, str]]:
     try:
         with path.open(newline="") as file:
             lines = list(csv.DictReader(file))
@@ -62,7 +76,7 @@ def _rendered(path: Path) -> dict[str, tuple[str, str]]:
         return {}
     known = [line for line in lines if set(CLAIM_FIELDS) <= set(line)]
     # What is judged by the runs of others is no state of ours.
-    return {line["id"]: (line["state"], line["protocol"]) for line in known if OF_LAB not in line["protocol"]}
+    return {line["id"]: line for line in known if OF_LAB not in line["protocol"]}
 
 
 def distinct(entries: Sequence[Entry]) -> list[Entry]:

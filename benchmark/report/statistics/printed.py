@@ -57,7 +57,7 @@ def try_printed(claim: Claim, table: Table) -> Trial | None:
     if any(label not in printed for label in claim.labels):
         return None
     margin = margin_of(claim, [printed[label] for label in claim.labels])
-    clips = _clips(table, claim, column)
+    clips = printed_clips(table, claim.lhs[0], column)
     if claim.relation == "monotone":
         return _try_trend(claim, column, printed, clips, margin)
     pairs = directed_pairs(claim)
@@ -66,7 +66,7 @@ def try_printed(claim: Claim, table: Table) -> Trial | None:
     weakest = reach.index(min(reach))
     larger, smaller = pairs[weakest]
     difference = differences[weakest]
-    errors = _errors(printed[larger], printed[smaller], clips)
+    errors = difference_errors(printed[larger], printed[smaller], clips)
     low = {rho: (-abs(difference) if claim.relation == "~" else difference) - error for rho, error in errors.items()}
     return Trial(
         (larger, smaller),
@@ -109,18 +109,19 @@ def _beyond(claim: Claim, low: float, margin: float) -> bool:
     return low > (-margin if claim.relation in (">=", "<=", "~") else 0.0)
 
 
-def _errors(larger: float, smaller: float, clips: int) -> dict[float, float]:
+def difference_errors(larger: float, smaller: float, clips: int) -> dict[float, float]:
+    """Half width of the 95 % interval of larger - smaller, two accuracies in percent, by correlation; {} of 0 clips."""
     if not clips:
         return {}
     a, b = binomial_se(larger, clips), binomial_se(smaller, clips)
     return {rho: t_quantile(math.inf) * math.sqrt(a * a + b * b - 2 * rho * a * b) for rho in CORRELATIONS}
 
 
-def _clips(table: Table, claim: Claim, column: Column) -> int:
-    """Clips that a printed accuracy is the mean over, those of all its official splits together; 0 for other values."""
+def printed_clips(table: Table, label: str, column: Column) -> int:
+    """Clips that a row's printed accuracy is the mean over, of all official splits together; 0 for other values."""
     if column.unit != "%":
         return 0
-    dataset = column.dataset or printed_dataset(table, claim.lhs[0])
+    dataset = column.dataset or printed_dataset(table, label)
     if dataset not in DATASETS:
         return 0
     names = official_splits(dataset, table.splits) if DATASETS[dataset].official_split else (dataset,)
