@@ -135,11 +135,6 @@ def _not_of(axis: str, layer: Layer) -> Iterator[Problem]:
             yield Problem(setting.file, setting.line, text)
 
 
-def network_of(layer: Layer) -> str:
-    """Name of the network that a layer of settings is for."""
-    return str(layer["model.name"].value) if "model.name" in layer else "bqn"
-
-
 def layer_at(source: Located, values: dict[str, Any], at: tuple[str | int, ...]) -> Layer:
     """The settings `values`, which a file has at the place `at`, each with its line."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmark.config.bases import BaseNames, base_names, composed, todays_names
-from benchmark.config.overrides import Layer
+from benchmark.config.overrides import Layer, resolve
 from benchmark.config.source import Problem
 from benchmark.spec.include import Gathered
 from benchmark.spec.layers import RowLayers, layers_of
@@ -22,8 +22,9 @@ def doubtful_settings(target: str, protocol_name: str = "embedded", dataset: str
     found: set[Problem] = set(_former_names(gathered))
     for entry in gathered.entries:
         layers = None if entry.row.quoted or entry.row.average else layers_of(entry, resolver.dataset, [])
-        if layers is not None:
-            stronger = resolver.protocol.layer(layers.network)
+        config, _ = resolve(layers.as_written, ("", 0)) if layers is not None else (None, [])
+        if layers is not None and config is not None:
+            stronger = resolver.protocol.layer(config)
             found.update(_in_vain(layers, stronger, resolver.protocol.protocol.name))
             found.update(_batch_without_rate(layers, stronger))
     return sorted(found)

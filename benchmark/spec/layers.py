@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark.config.bases import Bases, axis_of, composed, layer_at, names_at, network_of, read_bases
+from benchmark.config.bases import Bases, axis_of, composed, layer_at, names_at, read_bases
 from benchmark.config.overrides import Layer, Setting, stacked
 from benchmark.config.source import Problem
 from benchmark.spec.include import Entry
@@ -33,11 +33,6 @@ class RowLayers:
     def as_written(self) -> Layer:
         """All settings as one layer, without any protocol's."""
         return self.with_protocol({})
-
-    @property
-    def network(self) -> str:
-        """Name of the row's network."""
-        return network_of(self.as_written)
 
     def with_bases(self, bases: Bases) -> RowLayers:
         """The same network with other bases of the other axes: what table and row set for the network remains."""

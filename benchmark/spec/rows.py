@@ -75,7 +75,7 @@ class RowResolver:
         whole = self._resolved(layers.as_written, where)
         if whole is None:
             return None, {}
-        of_protocol = self.protocol.layer(layers.network)
+        of_protocol = self.protocol.layer(whole)
         in_small = scaled_down(whole, self.protocol.factors, left=of_protocol)
         layer = stacked(layers.with_protocol(of_protocol), in_small)
         config = self._resolved(layer, where)

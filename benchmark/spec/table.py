@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from itertools import product
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from benchmark.config.bases import BaseNames
 from benchmark.config.datasets import known_dataset
 from benchmark.config.fields import Strict
 from benchmark.config.run import RunConfig
+from benchmark.config.source import did_you_mean
 from benchmark.spec.claim import Claim
 from benchmark.spec.columns import COLUMNS, known_column, printed_value
 
@@ -263,6 +264,9 @@ class Protocol(Strict):
         description="networks whose training varies alike: a name, and the settings by which its rows are known; the"
         " first that fits counts, and a network of none is a family of its own name",
     )
+    recipes: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="further overrides for the rows of a family; stronger than models"
+    )
     device: str = Field("", description="the machine that `seconds_per_megapixel` was measured on")
     seconds_per_megapixel: float | None = Field(
         None, gt=0, description="time per million input pixels, for the estimate; None where it was never measured"
@@ -284,6 +288,17 @@ class Protocol(Strict):
                 if path.partition(".")[0] not in RunConfig.model_fields or "." not in path:
                     raise ValueError(f"family '{name}': '{path}' is no setting, such as model.depth")
         return families
+
+    @field_validator("recipes")
+    @classmethod
+    def _recipes_are_of_families(
+        cls, recipes: dict[str, dict[str, Any]], info: ValidationInfo
+    ) -> dict[str, dict[str, Any]]:
+        families = list(info.data.get("families", ()))
+        for name in recipes:
+            if name not in families:
+                raise ValueError(f"'{name}' is none of the protocol's families.{did_you_mean(name, families)}")
+        return recipes
 
     @field_validator("seeds")
     @classmethod

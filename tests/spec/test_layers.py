@@ -19,6 +19,8 @@ FILES = {
     "protocols/paper": "title: t\nseeds: [0]\n",
     "protocols/small": "title: s\nseeds: [0]\nspatial: 0.5\n"
     "set: {train.lr: 0.3, train.batch_size: 3, data.size: 64}\nmodels: {x3d: {train.batch_size: 4}}\n",
+    "protocols/by_family": "title: f\nseeds: [0]\nset: {train.lr: 0.3}\nmodels: {tsm_resnet: {train.lr: 0.4}}\n"
+    "families: {deep: {model.depth: [50, 101]}, wide: {model.name: x3d}}\nrecipes: {deep: {train.lr: 0.5}}\n",
 }
 TABLE = """\
 paper: own
@@ -79,6 +81,17 @@ def test_a_protocol_is_stronger_than_a_table_and_weaker_than_a_row_and_scales_wh
         "short": (64, 160),
         "set": (128, 128),
     }
+
+
+@pytest.mark.usefixtures("table")
+def test_a_family_s_recipe_is_stronger_than_its_network_s(table: Path) -> None:
+    table.write_text(TABLE.replace("model.depth: 50, train.lr: 0.1,", "model.depth: 18,"))
+    rates = {label: config.train.lr for label, config in configs("by_family").items()}
+    assert rates == {"plain": 0.5, "x3d": 0.3, "short": 0.5, "set": 0.4}
+    path = table.parents[1] / "protocols/by_family.yaml"
+    path.write_text(path.read_text().replace("recipes: {deep:", "recipes: {dep:"))
+    with pytest.raises(SpecError, match=r"by_family\.yaml:6: .*'dep' is none of the protocol's families.*'deep'"):
+        load_table("own-t", "by_family")
 
 
 def test_a_measured_row_needs_a_base(table: Path) -> None:
