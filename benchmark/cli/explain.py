@@ -22,7 +22,7 @@ def main(arguments: argparse.Namespace) -> int:
     problems = []
     for target in arguments.targets:
         try:
-            rows = explain(target, arguments.row, arguments.protocol, arguments.dataset)
+            rows = explain(target, arguments.row, arguments.protocol, arguments.dataset, arguments.asked)
         except SpecError as error:
             problems += error.problems
         else:

@@ -172,7 +172,15 @@ def _add_tables(command: argparse.ArgumentParser) -> None:
     command.add_argument("--all", action="store_true", help="every table there is")
     command.add_argument("--protocol", default="embedded", help=f"one of {', '.join(protocol_names())}")
     command.add_argument("--dataset", metavar="NAME", help="another data set that the table prints: hmdb51")
-    command.add_argument("--seeds", type=_seeds, metavar="N or A,B,..", help="how many seeds, or which")
+    command.add_argument("--seeds", type=_seeds, metavar="N or A,B,..", help="how many seeds (3), or which (0,4 or 4,)")
+    command.add_argument(
+        "--set",
+        dest="asked",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of every measured row, such as train.lr=0.1; results go to a folder of their own",
+    )
 
 
 def _add_force(command: argparse.ArgumentParser) -> None:
@@ -190,9 +198,9 @@ def _device(text: str) -> str:
 
 
 def _seeds(text: str) -> tuple[int, ...]:
-    """`3` is seeds 0, 1, 2; `0,4` are those two."""
+    """`3` is seeds 0, 1, 2; `0,4` are those two; `4,` is that one."""
     try:
-        values = tuple(int(part) for part in text.split(","))
+        values = tuple(int(part) for part in text.removesuffix(",").split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is neither a number nor a list such as 0,1,2") from None
     if "," not in text:
@@ -211,12 +219,13 @@ def _load(arguments: argparse.Namespace) -> dict[str, Table | Architecture]:
     printed = architecture_paths()
     tables: dict[str, Table | Architecture] = {}
     problems = []
+    request = (arguments.protocol, arguments.seeds, arguments.dataset, tuple(getattr(arguments, "asked", ())))
     for target in targets:
         try:
             if target in printed or is_architecture(Path(target)):
                 tables[target] = load_architecture(target)
             else:
-                tables[target] = load_table(target, arguments.protocol, arguments.seeds, arguments.dataset)
+                tables[target] = load_table(target, *request)
         except SpecError as error:
             problems += error.problems
     if problems:

@@ -41,6 +41,9 @@ def add_arguments(command: argparse.ArgumentParser, of_tables: Callable[[argpars
 
 def main(arguments: argparse.Namespace) -> int:
     """`records`."""
+    if getattr(arguments, "asked", ()):
+        print("records are of tables as their files have them: leave --set out", file=sys.stderr)
+        return 2
     return int(arguments.act(arguments))
 
 

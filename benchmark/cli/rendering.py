@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,11 +38,20 @@ class Written:
 def results_folder(table: Table) -> Path:
     """Where a table is rendered: results/<paper>/<number>, and below it for any protocol but `embedded`.
 
-    There it has a folder for the protocol, and in it one for another data set than the table's own.
+    There it has a folder for the protocol, and in it one for another data set than the table's own, and one for
+    settings of the request.
     """
     folder = architecture_folder(table.paper, table.number)
     folder = folder if table.protocol == "embedded" else folder / table.protocol
-    return folder / table.dataset if table.other else folder
+    folder = folder / table.dataset if table.other else folder
+    return folder / _as_name(table.asked) if table.asked else folder
+
+
+def _as_name(settings: Sequence[str]) -> str:
+    """Settings as the name of a folder, `train.lr=0.1`; one that cannot be read off it has its digest."""
+    text = ",".join("=".join(part.strip() for part in setting.split("=", 1)) for setting in sorted(settings))
+    plain = re.sub(r"[^\w.,=+-]", "_", text)[:80]
+    return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def states_now(tables: list[Table]) -> dict[str, tuple[State, str]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmark.cli.current import not_by_todays_code, sentences
 from benchmark.cli.progress import run_progress, steps
 from benchmark.cli.rendering import architecture_folder, render_architectures, render_tables, results_folder
-from benchmark.cli.text import duration, say, split_of, terminal_width
+from benchmark.cli.text import duration, say, split_of, tables_as_typed, terminal_width
 from benchmark.config.datasets import DATASETS
 from benchmark.config.run import RunConfig
 from benchmark.cost.audit import Lookup, audit_table, row_configs
@@ -144,10 +144,9 @@ def submit(arguments: argparse.Namespace) -> int:
     if not runs:
         print("Nothing to submit: somebody else has submitted the runs by now.")
         return 0
-    names = " ".join(arguments.tables) if not arguments.all else "--all"
     jobs = f" in {len(ids)} job{'s'[: len(ids) != 1]}" if len(ids) != len(runs) else ""
     print(f"Submitted {len(runs)} run{'s'[: len(runs) != 1]}{jobs} to {profile.name}: {', '.join(ids)}.")
-    print(f"Follow them with: python -m benchmark status {names}")
+    print(f"Follow them with: python -m benchmark status {tables_as_typed(arguments)}")
     return 0
 
 

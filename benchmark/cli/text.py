@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -88,6 +89,16 @@ def _narrowed(header: Sequence[str], rows: Sequence[Sequence[str]], widths: list
             widest = max((i for i in range(len(widths)) if widths[i] > least[i]), key=lambda i: widths[i])
             widths = [w - (i == widest) for i, w in enumerate(widths)]
     return widths
+
+
+def tables_as_typed(arguments: argparse.Namespace) -> str:
+    """The tables of a command and the options that choose their runs, as another command takes them."""
+    options = {"--protocol": arguments.protocol, "--dataset": arguments.dataset, "--seeds": arguments.seeds}
+    words = ["--all"] if arguments.all else list(arguments.tables)
+    for name, value in options.items():
+        if value and value != "embedded":
+            words += [name, ",".join(map(str, value)) + "," * (len(value) == 1) if isinstance(value, tuple) else value]
+    return shlex.join([*words, *(word for setting in arguments.asked for word in ("--set", setting))])
 
 
 def duration(seconds: float | None) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pydantic
 from benchmark.config.fields import Strict
 from benchmark.config.models import ModelConfig
 from benchmark.config.run import RunConfig
-from benchmark.config.source import Problem, did_you_mean
+from benchmark.config.source import Problem, SpecError, did_you_mean, parse_yaml
 
 MODELS: dict[str, type[Strict]] = {
     cls.model_fields["name"].default: cls for cls in typing.get_args(typing.get_args(ModelConfig)[0])
@@ -66,6 +67,42 @@ def flatten(values: Mapping[str, Any], file: str, line_of: typing.Callable[[str]
             layer |= flatten(value, file, line_of, f"{dotted}.")
         else:
             layer[dotted] = Setting(value, file, line_of(dotted))
+    return layer
+
+
+def layer_of_texts(texts: Sequence[str]) -> Layer:
+    """Settings that are given as `key=value`, the value as YAML has it, each with its text in the place of a file.
+
+    Raises:
+        SpecError: one is no such text, is no value, or is given twice.
+    """
+    layer: Layer = {}
+    problems: list[Problem] = []
+    for text in texts:
+        name = f"--set {text}"
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not re.fullmatch(r"\w+(\.\w+)*", key):
+            problems.append(Problem(name, 0, "must be KEY=VALUE, such as train.lr=0.1"))
+        elif key in layer:
+            problems.append(Problem(name, 0, f"'{key}' is given twice"))
+        elif key == "seed":
+            problems.append(Problem(name, 0, "seeds are chosen by --seeds"))
+        elif not value:
+            problems.append(Problem(name, 0, f"'{key}' has no value; nothing is written null"))
+        else:
+            try:
+                # Nothing but one value can follow: a line break would begin a second key.
+                found = parse_yaml(f"value: {' '.join(value.split())}", name).data["value"]
+            except SpecError as error:
+                problems += [replace(problem, line=0) for problem in error.problems]
+                continue
+            layer |= (
+                flatten(found, name, lambda _: 0, f"{key}.")
+                if isinstance(found, dict) and found
+                else {key: Setting(found, name, 0)}
+            )
+    if problems:
+        raise SpecError(problems)
     return layer
 
 

@@ -114,15 +114,25 @@ def _unchanged(path: Path, name: str, changed: int, size: int) -> Located:
 def _read_yaml(path: Path, name: str) -> Located:
     try:
         text = path.read_text(encoding="utf-8")
-        if _too_deep(text):
-            raise SpecError([Problem(name, 0, TOO_DEEP)])
-        root = _compose(text)
     except FileNotFoundError:
         raise SpecError([Problem(name, 0, "no such file")]) from None
     except OSError as error:
         raise SpecError([Problem(name, 0, f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError as error:
         raise SpecError([Problem(name, 0, f"is not UTF-8 text: {error.reason} at byte {error.start}")]) from None
+    return parse_yaml(text, name)
+
+
+def parse_yaml(text: str, name: str) -> Located:
+    """Parse YAML whose top level is a mapping; `name` is what errors call it.
+
+    Raises:
+        SpecError: it is not valid YAML, repeats a key or is not a mapping.
+    """
+    try:
+        if _too_deep(text):
+            raise SpecError([Problem(name, 0, TOO_DEEP)])
+        root = _compose(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise SpecError([Problem(name, line, f"is not valid YAML: {_in_words(error)}")]) from None

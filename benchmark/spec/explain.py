@@ -31,7 +31,8 @@ class Origin:
     how: str = ""
 
     def __str__(self) -> str:
-        return " ".join(part for part in (f"{self.file}:{self.line}" if self.file else "", self.how) if part)
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return " ".join(part for part in (where, self.how) if part)
 
 
 Explained = dict[str, tuple[Origin, ...]]
@@ -39,14 +40,18 @@ Explained = dict[str, tuple[Origin, ...]]
 
 
 def explain(
-    target: str, labels: Sequence[str], protocol_name: str = "embedded", dataset: str | None = None
+    target: str,
+    labels: Sequence[str],
+    protocol_name: str = "embedded",
+    dataset: str | None = None,
+    asked: Sequence[str] = (),
 ) -> dict[str, Explained]:
     """The settings of some rows of a table by id or path, by label; of all measured rows where none is named.
 
     Raises:
         SpecError: there is no such row, or it has no settings, because it averages others or is quoted.
     """
-    gathered, resolver = open_table(target, protocol_name, dataset)
+    gathered, resolver = open_table(target, protocol_name, dataset, asked)
     entries = {entry.row.label: entry for entry in gathered.entries}
     wrong = [text for label in labels if (text := _without_settings(label, entries))]
     if wrong or resolver.problems:

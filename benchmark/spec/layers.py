@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmark.config.bases import Bases, axis_of, composed, layer_at, names_at, read_bases
 from benchmark.config.overrides import Layer, Setting, stacked
@@ -33,6 +33,10 @@ class RowLayers:
     def as_written(self) -> Layer:
         """All settings as one layer, without any protocol's."""
         return self.with_protocol({})
+
+    def with_settings(self, settings: Layer) -> RowLayers:
+        """With settings that are stronger than the row's own."""
+        return replace(self, of_row=stacked(self.of_row, settings))
 
     def with_bases(self, bases: Bases) -> RowLayers:
         """The same network with other bases of the other axes: what table and row set for the network remains."""

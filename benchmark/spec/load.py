@@ -16,10 +16,11 @@ and the bases of the other axes that `train.start_from` names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmark.config.folders import shown, tables_root
+from benchmark.config.overrides import layer_of_texts
 from benchmark.config.source import Located, Problem, SpecError, did_you_mean
 from benchmark.spec.columns import COLUMNS, printed_value
 from benchmark.spec.files import spec_paths
@@ -56,6 +57,7 @@ def load_table(
     protocol_name: str = "embedded",
     seeds: tuple[int, ...] | None = None,
     dataset: str | None = None,
+    asked: tuple[str, ...] = (),
 ) -> Table:
     """A table by id or path, every row resolved for the protocol.
 
@@ -67,27 +69,30 @@ def load_table(
         protocol_name: a file of tables/protocols/, without its ending.
         seeds: instead of the protocol's.
         dataset: another data set of its columns, for which it has settings (`also`); default: its own.
+        asked: further settings of every measured row, as `train.lr=0.1`, stronger than those of any file.
 
     Raises:
         SpecError: with every problem of the table, its bases and the protocol.
     """
-    gathered, resolver = open_table(target, protocol_name, dataset)
+    gathered, resolver = open_table(target, protocol_name, dataset, asked)
     rows = tuple(row for entry in gathered.entries if (row := resolver.row(entry, gathered)))
     named = named_elsewhere(gathered, resolver.dataset, resolver.problems)
     elsewhere = tuple(row for other, entry in named if (row := resolver.row(entry, other)))
     if resolver.problems:
         raise SpecError(resolver.problems)
-    table = _table(gathered, rows, elsewhere, resolver.protocol.protocol, seeds)
+    table = _table(gathered, rows, elsewhere, resolver.protocol.protocol, seeds).model_copy(update={"asked": asked})
     return table if resolver.dataset is None else seen_from(table, resolver.dataset)
 
 
-def open_table(target: str, protocol_name: str, dataset: str | None) -> tuple[Gathered, RowResolver]:
+def open_table(
+    target: str, protocol_name: str, dataset: str | None, asked: Sequence[str] = ()
+) -> tuple[Gathered, RowResolver]:
     """A table's file with all that it includes, and what resolves its rows; its problems are those found so far.
 
     Raises:
         SpecError: the file is no table, or it is not measured on this data set.
     """
-    protocol = load_protocol(protocol_name)
+    protocol, settings = load_protocol(protocol_name), layer_of_texts(asked)
     path = spec_paths().get(target, Path(target))
     problems: list[Problem] = []
     gathered = gather(path, problems)
@@ -98,7 +103,7 @@ def open_table(target: str, protocol_name: str, dataset: str | None) -> tuple[Ga
         dataset = None
     if dataset is not None and (refused := list(without_settings(gathered, dataset, protocol))):
         raise SpecError(problems + refused)
-    return gathered, RowResolver(protocol, dataset, problems)
+    return gathered, RowResolver(protocol, dataset, problems, settings)
 
 
 def _table(

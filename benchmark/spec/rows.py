@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchmark.config.bases import base_names, layer_at, read_bases
@@ -24,11 +24,17 @@ Where = tuple[str, int]
 
 @dataclass(frozen=True)
 class RowResolver:
-    """Resolves rows by a protocol, on a data set (None: the table's own); `problems` learns what is wrong with them."""
+    """Resolves rows by a protocol; `problems` learns what is wrong with them.
+
+    Attributes:
+        dataset: On which they are measured; None: the table's own.
+        asked: Settings of the request, stronger than those of any file.
+    """
 
     protocol: ProtocolLayers
     dataset: str | None
     problems: list[Problem]
+    asked: Layer = field(default_factory=dict)
 
     def row(self, entry: Entry, gathered: Gathered) -> Row | None:
         """A row of a table; None, and problems, where its bases cannot be read."""
@@ -44,8 +50,8 @@ class RowResolver:
         }
         if row.quoted or row.average:
             return Row(**of_any_kind, readings=dict(self._readings(entry, None)))
-        printed = layers_of(entry, None, self.problems)
-        layers = printed if self.dataset is None else layers_of(entry, self.dataset, self.problems)
+        printed = self._layers(entry, None)
+        layers = printed if self.dataset is None else self._layers(entry, self.dataset)
         if printed is None or layers is None:
             return None
         if not printed.bases:
@@ -66,9 +72,13 @@ class RowResolver:
 
     def settings(self, entry: Entry) -> tuple[RunConfig, Layer] | None:
         """The run of a measured row, and all settings that it comes from; None, and problems, where it has none."""
-        layers = layers_of(entry, self.dataset, self.problems)
+        layers = self._layers(entry, self.dataset)
         config, layer = self.measured(layers, _where(entry)) if layers else (None, {})
         return (config, layer) if config else None
+
+    def _layers(self, entry: Entry, dataset: str | None) -> RowLayers | None:
+        layers = layers_of(entry, dataset, self.problems)
+        return layers.with_settings(self.asked) if layers else None
 
     def measured(self, layers: RowLayers, where: Where) -> tuple[RunConfig | None, Layer]:
         """The run at the protocol's scale, and all settings that it comes from."""

@@ -231,6 +231,7 @@ class Table(Strict):
     protocol: str
     seeds: tuple[int, ...]
     splits: int = Field(1, ge=1, description="official splits that printed values are the mean over")
+    asked: tuple[str, ...] = Field((), description="settings of the request that every measured row has: train.lr=0.1")
     note: str = ""
 
     def row(self, label: str) -> Row:

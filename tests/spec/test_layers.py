@@ -8,6 +8,7 @@ import pytest
 
 from benchmark.config.run import RunConfig
 from benchmark.config.source import SpecError
+from benchmark.spec.explain import explain
 from benchmark.spec.load import load_table
 
 FILES = {
@@ -105,3 +106,44 @@ def test_a_measured_row_needs_a_base(table: Path) -> None:
     # Of a table that prints other papers' numbers alone there is nothing to say.
     table.write_text(table.read_text().split("rows:")[0] + "rows: [{label: a, quoted: true, printed: {top1: 1.0}}]\n")
     assert load_table("own-t", "paper").row("a").printed == {"top1": 1.0}
+
+
+@pytest.mark.usefixtures("table")
+def test_settings_of_a_request_are_stronger_than_any_file_s() -> None:
+    asked = load_table("own-t", "small", asked=("train.lr=0.9", "data.size = 32", "train={epochs: 8}"))
+    found = {row.label: row.config for row in asked.rows if row.config is not None}
+    assert {(c.train.lr, c.data.size, c.train.epochs) for c in found.values()} == {(0.9, 32, 8)}
+    assert {label: c.train.batch_size for label, c in found.items()} == {"plain": 3, "x3d": 4, "short": 3, "set": 3}
+    assert {row.paper_config.data.size for row in asked.rows if row.paper_config} == {32}
+    origins = explain("own-t", ["set"], "small", asked=("train.lr=0.9",))["set"]["train.lr"]
+    assert [(str(one).partition("own/t.yaml")[2] or str(one), one.value) for one in origins[:2]] == [
+        ("--set train.lr=0.9", 0.9),
+        (":12", 0.1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train.lr", "--set train.lr: must be KEY=VALUE, such as train.lr=0.1"),
+        ("train lr=3", "must be KEY=VALUE"),
+        ("train.lr=", "'train.lr' has no value; nothing is written null"),
+        ("seed=3", "seeds are chosen by --seeds"),
+        ("train.lr=[1,", "--set train.lr=[1,: is not valid YAML"),
+        ("train.lrr=1", "--set train.lrr=1: unknown key 'train.lrr'. Did you mean 'train.lr'?"),
+        ("train.lr=-1", "--set train.lr=-1: 'train.lr'"),
+        ("model.depth=50", "--set model.depth=50: unknown key 'model.depth'"),
+        ("train.epochs=3\nseed: 4", "is not valid YAML"),
+    ],
+)
+@pytest.mark.usefixtures("table")
+def test_a_setting_that_cannot_be_is_refused_by_its_text(text: str, said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_table("own-t", "small", asked=(text,))
+    assert said in str(caught.value)
+
+
+@pytest.mark.usefixtures("table")
+def test_a_setting_is_given_once() -> None:
+    with pytest.raises(SpecError, match=r"'train\.lr' is given twice"):
+        load_table("own-t", "small", asked=("train.lr=0.1", "train.lr=0.2"))

@@ -133,9 +133,10 @@ def measured_name(seeds: Sequence[int], clips: bool = True) -> str:
 
 
 def where_measured(table: Table) -> str:
-    """Data set and protocol, the latter once."""
+    """Data set and protocol, the latter once, and the settings of the request."""
     where = dataset_title(measured_dataset(table))
-    return where if table.protocol in where else f"{where}; {table.protocol}"
+    where = where if table.protocol in where else f"{where}; {table.protocol}"
+    return "; ".join([where, *table.asked])
 
 
 def _values(table: Table) -> list[Column]:

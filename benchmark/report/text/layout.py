@@ -196,6 +196,8 @@ def _caption(table: Table, columns: Sequence[Column], cells: Sequence[Cell]) -> 
         f"Printed: {_over_splits(table.dataset, table.splits)}{' unless a heading says otherwise' if others else ''}.",
         f"Measured: {_over_splits(measured_dataset(table), table.splits)}, protocol {table.protocol}, {seeds}.",
     ]
+    if table.asked:
+        sentences.append(f"Every measured row has {', '.join(table.asked)}, whatever the table and its files say.")
     for name, kind in KINDS.items():
         sentences += kind.caption(table, *_of_kind(name, columns, cells))
     return " ".join(sentences)
