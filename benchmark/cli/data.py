@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from benchmark.cli.progress import several_steps
 from benchmark.cli.text import grid, whole_number
 from benchmark.config.datasets import DATASETS
+from benchmark.config.folders import config_path, data_root
 from benchmark.config.source import did_you_mean
 from benchmark.data.errors import DataError
 
@@ -127,8 +128,7 @@ def _flow(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     from benchmark.data.datasets import describe
-    from benchmark.data.manifest import data_root
-    from benchmark.data.roots import config_path, variable_of
+    from benchmark.data.roots import variable_of
 
     records = [record for record in describe() if not arguments.names or record["name"] in arguments.names]
     if arguments.json:
@@ -174,7 +174,7 @@ def _found(record: Mapping[str, object]) -> str:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from benchmark.data.manifest import data_root, index_folder, read_manifest
+    from benchmark.data.manifest import index_folder, read_manifest
 
     def prepare(name: str) -> bool:
         prepare_with_progress(name, arguments.workers)
@@ -204,7 +204,6 @@ def _counts(record: Mapping[str, object]) -> str:
 def _check(arguments: argparse.Namespace) -> int:
     from benchmark.data.embedded.dataset import check_generated, setting_of
     from benchmark.data.indexing.check import check_dataset
-    from benchmark.data.manifest import data_root
     from benchmark.runs.atomic import atomic_path
     from benchmark.runs.disk_errors import READ_ONLY
 

@@ -12,8 +12,9 @@ import pydantic
 
 from benchmark.config.fields import Strict
 from benchmark.config.models import ModelConfig
+from benchmark.config.parse import keys_below, problem_text
 from benchmark.config.run import RunConfig
-from benchmark.config.source import Problem, SpecError, did_you_mean, parse_yaml
+from benchmark.config.source import Problem, SpecError, parse_yaml
 
 MODELS: dict[str, type[Strict]] = {
     cls.model_fields["name"].default: cls for cls in typing.get_args(typing.get_args(ModelConfig)[0])
@@ -138,40 +139,6 @@ def resolve(layer: Layer, where: tuple[str, int]) -> tuple[RunConfig | None, lis
         return RunConfig.model_validate(nested, strict=True), []
     except pydantic.ValidationError as error:
         return None, [_problem(detail, layer, where) for detail in error.errors()]
-
-
-def problem_text(detail: Any, dotted: str, valid: list[str]) -> str:
-    """One pydantic error as a sentence about the key `dotted`."""
-    kind, value = detail["type"], detail.get("input")
-    if kind == "extra_forbidden":
-        return f"unknown key '{dotted}'.{did_you_mean(dotted, valid)}"
-    if kind == "union_tag_not_found":
-        return f"'{dotted}' has no name: a base of a network gives it one, network/NAME"
-    if kind == "missing":
-        return f"'{dotted}' is required"
-    if kind == "value_error":
-        return f"{dotted}: {detail['ctx']['error']}" if dotted else str(detail["ctx"]["error"])
-    if kind in ("literal_error", "union_tag_invalid"):
-        expected = detail["ctx"].get("expected") or detail["ctx"]["expected_tags"]
-        options = [word.strip("' ") for word in expected.replace(" or ", ", ").split(",")]
-        return f"'{dotted}' cannot be {value!r}.{did_you_mean(str(value), options)}"
-    if kind == "string_type" and isinstance(value, bool | int | float):
-        what = "no text" if isinstance(value, bool) else "a number"
-        return f"'{dotted}': {value} is {what}: put it in quotes"
-    if kind == "tuple_type":
-        return f"'{dotted}' must be a list, such as [{value}]"
-    message = detail["msg"][0].lower() + detail["msg"][1:]
-    return f"'{dotted}': {message.replace('input', f'the value {value!r}')}"
-
-
-def keys_below(model: type[pydantic.BaseModel], prefix: str = "") -> list[str]:
-    """Every dotted key that `model` accepts."""
-    keys = []
-    for name, info in model.model_fields.items():
-        keys.append(f"{prefix}{name}")
-        if isinstance(info.annotation, type) and issubclass(info.annotation, pydantic.BaseModel):
-            keys += keys_below(info.annotation, f"{prefix}{name}.")
-    return keys
 
 
 def config_keys(model_name: str) -> list[str]:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from benchmark.config.datasets import DATASETS
-
-
-def data_root() -> Path:
-    """The folder of all that is made here: the environment variable BENCHMARK_DATA, or `data`."""
-    return Path(os.environ.get("BENCHMARK_DATA") or "data")
+from benchmark.config.folders import data_root
 
 
 def index_folder(name: str, split: str) -> Path:

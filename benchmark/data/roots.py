@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.config.datasets import DATASETS
+from benchmark.config.folders import config_path
 from benchmark.config.source import SpecError, did_you_mean, read_yaml
 from benchmark.data.errors import DataError
 
@@ -38,14 +39,6 @@ class Root:
     path: Path
     labels: Path
     source: str
-
-
-def config_path() -> Path:
-    """The user's file of roots: the variable BENCHMARK_DATASETS, or `~/.config/benchmark/datasets.yaml`."""
-    if path := os.environ.get("BENCHMARK_DATASETS"):
-        return Path(path).expanduser()
-    config = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(config).expanduser() / "benchmark" / "datasets.yaml"
 
 
 def variable_of(name: str) -> str:

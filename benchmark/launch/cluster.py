@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from benchmark.config.fields import Strict
 from benchmark.config.folders import REPOSITORY, shown
-from benchmark.config.overrides import problem_text
+from benchmark.config.parse import problem_text
 from benchmark.config.source import Problem, SpecError, did_you_mean, read_yaml
 
 

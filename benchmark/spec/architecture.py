@@ -23,9 +23,10 @@ from benchmark.config.bases import BaseNames, composed, layer_at, names_at, read
 from benchmark.config.fields import Strict
 from benchmark.config.folders import shown
 from benchmark.config.overrides import resolve, stacked
+from benchmark.config.parse import parse_as
 from benchmark.config.run import RunConfig
 from benchmark.config.source import Problem, SpecError, read_yaml
-from benchmark.spec.files import architecture_paths, parse_as
+from benchmark.spec.files import architecture_paths
 from benchmark.spec.load import misplaced
 
 OUTPUT = re.compile(r"(T|\d+)x(\d+)x(\d+)|classes|below|lost")

@@ -16,10 +16,10 @@ from typing import Any
 import pydantic
 
 from benchmark.config.folders import shown
-from benchmark.config.overrides import problem_text
+from benchmark.config.parse import parse_as, problem_text
 from benchmark.config.source import Located, Problem, did_you_mean, read_yaml
 from benchmark.spec.claim import EVERY_OTHER, Claim, IncludeClaims
-from benchmark.spec.files import parse_as, table_paths
+from benchmark.spec.files import table_paths
 from benchmark.spec.table import IncludeRows, RowSpec, SweepRows, TableSpec
 
 DEEPEST = 4

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from benchmark.config.fields import Strict
 from benchmark.config.folders import shown, tables_root
-from benchmark.config.overrides import problem_text
+from benchmark.config.parse import problem_text
 from benchmark.config.source import Problem, SpecError, read_yaml
 
 FILE = "claims_not_expressed.yaml"

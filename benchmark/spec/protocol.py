@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from benchmark.config.bases import layer_at
 from benchmark.config.folders import shown, tables_root
 from benchmark.config.overrides import Layer, Setting, stacked
+from benchmark.config.parse import parse_as
 from benchmark.config.run import RunConfig
 from benchmark.config.source import Problem, SpecError, did_you_mean, read_yaml
-from benchmark.spec.files import parse_as, protocol_names
+from benchmark.spec.files import protocol_names
 from benchmark.spec.table import Protocol
 
 

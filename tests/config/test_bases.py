@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.config.bases import AXES, axis_of, composed, read_bases
-from benchmark.config.overrides import Setting, keys_below
+from benchmark.config.overrides import Setting
+from benchmark.config.parse import keys_below
 from benchmark.config.run import RunConfig
 from benchmark.config.source import Problem
 

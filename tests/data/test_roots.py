@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from benchmark.config.datasets import DATASETS
+from benchmark.config.folders import config_path
 from benchmark.data.errors import DataError
-from benchmark.data.roots import config_path, find_root, root_of, variable_of
+from benchmark.data.roots import find_root, root_of, variable_of
 
 
 @pytest.fixture

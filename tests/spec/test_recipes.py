@@ -14,7 +14,8 @@ import pytest
 from benchmark.cli.main import build_parser
 from benchmark.config.bases import AXES, composed, read_bases
 from benchmark.config.folders import tables_root
-from benchmark.config.overrides import Setting, keys_below, resolve
+from benchmark.config.overrides import Setting, resolve
+from benchmark.config.parse import keys_below
 from benchmark.config.run import RunConfig
 from benchmark.config.source import Problem
 from benchmark.plan import make_plan

@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.config.datasets import DATASETS
+from benchmark.config.folders import data_root
 from benchmark.data.decode.video import probe, read_frames
 from benchmark.data.embedded import graded
 from benchmark.data.embedded.motionpairs import SETTINGS, SPLITS, Setting, SplitName
 from benchmark.data.embedded.render import render, write_video
 from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.frame_store import STORE_LIMIT, build_store, open_store
-from benchmark.data.manifest import data_root, read_manifest
+from benchmark.data.manifest import read_manifest
 from benchmark.data.parallel import by_batches
 from benchmark.data.split import Progress, Split, fingerprint_of, read_index
 from benchmark.runs.atomic import atomic_path

@@ -16,13 +16,14 @@ from functools import partial
 from pathlib import Path
 
 from benchmark.config.datasets import DATASETS
+from benchmark.config.folders import data_root
 from benchmark.data.errors import DataError
 from benchmark.data.indexing.decode_file import decode_file, file_stamp
 from benchmark.data.indexing.examine import examine
 from benchmark.data.indexing.file_log import FileLog, FileRecord
 from benchmark.data.indexing.scan import DatasetScan, Entry, scan_dataset, summary
 from benchmark.data.layouts.listing import SPLITS
-from benchmark.data.manifest import data_root, index_folder, read_manifest
+from benchmark.data.manifest import index_folder, read_manifest
 from benchmark.data.roots import root_of
 from benchmark.data.split import Progress, Split, read_index
 

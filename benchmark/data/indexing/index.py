@@ -20,10 +20,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmark.config.datasets import DATASETS
+from benchmark.config.folders import data_root
 from benchmark.data.errors import DataError
 from benchmark.data.indexing.scan import DatasetScan, Entry, summary
 from benchmark.data.layouts.listing import SPLITS
-from benchmark.data.manifest import data_root, index_folder, read_manifest
+from benchmark.data.manifest import index_folder, read_manifest
 from benchmark.data.roots import Root, root_of
 from benchmark.data.split import Clip, Split, fingerprint_of, read_index, sampled
 from benchmark.runs.atomic import atomic_path

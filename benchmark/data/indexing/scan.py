@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from benchmark.config.datasets import DATASETS
+from benchmark.config.folders import data_root
 from benchmark.data.errors import DataError
 from benchmark.data.indexing.examine import examine
 from benchmark.data.indexing.file_log import FileLog, FileRecord, State
@@ -21,7 +22,6 @@ from benchmark.data.indexing.probe_file import probe_file
 from benchmark.data.layouts.find import find_listing
 from benchmark.data.layouts.label_files import find_label_files
 from benchmark.data.layouts.listing import SPLITS, Listing
-from benchmark.data.manifest import data_root
 from benchmark.data.roots import Root, root_of
 from benchmark.data.split import Progress
 

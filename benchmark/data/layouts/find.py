@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmark.config.datasets import DATASETS, DatasetInfo
+from benchmark.config.folders import config_path
 from benchmark.data.errors import DataError
 from benchmark.data.layouts.label_files import find_label_files, numbered_lines
 from benchmark.data.layouts.layout import Layout
 from benchmark.data.layouts.listing import SPLITS, Listing
 from benchmark.data.layouts.names import split_from_name
 from benchmark.data.layouts.registry import LAYOUTS
-from benchmark.data.roots import Root, config_path, variable_of
+from benchmark.data.roots import Root, variable_of
 
 
 def find_listing(name: str, root: Root) -> Listing:

@@ -37,11 +37,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.config.datasets import DATASETS
+from benchmark.config.folders import data_root
 from benchmark.config.run import DataConfig
 from benchmark.data.datasets import open_split
 from benchmark.data.embedded.exact_flow import ground_truth
 from benchmark.data.embedded.motionpairs import SETTINGS, SplitName
-from benchmark.data.manifest import data_root
 from benchmark.data.split import Split
 from benchmark.data.transforms import Box, cut, normalise, to_tensor, view_boxes
 from benchmark.models.representations.flownet import FlowNet, multiscale_epe

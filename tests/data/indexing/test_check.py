@@ -14,11 +14,12 @@ import pytest
 from benchmark.cli import data
 from benchmark.cli.main import main
 from benchmark.config.datasets import DATASETS, DatasetInfo
+from benchmark.config.folders import data_root
 from benchmark.data.datasets import prepare
 from benchmark.data.decode.video import read_frames
 from benchmark.data.errors import DataError
 from benchmark.data.indexing.check import KINDS, check_dataset
-from benchmark.data.manifest import data_root, index_folder
+from benchmark.data.manifest import index_folder
 from tests.data.decode.test_video_files import sizes_in_one_file
 from tests.data.trees import something_v1_labels, write_frames, write_video
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmark.config.datasets import DATASETS
+from benchmark.config.folders import data_root
 from benchmark.config.run import DataConfig, EvalConfig
 from benchmark.data.datasets import describe, is_prepared, open_split, prepare
 from benchmark.data.decode.video import probe
@@ -17,7 +18,7 @@ from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.indexing.examine import BATCH
 from benchmark.data.indexing.file_log import FileLog, FileRecord
 from benchmark.data.loader import ClipDataset
-from benchmark.data.manifest import data_root, index_folder, read_manifest
+from benchmark.data.manifest import index_folder, read_manifest
 from benchmark.data.roots import variable_of
 from tests.data.trees import (
     HEIGHT,
