@@ -110,6 +110,7 @@ def estimate_seconds(
     for run in runs:
         training = training_key(run.config)
         work = megapixels(run.config, training in known)
-        seconds[run.key] = None if seconds_per_megapixel is None else work * seconds_per_megapixel
+        # Of an own data set whose file does not say how many clips it has, the work is not known either.
+        seconds[run.key] = None if seconds_per_megapixel is None or not work else work * seconds_per_megapixel
         known.add(training)
     return seconds

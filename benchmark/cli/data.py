@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cli.progress import several_steps
-from benchmark.cli.text import grid, whole_number
+from benchmark.cli.text import grid, say, whole_number
 from benchmark.config.datasets import DATASETS
 from benchmark.config.folders import config_path, data_root
+from benchmark.config.own_data import SUFFIXES, keep_copy, register
 from benchmark.config.source import did_you_mean
 from benchmark.data.errors import DataError
 
@@ -39,7 +40,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
     def add(name: str, text: str, call: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
         action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        action.add_argument("names", nargs="*", metavar="DATASET", help="such as ucf101; `data list` shows all")
+        text = "such as ucf101, or the YAML file of one of yours; `data list` shows all"
+        action.add_argument("names", nargs="*", metavar="DATASET", help=text)
         action.set_defaults(act=call)
         return action
 
@@ -62,6 +64,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """List data sets, prepare them, check the files of prepared ones, or extract their optical flow."""
+    arguments.names = [register(Path(name)) if name.endswith(SUFFIXES) else name for name in arguments.names]
     for name in arguments.names:
         if name not in DATASETS:
             raise DataError(f"no data set '{name}'.{did_you_mean(name, list(DATASETS))}")
@@ -93,6 +96,18 @@ def prepare_with_progress(name: str, workers: int | None = None) -> None:
 
     with several_steps() as report:
         prepare(name, workers, progress=report)
+
+
+def prepare_own(name: str) -> None:
+    """Prepare a data set of the user's own, if it is not as its file says: these are small, and asked for by a run."""
+    from benchmark.data.datasets import open_split
+
+    try:
+        for split in ("train", "val"):
+            open_split(name, split)
+    except DataError:
+        prepare_with_progress(name)
+        _say_prepared(name, say)
 
 
 def extract_flow_with_progress(name: str, interval: int = 1) -> dict[str, str]:
@@ -174,31 +189,39 @@ def _found(record: Mapping[str, object]) -> str:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from benchmark.data.manifest import index_folder, read_manifest
-
     def prepare(name: str) -> bool:
+        keep_copy(name)
         prepare_with_progress(name, arguments.workers)
-        print(f"{name}: prepared")
-        if DATASETS[name].generated:
-            return True
-        incomplete, problems = False, list[str]()
-        for split in ("train", "val"):
-            manifest = read_manifest(index_folder(name, split)) or {}
-            print(f"  {split}: {_counts(manifest)}")
-            incomplete |= any(manifest[kind] for kind in HEADINGS)
-            problems = [*(f"note: {line}" for line in _named(manifest["notes"])), *_named(manifest["problems"])]
-        print("".join(f"  {line}\n" for line in problems), end="")
-        print(f"  the index is in {data_root() / name}/, from {manifest['layout']}")
-        if incomplete:
-            print(f"  what is wrong, by name: python -m benchmark data check {name}")
+        _say_prepared(name)
         return True
 
     return _each(arguments.names, prepare)
 
 
+def _say_prepared(name: str, tell: Callable[[str], None] = print) -> None:
+    """What was found of a data set, and what is wrong with it."""
+    from benchmark.data.manifest import index_folder, read_manifest
+
+    tell(f"{name}: prepared")
+    if DATASETS[name].generated:
+        return
+    incomplete, problems = False, list[str]()
+    for split in ("train", "val"):
+        manifest = read_manifest(index_folder(name, split)) or {}
+        tell(f"  {split}: {_counts(manifest)}")
+        incomplete |= any(manifest[kind] for kind in HEADINGS)
+        problems = [*(f"note: {line}" for line in _named(manifest["notes"])), *_named(manifest["problems"])]
+    for line in problems:
+        tell(f"  {line}")
+    tell(f"  the index is in {data_root() / name}/, from {manifest['layout']}")
+    if incomplete:
+        tell(f"  what is wrong, by name: python -m benchmark data check {name}")
+
+
 def _counts(record: Mapping[str, object]) -> str:
     """`9,537 published, 9,537 listed, 9,530 found, 9,528 readable`."""
-    return ", ".join(f"{record[key]:,} {key}" for key in ("published", "listed", "found", "readable"))
+    counts = {key: record[key] for key in ("published", "listed", "found", "readable")}
+    return ", ".join(f"{count:,} {key}" for key, count in counts.items() if count or key != "published")
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -171,7 +171,8 @@ def _add_tables(command: argparse.ArgumentParser) -> None:
     command.add_argument("tables", nargs="*", metavar="TABLE", help="table id, paper key or YAML file")
     command.add_argument("--all", action="store_true", help="every table there is")
     command.add_argument("--protocol", default="embedded", help=f"one of {', '.join(protocol_names())}")
-    command.add_argument("--dataset", metavar="NAME", help="another data set that the table prints: hmdb51")
+    of_data = "another data set that the table prints (hmdb51), or one of yours: its name, or its YAML file's path"
+    command.add_argument("--dataset", metavar="NAME", help=of_data)
     command.add_argument("--seeds", type=_seeds, metavar="N or A,B,..", help="how many seeds (3), or which (0,4 or 4,)")
     command.add_argument(
         "--set",

@@ -44,6 +44,9 @@ def main(arguments: argparse.Namespace) -> int:
     if getattr(arguments, "asked", ()):
         print("records are of tables as their files have them: leave --set out", file=sys.stderr)
         return 2
+    if any(table.on for table in getattr(arguments, "loaded", ())):
+        print("records are of data sets that others have, too: leave --dataset out", file=sys.stderr)
+        return 2
     return int(arguments.act(arguments))
 
 

@@ -43,7 +43,7 @@ def results_folder(table: Table) -> Path:
     """
     folder = architecture_folder(table.paper, table.number)
     folder = folder if table.protocol == "embedded" else folder / table.protocol
-    folder = folder / table.dataset if table.other else folder
+    folder = folder / (table.on or table.dataset) if table.on or table.other else folder
     return folder / _as_name(table.asked) if table.asked else folder
 
 

@@ -15,6 +15,7 @@ from benchmark.cli.progress import run_progress, steps
 from benchmark.cli.rendering import architecture_folder, render_architectures, render_tables, results_folder
 from benchmark.cli.text import duration, say, split_of, tables_as_typed, terminal_width
 from benchmark.config.datasets import DATASETS
+from benchmark.config.own_data import keep_copy
 from benchmark.config.run import RunConfig
 from benchmark.cost.audit import Lookup, audit_table, row_configs
 from benchmark.cost.cache import cached, get
@@ -196,7 +197,7 @@ def count(tables: list[Table], known: Lookup = cached) -> bool:
 
 def prepare_data(to_run: Iterable[RunConfig]) -> None:
     """Prepare what these runs read: data sets made here, and flow; an error where a user's data set is not ready."""
-    from benchmark.cli.data import extract_flow_with_progress, prepare_with_progress
+    from benchmark.cli.data import extract_flow_with_progress, prepare_own, prepare_with_progress
     from benchmark.data.datasets import open_split
     from benchmark.data.flow.extracted import interval_of
 
@@ -207,6 +208,9 @@ def prepare_data(to_run: Iterable[RunConfig]) -> None:
     for name in names:
         if DATASETS[name].generated:
             prepare_with_progress(name)
+        elif DATASETS[name].own is not None:
+            keep_copy(name)
+            prepare_own(name)
         else:
             open_split(name, "train")  # says what to do where it cannot be read
     with_flow = (config for config in configs if config.modality == "flow")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from benchmark.config.own_data import OwnDataset, find_own, own_names
 from benchmark.config.source import did_you_mean
 
 AXES, LEVEL_COUNT = ("speed", "contrast", "clutter"), 4
@@ -24,6 +26,8 @@ class DatasetInfo:
         mirrored: The label of a clip whose frames are mirrored left for right, by its label; empty where unknown.
         reversed: The label of a clip that is played backwards, by its label; empty where unknown.
         graded: Whether its clips have levels of difficulty along AXES.
+        own: The user's definition, of a data set that is neither a paper's nor generated.
+        flipped: Of an own data set, the label of a mirrored clip by its label; empty where unknown.
         home: The data set whose files it shares; "" where that is itself. It is the one that a root is given for.
     """
 
@@ -41,6 +45,8 @@ class DatasetInfo:
     mirrored: tuple[int, ...] = ()
     reversed: tuple[int, ...] = ()
     graded: bool = False
+    own: OwnDataset | None = None
+    flipped: tuple[int, ...] = ()
 
     @property
     def root_name(self) -> str:
@@ -77,8 +83,46 @@ def _graded(name: str, title: str, train: int = 960, val: int = 2560) -> Dataset
     return DatasetInfo(name, title, 10, train, val, generated=True, mirrored=mirrored, reversed=backwards, graded=True)
 
 
-DATASETS: dict[str, DatasetInfo] = {
-    info.name: info
+class Datasets(Mapping[str, DatasetInfo]):
+    """All data sets by name: the papers' and the generated ones (`built_in`), and the user's own as they are found."""
+
+    def __init__(self, built_in: Iterator[DatasetInfo]) -> None:
+        self.built_in = {info.name: info for info in built_in}
+
+    def __getitem__(self, name: str) -> DatasetInfo:
+        """Raises KeyError, and SpecError where an own data set's file has errors."""
+        if name in self.built_in:
+            return self.built_in[name]
+        own = find_own(name)
+        if own is None:
+            raise KeyError(name)
+        return _of_own(own)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self.built_in, *(name for name in own_names() if name not in self.built_in)])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+def _of_own(own: OwnDataset) -> DatasetInfo:
+    """What is known of an own data set: no published size, and its digest in the place of a version."""
+    counts = own.clips
+    return DatasetInfo(
+        own.name,
+        own.title,
+        len(own.classes),
+        counts.train if counts else 0,
+        counts.val if counts else 0,
+        version=own.digest,
+        exact=False,
+        own=own,
+        flipped=own.labels_mirrored,
+    )
+
+
+DATASETS = Datasets(
+    info
     for info in (
         DatasetInfo("motionpairs", "motionpairs", 8, 600, 480, generated=True),
         DatasetInfo(
@@ -100,7 +144,7 @@ DATASETS: dict[str, DatasetInfo] = {
         *_three_splits("ucf101", "UCF101", 101, ((9_537, 3_783), (9_586, 3_734), (9_624, 3_696))),
         *_three_splits("hmdb51", "HMDB51", 51, ((3_570, 1_530),) * 3),
     )
-}
+)
 
 
 def official_splits(name: str, count: int) -> tuple[str, ...]:
@@ -110,7 +154,7 @@ def official_splits(name: str, count: int) -> tuple[str, ...]:
         ValueError: it has several, but not so many.
     """
     home = DATASETS[name].root_name
-    names = sorted(info.name for info in DATASETS.values() if info.root_name == home)
+    names = sorted(info.name for info in DATASETS.built_in.values() if info.root_name == home) or [name]
     if count == 1 or len(names) == 1:
         return (name,)
     if count > len(names):

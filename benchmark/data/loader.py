@@ -147,18 +147,19 @@ class ClipDataset(Dataset[Any]):
 
         So does a clip that is too short to have flow: it cannot be classified, and counts as wrong.
         """
-        label = torch.tensor(self._label(index))
         number, yes, no = torch.tensor(index), torch.tensor(True), torch.tensor(False)
         try:
             with reading(index):
                 frames, view, order = self._train(index) if self.mode == "train" else self._eval(index)
         except DecodeError:
+            label = torch.tensor(self._label(index))
             if self.cut_on_device:
                 return self._uncut_nothing(label, number, no)
             return Item(torch.zeros(self.shape, dtype=torch.uint8), label, number, no)
         except Exception as error:
             error.add_note(f"while reading {self.describe(index)}")
             raise
+        label = torch.tensor(self._label(index, view))
         pixels = to_tensor(frames)
         if self.cut_on_device:
             return Uncut(pixels, *matrices(view, *frames.shape[1:3]), order, label, number, yes)
@@ -216,9 +217,11 @@ class ClipDataset(Dataset[Any]):
             return False, False
         return symmetry(self.seed, self.epoch, self.split.clips[index].id)
 
-    def _label(self, index: int) -> int:
-        """The label that a clip has as it is given: mirrored, reversed or both."""
+    def _label(self, index: int, view: View | None = None) -> int:
+        """The label that a clip has as it is given: mirrored, reversed or both; of a training view as that is cut."""
         label, info = self.split.clips[index].label, DATASETS[self.data.dataset]
+        if info.flipped and self.mode == "train" and view is not None and view.boxes[0].flip:
+            return info.flipped[label]
         mirror, backwards = self._symmetry(index)
         label = info.mirrored[label] if mirror else label
         return info.reversed[label] if backwards else label

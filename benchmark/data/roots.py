@@ -66,6 +66,8 @@ def find_root(name: str) -> Root | None:
     home, variable = DATASETS[name].root_name, variable_of(name)
     path, labels, source = os.environ.get(variable), os.environ.get(f"{variable}_LABELS"), variable
     base = Path.cwd()
+    if not path and (own := DATASETS[name].own):
+        path, labels, source = own.root, labels or own.labels, f"the file of {name}"
     if not path:
         entry = _file_entries().get(home)
         if entry is None:
@@ -125,7 +127,7 @@ def _file_entries() -> dict[str, dict[str, str]]:
 
 def _problem_of(name: str, entry: object) -> str:
     """What is wrong with an entry of the user's file, or ""."""
-    homes = list(dict.fromkeys(info.root_name for info in DATASETS.values() if not info.generated))
+    homes = list(dict.fromkeys(info.root_name for info in DATASETS.built_in.values() if not info.generated))
     if name not in homes:
         return f"unknown data set '{name}'.{did_you_mean(name, homes)}"
     no_root = f"{name} must have a root, as in {name}: {{root: /path/to/{name}}}"

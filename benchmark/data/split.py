@@ -1,6 +1,7 @@
 """A split of a data set: its clips, their pixels, and the index file that lists them.
 
-`index.csv` has a line per clip: id, path, frames, height, width, label, and a duration where a user holds the data.
+`index.csv` has a line per clip: id, path, frames, height, width, label; a duration where a user holds the data, and the
+first frame where clips are parts of videos.
 """
 
 from __future__ import annotations
@@ -28,7 +29,12 @@ SAMPLED_CLIPS = 16
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A clip of a split; `frames` is its number of frames, 0 for one that was unreadable when it was indexed."""
+    """A clip of a split.
+
+    Attributes:
+        frames: Its number of frames; 0 for one that was unreadable when it was indexed.
+        first: Where in its file it begins, in frames.
+    """
 
     id: str
     path: Path
@@ -36,6 +42,11 @@ class Clip:
     height: int
     width: int
     label: int
+    first: int = 0
+
+    def decode(self, indices: Sequence[int] | NDArray[np.int64]) -> Frames:
+        """Frames by number from the clip's first, (n, H, W, 3) uint8 RGB. Raises DecodeError."""
+        return read_frames(self.path, [self.first + int(i) for i in indices] if self.first else indices)
 
 
 class Clips(Sequence[Clip]):
@@ -46,7 +57,7 @@ class Clips(Sequence[Clip]):
     """
 
     def __init__(self, root: Path, ids: Sequence[bytes], paths: Sequence[bytes], numbers: NDArray[np.int32]) -> None:
-        """Clips by ids, paths below the root, and numbers (clips, 4): frames, height, width, label."""
+        """Clips by ids, paths below the root, and numbers (clips, 5): frames, height, width, label, first."""
         self._root, self._numbers = root, numbers
         self._ids, self._paths = np.array(ids, np.bytes_), np.array(paths, np.bytes_)
 
@@ -62,8 +73,8 @@ class Clips(Sequence[Clip]):
         """A clip, or a list of them."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        frames, height, width, label = self._numbers[index].tolist()
-        return Clip(_text(self._ids[index]), self._root / _text(self._paths[index]), frames, height, width, label)
+        path = self._root / _text(self._paths[index])
+        return Clip(_text(self._ids[index]), path, *self._numbers[index].tolist())
 
 
 def _text(packed: bytes) -> str:
@@ -104,7 +115,7 @@ class Split:
             raise DecodeError(f"{entry.path}: was unreadable when it was indexed; copy it again and prepare")
         if self.store is not None:
             return self.store.read(clip, indices)
-        return read_frames(entry.path, indices)
+        return entry.decode(indices)
 
 
 def read_index(folder: Path, root: Path | None = None) -> Clips:
@@ -114,11 +125,13 @@ def read_index(folder: Path, root: Path | None = None) -> Clips:
         rows = csv.reader(file)
         header = next(rows)
         id, path, *columns = map(header.index, ("id", "path", "frames", "height", "width", "label"))
+        first = header.index("first") if "first" in header else None
         for row in rows:
             ids.append(row[id].encode("utf-8", "surrogateescape"))
             paths.append(row[path].encode("utf-8", "surrogateescape"))
             numbers.extend(int(row[column]) for column in columns)
-    return Clips(root or folder, ids, paths, np.array(numbers, np.int32).reshape(-1, 4))
+            numbers.append(int(row[first]) if first is not None else 0)
+    return Clips(root or folder, ids, paths, np.array(numbers, np.int32).reshape(-1, 5))
 
 
 def fingerprint_of(clips: Sequence[Clip], salt: str, strict: bool = True) -> str:
@@ -135,7 +148,7 @@ def fingerprint_of(clips: Sequence[Clip], salt: str, strict: bool = True) -> str
         try:
             if not clip.frames:
                 raise DecodeError(f"{clip.path}: unreadable")
-            digest.update(read_frames(clip.path, [0, clip.frames // 2, clip.frames - 1]).tobytes())
+            digest.update(clip.decode([0, clip.frames // 2, clip.frames - 1]).tobytes())
         except DecodeError:
             if strict:
                 raise

@@ -114,7 +114,12 @@ COLUMNS: dict[str, Column] = {
         *MEASURED,
         *BY_LEVEL,
         *OTHERS,
-        *(_of_dataset(column, name) for name, info in DATASETS.items() if not info.generated for column in MEASURED),
+        *(
+            _of_dataset(column, name)
+            for name, info in DATASETS.built_in.items()
+            if not info.generated
+            for column in MEASURED
+        ),
     )
 }
 """By key. A measured column also exists for every printed data set: `top1@ucf101`."""

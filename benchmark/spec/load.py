@@ -25,7 +25,7 @@ from benchmark.config.source import Located, Problem, SpecError, did_you_mean
 from benchmark.spec.columns import COLUMNS, printed_value
 from benchmark.spec.files import spec_paths
 from benchmark.spec.include import Gathered, gather
-from benchmark.spec.other_datasets import other_datasets, seen_from, without_settings
+from benchmark.spec.other_datasets import other_datasets, own_data, seen_from, without_settings
 from benchmark.spec.protocol import load_protocol
 from benchmark.spec.rows import RowResolver
 from benchmark.spec.sides import check_claims, named_elsewhere
@@ -68,7 +68,8 @@ def load_table(
         target: `bqn-3b`, or the path of a table file.
         protocol_name: a file of tables/protocols/, without its ending.
         seeds: instead of the protocol's.
-        dataset: another data set of its columns, for which it has settings (`also`); default: its own.
+        dataset: another data set of its columns, for which it has settings (`also`), or one of the user's own, by name
+            or by the path of its file; default: its own.
         asked: further settings of every measured row, as `train.lr=0.1`, stronger than those of any file.
 
     Raises:
@@ -80,7 +81,9 @@ def load_table(
     elsewhere = tuple(row for other, entry in named if (row := resolver.row(entry, other)))
     if resolver.problems:
         raise SpecError(resolver.problems)
-    table = _table(gathered, rows, elsewhere, resolver.protocol.protocol, seeds).model_copy(update={"asked": asked})
+    table = _table(gathered, rows, elsewhere, resolver.protocol.protocol, seeds)
+    on = str(resolver.on["data.dataset"].value) if resolver.on else ""
+    table = table.model_copy(update={"asked": asked, "on": on})
     return table if resolver.dataset is None else seen_from(table, resolver.dataset)
 
 
@@ -99,11 +102,12 @@ def open_table(
     if gathered is None:
         raise SpecError(problems)
     problems += [*_cross_checks(gathered, path), *check_claims(gathered)]
+    dataset, on = own_data(dataset)
     if dataset == gathered.spec.dataset:
         dataset = None
     if dataset is not None and (refused := list(without_settings(gathered, dataset, protocol))):
         raise SpecError(problems + refused)
-    return gathered, RowResolver(protocol, dataset, problems, settings)
+    return gathered, RowResolver(protocol, dataset, problems, on, settings)
 
 
 def _table(

@@ -1,15 +1,42 @@
-"""A table on another data set than its own: one that it prints columns of and has settings for, under `also`."""
+"""A table on another data set: one of its columns, for which it has settings (`also`), or one of the user's own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from benchmark.config.source import Problem
+from benchmark.config.datasets import DATASETS
+from benchmark.config.overrides import Layer, Setting
+from benchmark.config.own_data import SUFFIXES, register
+from benchmark.config.source import Problem, SpecError
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.include import Entry, Gathered
 from benchmark.spec.protocol import ProtocolLayers
 from benchmark.spec.table import Table
+
+
+def own_data(dataset: str | None) -> tuple[str | None, Layer]:
+    """The data set of a table's columns that is asked for, or the settings of one of the user's own.
+
+    Raises:
+        SpecError: the file of one has errors, or there is none of that name.
+    """
+    if dataset is None:
+        return None, {}
+    if dataset.endswith(SUFFIXES):
+        name = register(Path(dataset))
+        if name in DATASETS.built_in:
+            text = f"'{name}' is {DATASETS.built_in[name].title}: give yours another `name`"
+            raise SpecError([Problem(dataset, 0, text)])
+    else:
+        name = dataset
+    info = DATASETS.get(name)
+    if info is None or info.own is None:
+        return name, {}
+    # What the table's or the protocol's data are known for is not known of these.
+    values = {"data.dataset": name, "data.symmetries": False, "data.flip": bool(info.flipped)}
+    return None, {key: Setting(value, f"--dataset {dataset}", 0) for key, value in values.items()}
 
 
 def other_datasets(gathered: Gathered) -> list[str]:

@@ -27,13 +27,15 @@ class RowResolver:
     """Resolves rows by a protocol; `problems` learns what is wrong with them.
 
     Attributes:
-        dataset: On which they are measured; None: the table's own.
+        dataset: Another that the table prints, on which they are measured; None: the table's own.
+        on: Settings of one of the user's own, on which they are measured in its place; costs stay the printed one's.
         asked: Settings of the request, stronger than those of any file.
     """
 
     protocol: ProtocolLayers
     dataset: str | None
     problems: list[Problem]
+    on: Layer = field(default_factory=dict)
     asked: Layer = field(default_factory=dict)
 
     def row(self, entry: Entry, gathered: Gathered) -> Row | None:
@@ -51,7 +53,7 @@ class RowResolver:
         if row.quoted or row.average:
             return Row(**of_any_kind, readings=dict(self._readings(entry, None)))
         printed = self._layers(entry, None)
-        layers = printed if self.dataset is None else self._layers(entry, self.dataset)
+        layers = self._measured_layers(entry) if self.dataset is not None or self.on else printed
         if printed is None or layers is None:
             return None
         if not printed.bases:
@@ -72,13 +74,17 @@ class RowResolver:
 
     def settings(self, entry: Entry) -> tuple[RunConfig, Layer] | None:
         """The run of a measured row, and all settings that it comes from; None, and problems, where it has none."""
-        layers = self._layers(entry, self.dataset)
+        layers = self._measured_layers(entry)
         config, layer = self.measured(layers, _where(entry)) if layers else (None, {})
         return (config, layer) if config else None
 
     def _layers(self, entry: Entry, dataset: str | None) -> RowLayers | None:
         layers = layers_of(entry, dataset, self.problems)
         return layers.with_settings(self.asked) if layers else None
+
+    def _measured_layers(self, entry: Entry) -> RowLayers | None:
+        layers = layers_of(entry, self.dataset, self.problems)
+        return layers.with_settings(stacked(self.on, self.asked)) if layers else None
 
     def measured(self, layers: RowLayers, where: Where) -> tuple[RunConfig | None, Layer]:
         """The run at the protocol's scale, and all settings that it comes from."""

@@ -231,6 +231,7 @@ class Table(Strict):
     protocol: str
     seeds: tuple[int, ...]
     splits: int = Field(1, ge=1, description="official splits that printed values are the mean over")
+    on: str = Field("", description="one of the user's own data sets, on which it is measured in the place of its own")
     asked: tuple[str, ...] = Field((), description="settings of the request that every measured row has: train.lr=0.1")
     note: str = ""
 

@@ -74,5 +74,5 @@ def test_what_a_run_starts_from_is_in_its_key_by_what_it_trains_not_by_its_file(
 
 def test_another_version_of_the_data_is_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
     before = run_key(RunConfig())
-    monkeypatch.setitem(DATASETS, "something-v1", replace(DATASETS["something-v1"], version="2"))
+    monkeypatch.setitem(DATASETS.built_in, "something-v1", replace(DATASETS["something-v1"], version="2"))
     assert run_key(RunConfig()) != before

@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 
 from benchmark.config.models import ModelConfig
 from benchmark.config.representations import RepresentationFields
-from benchmark.data.decode.video import read_frames
 from benchmark.data.errors import DataError, DecodeError
 from benchmark.data.flow.tvl1 import BOUND, NORMAL, SMALL, SMALL_SIDE, ZERO, quantise, settings_for, tvl1
 from benchmark.data.frame_store import STORE_LIMIT, FrameStore, build_store, open_store
@@ -140,7 +139,7 @@ def _extract_batch(folder: Path, key: str, interval: int, clips: Sequence[Clip])
             unreadable[clip.id] = f"{clip.path}: was unreadable when it was indexed"
             continue
         try:
-            frames = read_frames(clip.path, range(clip.frames))
+            frames = clip.decode(range(clip.frames))
         except DecodeError as error:
             unreadable[clip.id] = str(error)
             continue

@@ -4,7 +4,8 @@
 user's own root:
 
 - `index.csv`: id, path (relative to the root), frames, height, width, duration (seconds; empty if the file does not
-  say), label; a clip that is there but cannot be read has 0 frames, so that runs count it and never skip it silently;
+  say), label, and where clips are parts of videos the first frame of each; a clip that is there but cannot be read has
+  0 frames, so that runs count it and never skip it silently;
 - `labels.txt`: class names by label;
 - `split.json`, written last: how many clips are published, listed, found and readable, the names of those that are not,
   checksums of the label files, a sha256 of the ids, and the fingerprint of ids, labels, lengths and sampled frames.
@@ -70,6 +71,7 @@ def _identity(scan: DatasetScan, clips: Sequence[Clip]) -> dict[str, object]:
         "root": str(scan.root.path.resolve()),
         "label_files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in scan.listing.files},
         "clips": len(clips),
+        **({"definition": own.digest} if (own := DATASETS[scan.name].own) else {}),
         "num_classes": DATASETS[scan.name].num_classes,
         "ids": hashlib.sha256("".join(f"{clip.id}\n" for clip in clips).encode(errors="surrogateescape")).hexdigest(),
         "fingerprint": fingerprint_of(clips, SALT, strict=False),
@@ -78,13 +80,15 @@ def _identity(scan: DatasetScan, clips: Sequence[Clip]) -> dict[str, object]:
 
 
 def _write_rows(path: Path, entries: Sequence[Entry]) -> None:
+    parts = any(entry.first for entry in entries)
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
         rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(FIELDS)
+        rows.writerow([*FIELDS, *(["first"] if parts else [])])
         for entry in entries:
             file = entry.file
-            size = (file.frames, file.height, file.width)
-            rows.writerow((entry.id, entry.path, *size, file.duration or "", entry.label))
+            size = (file.frames if file.state == "ok" else 0, file.height, file.width)
+            first = [entry.first] if parts else []
+            rows.writerow((entry.id, entry.path, *size, file.duration or "", entry.label, *first))
 
 
 def open_index(name: str, split: str) -> Split:
@@ -125,6 +129,8 @@ def check_index(name: str, root: Root, manifest: Mapping[str, object]) -> None:
     again = f"run: python -m benchmark data prepare {name}"
     if manifest.get("index") != INDEX:
         raise DataError(f"the index of {name} is of another version; {again}")
+    if (own := DATASETS[name].own) and manifest.get("definition") != own.digest:
+        raise DataError(f"the file of {name} says something else by now than what was prepared; {again}")
     sample = manifest["sample"]
     assert isinstance(sample, list)
     if not any((root.path / path).exists() for path in sample):

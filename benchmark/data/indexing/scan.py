@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from benchmark.config.datasets import DATASETS
@@ -38,12 +38,19 @@ SHORTEST = 3
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A listed clip and what was found of it; `path` is relative to the root."""
+    """A listed clip and what was found of it.
+
+    Attributes:
+        path: Relative to the root.
+        file: Of a part of a video, with the frames of that part alone.
+        first: Frame of the file that it begins with.
+    """
 
     id: str
     label: int
     path: str
     file: FileRecord
+    first: int = 0
 
     @property
     def state(self) -> State:
@@ -241,7 +248,21 @@ def _entry(clip: LocatedClip, files: Mapping[str, FileRecord]) -> Entry:
     readable = [path for path in probed if files[path].state == "ok"]
     path = next(iter(whole or readable or clip.paths), "")
     file = files[path] if path else FileRecord("", 0, 0, "missing", reason="no such file")
+    if clip.clip.span and file.state == "ok":
+        return Entry(clip.clip.id, clip.clip.label, path, *_part(file, *clip.clip.span))
     return Entry(clip.clip.id, clip.clip.label, path, file)
+
+
+def _part(file: FileRecord, start: float, end: float) -> tuple[FileRecord, int]:
+    """A file from a time to another, in seconds, and the frame that it then begins with."""
+    if not file.duration:
+        return replace(file, state="corrupt", reason=f"has no times, to be read from {start:g} to {end:g} s"), 0
+    rate = file.frames / file.duration
+    first, last = round(start * rate), min(round(end * rate), file.frames)
+    if first >= last:
+        reason = f"has {file.duration:.2f} s, to be read from {start:g} to {end:g} s"
+        return replace(file, state="corrupt", reason=reason), 0
+    return replace(file, frames=last - first), first
 
 
 def summary(scan: DatasetScan, split: str) -> dict[str, object]:

@@ -13,6 +13,7 @@ from benchmark.data.layouts.label_files import find_label_files, numbered_lines
 from benchmark.data.layouts.layout import Layout
 from benchmark.data.layouts.listing import SPLITS, Listing
 from benchmark.data.layouts.names import split_from_name
+from benchmark.data.layouts.own import own_listing
 from benchmark.data.layouts.registry import LAYOUTS
 from benchmark.data.roots import Root, variable_of
 
@@ -24,15 +25,22 @@ def find_listing(name: str, root: Root) -> Listing:
         DataError: There are none in a known layout, they are damaged, or they name more classes than there are.
     """
     info = DATASETS[name]
+    if info.own is not None:
+        return _complete(own_listing(info.own, root), info)
     layouts = [layout for layout in LAYOUTS if layout.may_hold(root.name)]
     listings = (layout.read(info, where) for layout, where in _attempts(layouts, root))
     listing = next((found for found in listings if found is not None), None)
     if listing is None or not any(listing.splits.values()):
         raise DataError(_not_recognised(info, root, layouts))
+    _check_classes(info, root, listing)
+    return _complete(listing, info)
+
+
+def _complete(listing: Listing, info: DatasetInfo) -> Listing:
+    """The listing. Raises DataError: a split has no clips."""
     empty = [split for split in SPLITS if not listing.splits[split]]
     if empty:
         raise DataError(f"the label files ({listing.layout}) list no clip of the split {empty[0]} of {info.title}")
-    _check_classes(info, root, listing)
     return listing
 
 

@@ -41,8 +41,8 @@ UNDERSTOOD = "`path label`, `path n_frames label`, or `index,class name,path,n_f
 
 
 @dataclass(frozen=True)
-class _Row:
-    """A line: `frames` is 0 where it has none, `label` a number or the name of a class."""
+class ListRow:
+    """A line of a list: `frames` is 0 where it has none, `label` a number or the name of a class."""
 
     path: str
     frames: int
@@ -54,7 +54,7 @@ def _read(info: DatasetInfo, root: Root) -> Listing | None:
     files = _files(root.labels, info.official_split)
     if files is None:
         return None
-    rows = {split: _rows(path) for split, path in files.items()}
+    rows = {split: list_rows(path) for split, path in files.items()}
     names_of = {
         split: [row.label for row in of_split if isinstance(row.label, str)] for split, of_split in rows.items()
     }
@@ -76,7 +76,7 @@ def _read(info: DatasetInfo, root: Root) -> Listing | None:
     return builder.build("frame lists", list(files.values()), classes, notes, labels_as_written=True)
 
 
-def _clip(row: _Row, label: int, unique: bool) -> ListedClip:
+def _clip(row: ListRow, label: int, unique: bool) -> ListedClip:
     """A line as a clip. The number of frames is compared with that of the folder, which is used."""
     name = row.path.rpartition("/")[2]
     id, matching_parts = (name, 1) if unique else ("__".join(row.path.split("/")[-2:]), 2)
@@ -149,9 +149,9 @@ def _header(line: str) -> tuple[str, list[str]] | None:
     return None
 
 
-def _rows(path: Path) -> list[_Row]:
-    """Every line of a list. Paths are without a suffix."""
-    rows: list[_Row] = []
+def list_rows(path: Path) -> list[ListRow]:
+    """Every line of a list, whose paths are then without a suffix. Raises DataError."""
+    rows: list[ListRow] = []
     header: tuple[str, list[str]] | None = None
     for number, line in numbered_lines(path):
         if not rows and header is None and (header := _header(line)) is not None:
@@ -163,7 +163,7 @@ def _rows(path: Path) -> list[_Row]:
         parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
         if not parts:
             raise DataError(f"{path}:{number}: '{line}' has no path; correct the line")
-        rows.append(_Row("/".join([*map(normalized, parts[:-1]), clip_name(parts[-1])]), frames, label, number))
+        rows.append(ListRow("/".join([*map(normalized, parts[:-1]), clip_name(parts[-1])]), frames, label, number))
     return rows
 
 

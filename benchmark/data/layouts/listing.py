@@ -20,6 +20,7 @@ class ListedClip:
         path: As in the label file, with / and without a suffix; "" where the file gives none.
         matching_parts: How many of the last parts of `path` the clip's path on the disk must share.
         frames: As the label file counts them; 0 where it does not.
+        span: Where in its video it begins and ends, in seconds; () for all of it.
     """
 
     id: str
@@ -28,6 +29,7 @@ class ListedClip:
     path: str = ""
     matching_parts: int = 1
     frames: int = 0
+    span: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BENCHMARK_DATA", str(tmp_path / "made"))
     monkeypatch.setenv("BENCHMARK_SOMETHING_V1", str(root))
     monkeypatch.delenv("BENCHMARK_SOMETHING_V1_LABELS", raising=False)
-    monkeypatch.setitem(DATASETS, "something-v1", DatasetInfo("something-v1", "Ten clips", 174, 7, 3))
+    monkeypatch.setitem(DATASETS.built_in, "something-v1", DatasetInfo("something-v1", "Ten clips", 174, 7, 3))
     return root
 
 
@@ -151,13 +151,13 @@ def test_what_changed_since_preparing_is_said(tree: Path) -> None:
 def test_another_number_of_clips_than_published_is_said_unless_that_is_round(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(DATASETS, "something-v1", DatasetInfo("something-v1", "SS", 174, 86_017, 3))
+    monkeypatch.setitem(DATASETS.built_in, "something-v1", DatasetInfo("something-v1", "SS", 174, 86_017, 3))
     assert check_dataset("something-v1", workers=1).problems == ("train: the label files list 7 clips, SS has 86,017",)
-    monkeypatch.setitem(DATASETS, "something-v1", DatasetInfo("something-v1", "SS", 174, 86_017, 3, exact=False))
+    monkeypatch.setitem(DATASETS.built_in, "something-v1", DatasetInfo("something-v1", "SS", 174, 86_017, 3, exact=False))
     assert check_dataset("something-v1", workers=1).problems == (
         "train: the label files list 7 clips, of the 86,017 of SS",
     )
-    monkeypatch.setitem(DATASETS, "something-v1", DatasetInfo("something-v1", "SS", 174, 8, 3, exact=False))
+    monkeypatch.setitem(DATASETS.built_in, "something-v1", DatasetInfo("something-v1", "SS", 174, 8, 3, exact=False))
     assert not check_dataset("something-v1", workers=1).damaged
 
 
