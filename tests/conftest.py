@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from benchmark.config import own_data
+
 
 def texts_shown(figure: Any) -> list[Any]:
     """The texts of a figure that are drawn: not those of ticks beyond the limits of their axis."""
@@ -47,6 +49,13 @@ def cut_off(figure: Any) -> list[str]:
 def _no_records(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """The records that are committed stand in for no run of a test."""
     monkeypatch.setenv("BENCHMARK_RECORDS", str(tmp_path_factory.getbasetemp() / "no records"))
+
+
+@pytest.fixture(autouse=True)
+def _no_own_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do data sets of whoever runs the tests, or of another test."""
+    monkeypatch.setenv("BENCHMARK_OWN_DATASETS", str(tmp_path_factory.getbasetemp() / "no data sets"))
+    monkeypatch.setattr(own_data, "_BY_PATH", {})
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from benchmark.cli.progress import several_steps
 from benchmark.cli.text import grid, say, whole_number
 from benchmark.config.datasets import DATASETS
 from benchmark.config.folders import config_path, data_root
-from benchmark.config.own_data import SUFFIXES, keep_copy, register
+from benchmark.config.own_data import SUFFIXES, keep_copy, read_own, register
 from benchmark.config.source import did_you_mean
 from benchmark.data.errors import DataError
 
@@ -45,6 +46,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         action.set_defaults(act=call)
         return action
 
+    new = actions.add_parser("new", help="a data set of your own: looks at a folder and writes its YAML file")
+    new.add_argument("folder", type=Path, metavar="PATH", help="the folder of the clips")
+    new.add_argument("--name", help="of the data set (default: the folder's)")
+    new.add_argument("--out", type=Path, metavar="FILE", help="default: NAME.yaml, here")
+    new.set_defaults(act=_new)
     listing = add("list", "what is known of each data set, and what was found of it", _list)
     prepare = add("prepare", "render or find and index data sets, so that runs can read them", _prepare)
     check = add("check", "what should be there, what is, and what is wrong with it", _check)
@@ -63,7 +69,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """List data sets, prepare them, check the files of prepared ones, or extract their optical flow."""
+    """List data sets, draft one, prepare them, check the files of prepared ones, or extract their optical flow."""
+    if arguments.action == "new":
+        return _new(arguments)
     arguments.names = [register(Path(name)) if name.endswith(SUFFIXES) else name for name in arguments.names]
     for name in arguments.names:
         if name not in DATASETS:
@@ -125,6 +133,27 @@ def extract_flow_with_progress(name: str, interval: int = 1) -> dict[str, str]:
         for split in ("train", "val"):
             unreadable |= extract_flow(open_split(name, split), progress=report, interval=interval).unreadable
     return unreadable
+
+
+def _new(arguments: argparse.Namespace) -> int:
+    """`data new`: never over a file that is there."""
+    from benchmark.data.layouts.new_own import as_text, draft
+
+    name = arguments.name or re.sub(r"[^a-z0-9_-]+", "-", arguments.folder.resolve().name.lower()).strip("-_")
+    file = arguments.out or Path(f"{name}.yaml")
+    if file.exists():
+        raise DataError(f"{file} is there already: --out writes elsewhere")
+    if name in DATASETS.built_in:
+        raise DataError(f"'{name}' is {DATASETS[name].title}: give yours another --name")
+    found = draft(arguments.folder.resolve(), name)
+    file.write_text(as_text(found, file), encoding="utf-8")
+    own, counts = read_own(file), found.own.clips
+    assert counts is not None
+    print("".join(f"{line}\n" for line in found.seen), end="")
+    print("".join(f"to check: {line}\n" for line in found.unclear), end="")
+    print(f"{counts.train} clips to train, {counts.val} to validate, {len(own.classes)} classes.")
+    print(f"Written: {file}. Read it, then: python -m benchmark data prepare {file}")
+    return 0
 
 
 def _flow(arguments: argparse.Namespace) -> int:

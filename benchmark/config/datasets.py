@@ -54,7 +54,9 @@ class DatasetInfo:
         return self.home or self.name
 
     def published(self, split: str) -> int:
-        """Clips of `train` or `val`, as published."""
+        """Clips of `train` or `val`, as published; 0 of an own data set."""
+        if self.own is not None:
+            return 0
         return self.train_clips if split == "train" else self.val_clips
 
 

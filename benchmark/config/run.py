@@ -63,7 +63,7 @@ class DataConfig(Strict):
         if self.resize is not None and min(self.resize) < 8:
             raise ValueError(f"data.resize must be at least 8 x 8 pixels, got {self.resize[0]} x {self.resize[1]}")
         if self.symmetries and not DATASETS[self.dataset].mirrored:
-            able = [name for name, info in DATASETS.items() if info.mirrored]
+            able = [name for name, info in DATASETS.built_in.items() if info.mirrored]
             text = f"data.symmetries is for {', '.join(able)}"
             raise ValueError(f"{text}: {self.dataset} does not say which label a mirrored clip has")
         if self.symmetries and self.flip:

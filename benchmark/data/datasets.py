@@ -7,6 +7,7 @@ A generated data set is `embedded.dataset`'s. One that the user holds stays wher
 from __future__ import annotations
 
 from benchmark.config.datasets import DATASETS, DatasetInfo
+from benchmark.config.source import SpecError
 from benchmark.data.embedded.dataset import (
     Generated,
     generate,
@@ -67,11 +68,17 @@ def open_split(name: str | Generated, split: str) -> Split:
 def describe() -> list[dict[str, object]]:
     """One record per known data set: name, title, classes, sizes, state and, if prepared, path and what is there.
 
-    `state` is "prepared", "not prepared", "prepare again" (the index is not of what is there), "no root" or "root
-    unusable"; an `error` says what is wrong.
+    `state` is "prepared", "not prepared", "prepare again" (the index is not of what is there), "no root", "root
+    unusable", or "file unusable" of an own one; an `error` says what is wrong.
     """
     records: list[dict[str, object]] = []
-    for info in DATASETS.values():
+    for name in DATASETS:
+        try:
+            info = DATASETS[name]
+        except SpecError as error:
+            unknown = {"title": "", "num_classes": "?", "train_clips": 0, "val_clips": 0}
+            records.append({"name": name, **unknown, "state": "file unusable", "error": str(error)})
+            continue
         record: dict[str, object] = {
             "name": info.name,
             "title": info.title,

@@ -52,7 +52,7 @@ def open_source(target: str, size: int) -> Source:
 def _of_file(target: str, path: Path, size: int) -> Source:
     if not path.is_file():
         looks_like_a_path = bool(path.suffix) or len(path.parts) > 1
-        generated = [name for name, info in DATASETS.items() if info.generated]
+        generated = [name for name, info in DATASETS.built_in.items() if info.generated]
         hint = "" if looks_like_a_path else did_you_mean(target.partition(":")[0], generated)
         what = "is a folder" if path.is_dir() else "no such video file"
         raise DataError(f"{target}: {what}; give a video, or a clip such as motionpairs:val:0.{hint}")

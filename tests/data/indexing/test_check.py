@@ -153,7 +153,9 @@ def test_another_number_of_clips_than_published_is_said_unless_that_is_round(
 ) -> None:
     monkeypatch.setitem(DATASETS.built_in, "something-v1", DatasetInfo("something-v1", "SS", 174, 86_017, 3))
     assert check_dataset("something-v1", workers=1).problems == ("train: the label files list 7 clips, SS has 86,017",)
-    monkeypatch.setitem(DATASETS.built_in, "something-v1", DatasetInfo("something-v1", "SS", 174, 86_017, 3, exact=False))
+    monkeypatch.setitem(
+        DATASETS.built_in, "something-v1", DatasetInfo("something-v1", "SS", 174, 86_017, 3, exact=False)
+    )
     assert check_dataset("something-v1", workers=1).problems == (
         "train: the label files list 7 clips, of the 86,017 of SS",
     )
