@@ -64,14 +64,31 @@ def test_every_command_runs(command: str, tmp_path_factory: pytest.TempPathFacto
         write_video(render(SETTINGS["motionpairs-tiny"], "val", 0), tmp_path_factory.getbasetemp() / "video.mp4")
         arguments[arguments.index("video.mp4")] = str(tmp_path_factory.getbasetemp() / "video.mp4")
         arguments += ["--out", str(folder / "figures")]
+    own = "gestures" in command
+    if own:
+        arguments = of_gestures(arguments, tmp_path_factory.getbasetemp())
     if arguments[0] in ("run", "records", "verify") and "--protocol" not in arguments:
         arguments += ["--protocol", "smoke"]
     environment = {**os.environ, **{f"BENCHMARK_{n.upper()}": str(folder / n) for n in ("runs", "results", "records")}}
+    if own:
+        environment["BENCHMARK_DATA"] = str(folder / "data")
     done = subprocess.run(
         [sys.executable, "-m", "benchmark", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def of_gestures(arguments: list[str], base: Path) -> list[str]:
+    """A command with the reader's folder of videos, and the file that is drafted of it, where tests may write."""
+    videos, file = base / "gestures", base / "gestures.yaml"
+    if not videos.exists():
+        for i in range(12):
+            path = videos / ("left", "push", "right")[i % 3] / f"VID_{i}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_video(render(SETTINGS["motionpairs-tiny"], "val", i), path)
+    changed = [{"gestures": str(videos), "gestures.yaml": str(file)}.get(word, word) for word in arguments]
+    return [*changed, "--out", str(file)] if changed[:2] == ["data", "new"] else changed
 
 
 def test_the_example_table_is_the_committed_one() -> None:
