@@ -1,7 +1,7 @@
 """Reads videos that are folders of numbered images, as Something-Something V1 is distributed: 00001.jpg, 00002.jpg, ...
 
 The number is the last run of digits before the ending; what precedes it must be one prefix. Numbers run from 0 or 1
-without a gap.
+without a gap. A folder without frames has those of its only subfolder that has any: `clip/img/`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from benchmark.data.errors import DecodeError
 
 Frames = NDArray[np.uint8]
 
-_NUMBERED = re.compile(r"(.*?)(\d+)\.(jpe?g|png)", re.IGNORECASE)
+_NUMBERED = re.compile(r"(.*?)(\d+)\.(jpe?g|png|webp)", re.IGNORECASE)
 _FLOW = re.compile(r"(flow|x_|y_|u_|v_)")
 _ONLY_FLOW = re.compile(r"((.*[^a-z])?(flow|tvl1)([_-]?[xyuv])?|[xyuv])[_-]?")
 """Prefixes that say flow where there is no other: of `v_YoYo_g01_c01_00001.jpg`, too, the first letter is one."""
-_UNREAD = frozenset((".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".jp2", ".heic", ".avif", ".npy"))
+_UNREAD = frozenset((".bmp", ".gif", ".tif", ".tiff", ".ppm", ".jp2", ".heic", ".avif", ".npy"))
 _ARCHIVES = frozenset((".zip", ".tar", ".rar", ".tgz", ".gz", ".7z"))
 # An orientation in EXIF is ignored, as by the readers with which the frames were made and used.
 _WHOLE = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
@@ -37,7 +37,7 @@ _REDUCED = {
 
 
 def list_frames(folder: Path) -> list[str]:
-    """File names of a folder's frames in order. Reads the folder once and no file.
+    """Frames of a folder in order, as paths below it. Reads the folder once and no file.
 
     Raises DecodeError if there are none, if a number is missing or there twice, and for more than one series of frames.
     """
@@ -55,10 +55,12 @@ def list_frames(folder: Path) -> list[str]:
         if number in numbers:
             raise DecodeError(f"{folder}: frame {number} is there twice, {numbers[number]} and {name}; remove one")
         numbers[number] = name
+    if not series and (below := _subfolder(folder, names)):
+        return [f"{below}/{name}" for name in list_frames(folder / below)]
     if not series:
         raise DecodeError(
-            f"{folder}: no numbered .jpg or .png files in this folder{_instead(folder, names)}; extract the video"
-            " again, or give the video file"
+            f"{folder}: no numbered .jpg, .png or .webp files in this folder{_instead(folder, names)};"
+            " extract the video again, or give the video file"
         )
     # TSN's layout has optical flow in the folder, too: flow_x_00001.jpg beside img_00001.jpg.
     if len(series) > 1:
@@ -93,17 +95,28 @@ def _check_numbers(folder: Path, numbers: Mapping[int, str]) -> None:
         )
 
 
+def _subfolder(folder: Path, names: Sequence[str]) -> str:
+    """The only subfolder with frames, those of optical flow by their names aside; "" where there is none such."""
+    shown = [name for name in names if not name.startswith(".") and not _ONLY_FLOW.fullmatch(name.lower())]
+    found = [name for name in shown if _has_frames(folder / name)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _has_frames(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and any(_NUMBERED.fullmatch(entry.name) for entry in folder.iterdir())
+    except OSError:
+        return False
+
+
 def _instead(folder: Path, names: Sequence[str]) -> str:
     """What a folder without frames has that a user may take for them."""
     shown = sorted(name for name in names if not name.startswith("."))
     folders = [name for name in shown if (folder / name).is_dir()]
-    for name in folders:
-        try:
-            below = any(_NUMBERED.fullmatch(entry.name) for entry in (folder / name).iterdir())
-        except OSError:
-            continue
-        if below:
-            return f", but there are in its subfolder {name}: move them up"
+    with_frames = [name for name in folders if _has_frames(folder / name)]
+    if with_frames:
+        several = "s" if len(with_frames) > 1 else ""
+        return f", but there are in its subfolder{several} {', '.join(with_frames)}: move those that are meant up"
     for name in shown:
         suffix = Path(name).suffix.lower()
         if suffix in _UNREAD:
@@ -165,7 +178,7 @@ def _read_image(path: Path, height: int | None, width: int | None) -> tuple[Fram
     pixels, box, stored = None, None, None
     # OpenCV is a third faster than Pillow, with the same pixels (both are libjpeg-turbo). But it fills a file that was
     # cut short with grey and says nothing: what has no end marker after the last scan's start goes to Pillow, which
-    # refuses it, as do PNGs. Inside of the compressed data markers cannot occur.
+    # refuses it, as it does cut PNGs and WebPs. Inside of the compressed data markers cannot occur.
     if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda"):
         flags = _WHOLE
         if height is not None and width is not None:

@@ -86,7 +86,7 @@ def _is_grey(folder: Path) -> bool:
     """Whether the first picture of a folder has one channel."""
     try:
         with os.scandir(folder) as entries:
-            first = min(e.name for e in entries if e.name.lower().endswith((".jpg", ".jpeg", ".png")))
+            first = min(e.name for e in entries if e.name.lower().endswith((".jpg", ".jpeg", ".png", ".webp")))
         with Image.open(folder / first) as image:
             return image.mode in GREY_MODES
     except (OSError, ValueError, Image.DecompressionBombError):  # not to be opened, or nothing in it

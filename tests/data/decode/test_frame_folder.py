@@ -74,11 +74,11 @@ def test_flow_and_what_is_no_frame_is_passed_over(tmp_path: Path) -> None:
         (["00001.jpg", "00001.png"], "frame 1 is there twice"),
         (["a_00001.jpg", "b_00001.jpg"], r"several series of frames: a_\*, b_\*"),
         (["00002.jpg", "00003.jpg"], r"the numbers begin with 2 \(00002\.jpg\) and have no gap"),
-        (["picture.jpg"], "no numbered .jpg or .png files"),
-        (["00001.webp"], "files such as 00001.webp, which are not read"),
+        (["picture.jpg"], "no numbered .jpg, .png or .webp files"),
+        (["00001.bmp"], "files such as 00001.bmp, which are not read"),
         (["flow_x_00001.jpg", "flow_x_00002.jpg"], r"flow_x_\* are optical flow by their name"),
         (["x_00001.jpg", "x_00002.jpg"], r"x_\* are optical flow by their name"),
-        ([], "no numbered .jpg or .png files"),
+        ([], "no numbered .jpg, .png or .webp files"),
     ],
 )
 def test_a_series_with_a_fault_is_refused(names: list[str], said: str, tmp_path: Path) -> None:
@@ -93,8 +93,12 @@ def test_frames_in_a_subfolder_and_archives_are_named(tmp_path: Path) -> None:
     (tmp_path / "clip/frames.zip").write_bytes(b"PK")
     with pytest.raises(DecodeError, match=r"an archive, frames\.zip: unpack it"):
         probe(tmp_path / "clip")
-    fill(tmp_path / "clip/img", ["00001.jpg"])
-    with pytest.raises(DecodeError, match="there are in its subfolder img: move them up"):
+    folder = fill(tmp_path / "clip/img", ["00001.jpg", "00002.jpg"])
+    fill(tmp_path / "clip/flow_x", ["00001.jpg"])
+    assert probe(tmp_path / "clip").frames == 2
+    assert np.array_equal(read_frames(tmp_path / "clip", [1, 0]), read_frames(folder, [1, 0]))
+    fill(tmp_path / "clip/img2", ["00001.jpg"])
+    with pytest.raises(DecodeError, match=r"in its subfolders flow_x, img, img2: move those that are meant up"):
         probe(tmp_path / "clip")
 
 
@@ -106,7 +110,7 @@ def test_frames_beyond_the_end(tmp_path: Path) -> None:
         read_frames(folder, [-1])
 
 
-@pytest.mark.parametrize("ending", ["jpg", "png"])
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
 def test_an_image_cut_short_is_named_and_not_filled_with_grey(ending: str, tmp_path: Path) -> None:
     folder = fill(tmp_path / "clip", [f"{i:05d}.{ending}" for i in range(1, 4)])
     path = folder / f"00002.{ending}"
