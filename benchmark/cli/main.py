@@ -16,6 +16,7 @@ from benchmark.cli import (
     data,
     diff,
     explain,
+    new,
     noise,
     reading,
     records,
@@ -52,7 +53,7 @@ environment:
   BENCHMARK_DATASETS the same for all of them in one file  (default: ~/.config/benchmark/datasets.yaml)
   BENCHMARK_RESULTS  rendered tables                       (default: results)
   BENCHMARK_RECORDS  records of runs, costs and timings    (default: results/records)
-  BENCHMARK_TABLES   table specs                           (default: tables)
+  BENCHMARK_TABLES   table specs, one folder or several    (default: tables)
   BENCHMARK_WEIGHTS  torchvision's ImageNet weights        (default: weights)
 """
 
@@ -140,6 +141,9 @@ def build_parser() -> argparse.ArgumentParser:
     graded = add("report", "accuracy by level of difficulty, on the graded embedded data set", json=True)
     by_level.add_arguments(graded)
     graded.set_defaults(call=by_level.main)
+    begun = add("new", "files to begin with: a paper's folder, a table from its printed cells", tables=False)
+    new.add_arguments(begun)
+    begun.set_defaults(call=new.main)
     changed = add("diff", "why a number changed: two runs in all that is recorded of them", json=True, tables=False)
     diff.add_arguments(changed)
     changed.set_defaults(call=diff.main)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from benchmark.config.folders import shown, tables_root
+from benchmark.config.folders import shown, spec_file, spec_stems, tables_roots
 from benchmark.config.overrides import Layer, Setting, flatten, stacked
 from benchmark.config.source import Located, Problem, did_you_mean, read_yaml
 
@@ -72,7 +72,7 @@ def names_at(source: Located, written: BaseNames, at: tuple[str | int, ...]) -> 
 
 def todays_names(name: str) -> tuple[str, ...]:
     """The bases that a name stands for: itself, or what it is called now (former_names.yaml)."""
-    path = tables_root() / "bases" / "former_names.yaml"
+    path = spec_file("bases/former_names.yaml")
     former = read_yaml(path, shown(path)).data if "/" not in name and path.is_file() else {}
     return former.get(name, (name,))
 
@@ -97,7 +97,7 @@ def composed(bases: Bases) -> Layer:
 
 def _base(name: Setting, problems: list[Problem], above: str = "") -> Layer | None:
     """The settings of a base, and of the one that it builds on. `above` is the base that builds on this one."""
-    axis, path = str(name.value).partition("/")[0], tables_root() / "bases" / f"{name.value}.yaml"
+    axis, path = str(name.value).partition("/")[0], spec_file(f"bases/{name.value}.yaml")
     if axis not in AXES or not path.is_file():
         problems.append(Problem(name.file, name.line, _no_base(str(name.value))))
         return None
@@ -118,12 +118,12 @@ def _no_base(name: str) -> str:
     """That there is no such base, and the nearest one of its axis."""
     axis, slash, stem = name.partition("/")
     if not slash:
-        there = [f"{axis}/{name}" for axis in AXES if (tables_root() / f"bases/{axis}/{name}.yaml").is_file()]
+        there = [f"{axis}/{name}" for axis in AXES if spec_file(f"bases/{axis}/{name}.yaml").is_file()]
         return f"no base '{name}': its axis comes first, as in {', '.join(there or [f'{a}/NAME' for a in AXES])}"
     if axis not in AXES:
         return f"no base '{name}': there is no axis '{axis}'.{did_you_mean(axis, list(AXES))}"
-    folder = tables_root() / "bases" / axis
-    return f"no base '{stem}' in {shown(folder)}.{did_you_mean(stem, sorted(p.stem for p in folder.glob('*.yaml')))}"
+    folder = shown(tables_roots()[0] / "bases" / axis)
+    return f"no base '{stem}' in {folder}.{did_you_mean(stem, spec_stems(f'bases/{axis}'))}"
 
 
 def _not_of(axis: str, layer: Layer) -> Iterator[Problem]:

@@ -8,9 +8,26 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def tables_root() -> Path:
-    """Folder of the specs: BENCHMARK_TABLES, or `tables/` of the repository."""
-    return Path(os.environ.get("BENCHMARK_TABLES") or REPOSITORY / "tables")
+def tables_roots() -> list[Path]:
+    """Folders of tables: those that BENCHMARK_TABLES names, separated as in PATH, or `tables/` of the repository."""
+    named = [Path(part).expanduser() for part in os.environ.get("BENCHMARK_TABLES", "").split(os.pathsep) if part]
+    return named or [REPOSITORY / "tables"]
+
+
+def spec_roots() -> list[Path]:
+    """Where bases and protocols are looked for: in the folders of tables, and then in the repository's own."""
+    return list(dict.fromkeys([*tables_roots(), REPOSITORY / "tables"]))
+
+
+def spec_file(name: str) -> Path:
+    """A file of `spec_roots`, by its path below one: the first there is, or where it would be first."""
+    places = [root / name for root in spec_roots()]
+    return next((path for path in places if path.is_file()), places[0])
+
+
+def spec_stems(folder: str) -> list[str]:
+    """Names of the YAML files of a folder of `spec_roots`, without the ending."""
+    return sorted({path.stem for root in spec_roots() for path in (root / folder).glob("*.yaml")})
 
 
 def data_root() -> Path:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmark.config.folders import tables_root
+from benchmark.config.folders import spec_stems, tables_roots
 
 ARCHITECTURE = re.compile(rb"^kind: *architecture\s*$", re.MULTILINE)
 
 
 def spec_paths() -> dict[str, Path]:
-    """Every table's id and file, in the order of papers and of numbers."""
-    return {
-        f"{path.parent.name}-{path.stem}": path
-        for path in sorted(tables_root().glob("*/*.yaml"), key=_natural)
-        if path.parent.name not in ("bases", "protocols")
-    }
+    """Every table's id and file, in the order of folders, papers and numbers; of two of one id the first."""
+    found: dict[str, Path] = {}
+    for root in tables_roots():
+        for path in sorted(root.glob("*/*.yaml"), key=_natural):
+            if path.parent.name not in ("bases", "protocols"):
+                found.setdefault(f"{path.parent.name}-{path.stem}", path)
+    return found
 
 
 def table_paths() -> dict[str, Path]:
@@ -39,7 +40,7 @@ def is_architecture(path: Path) -> bool:
 
 def protocol_names() -> list[str]:
     """Names of the protocols that have a file."""
-    return sorted(path.stem for path in (tables_root() / "protocols").glob("*.yaml"))
+    return spec_stems("protocols")
 
 
 def _natural(path: Path) -> tuple[str, list[tuple[int, str]]]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmark.config.folders import shown, tables_root
+from benchmark.config.folders import shown, tables_roots
 from benchmark.config.overrides import layer_of_texts
 from benchmark.config.source import Located, Problem, SpecError, did_you_mean
 from benchmark.spec.columns import COLUMNS, printed_value
@@ -48,7 +48,7 @@ def select(targets: list[str]) -> list[str]:
             chosen |= dict.fromkeys(name for name, path in known.items() if path.parent.name == target)
         else:
             hint = did_you_mean(target, [*known, *papers])
-            raise SpecError([Problem(shown(tables_root()), 0, f"no table '{target}'.{hint}")])
+            raise SpecError([Problem(", ".join(map(shown, tables_roots())), 0, f"no table '{target}'.{hint}")])
     return list(chosen)
 
 
@@ -150,7 +150,7 @@ def misplaced(paper: str, number: str, source: Located, path: Path) -> Iterator[
         name = Path(source.file).name
         yield problem(f"table '{number}' is in a file named '{name}': write `table: {path.stem}`", "table")
     home = spec_paths().get(f"{paper}-{number}")
-    if path.resolve().is_relative_to(tables_root().resolve()):
+    if any(path.resolve().is_relative_to(root.resolve()) for root in tables_roots()):
         if path.parent.name != paper:
             yield problem(f"a table of '{paper}' is in the folder '{path.parent.name}'", "paper")
     elif home is not None:

@@ -9,7 +9,7 @@ import pydantic
 from pydantic import Field
 
 from benchmark.config.fields import Strict
-from benchmark.config.folders import shown, tables_root
+from benchmark.config.folders import shown, tables_roots
 from benchmark.config.parse import problem_text
 from benchmark.config.source import Problem, SpecError, read_yaml
 
@@ -30,23 +30,25 @@ def claims_not_expressed() -> dict[str, NotExpressed]:
     Raises:
         SpecError: with every problem of the file.
     """
-    path = tables_root() / FILE
-    source = read_yaml(path, shown(path))
     found: dict[str, NotExpressed] = {}
     problems: list[Problem] = []
-    for name, value in source.data.items():
-        if not _ID.fullmatch(name):
-            message = f"'{name}' is not the id of a claim, such as bqn-4.14"
-            problems.append(Problem(source.file, source.line(name), message))
-        if not isinstance(value, Mapping):
-            problems.append(Problem(source.file, source.line(name), f"'{name}' needs {{reason: ...}}"))
+    for path in (root / FILE for root in tables_roots()):
+        if not path.is_file():
             continue
-        try:
-            found[name] = NotExpressed.model_validate(value, strict=True)
-        except pydantic.ValidationError as error:
-            for detail in error.errors():
-                text = problem_text(detail, str(detail["loc"][-1]), list(NotExpressed.model_fields))
-                problems.append(Problem(source.file, source.line(name, *detail["loc"]), text))
+        source = read_yaml(path, shown(path))
+        for name, value in source.data.items():
+            if not _ID.fullmatch(name):
+                message = f"'{name}' is not the id of a claim, such as bqn-4.14"
+                problems.append(Problem(source.file, source.line(name), message))
+            if not isinstance(value, Mapping):
+                problems.append(Problem(source.file, source.line(name), f"'{name}' needs {{reason: ...}}"))
+                continue
+            try:
+                found[name] = NotExpressed.model_validate(value, strict=True)
+            except pydantic.ValidationError as error:
+                for detail in error.errors():
+                    text = problem_text(detail, str(detail["loc"][-1]), list(NotExpressed.model_fields))
+                    problems.append(Problem(source.file, source.line(name, *detail["loc"]), text))
     if problems:
         raise SpecError(problems)
     return found

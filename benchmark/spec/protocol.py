@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmark.config.bases import layer_at
-from benchmark.config.folders import shown, tables_root
+from benchmark.config.folders import shown, spec_file, tables_roots
 from benchmark.config.overrides import Layer, Setting, stacked
 from benchmark.config.parse import parse_as
 from benchmark.config.run import RunConfig
@@ -43,9 +43,9 @@ def load_protocol(name: str) -> ProtocolLayers:
     Raises:
         SpecError: there is no such protocol, or its file has errors.
     """
-    path = tables_root() / "protocols" / f"{name}.yaml"
+    path = spec_file(f"protocols/{name}.yaml")
     if not path.exists():
-        where = shown(tables_root() / "protocols")
+        where = shown(tables_roots()[0] / "protocols")
         raise SpecError([Problem(where, 0, f"no protocol '{name}'.{did_you_mean(name, protocol_names())}")])
     source = read_yaml(path, shown(path))
     protocol, problems = parse_as(Protocol, source, extra={"name": name})

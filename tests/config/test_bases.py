@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from benchmark.config.overrides import Setting
 from benchmark.config.parse import keys_below
 from benchmark.config.run import RunConfig
 from benchmark.config.source import Problem
+from benchmark.spec.files import spec_paths
+from benchmark.spec.load import load_table
 
 FILES = {
     "network/small": "model: {name: x3d}\ndata: {segments: 4}\ntrain: {param_groups: tsm}\neval: {scale: 182}\n",
@@ -82,7 +85,7 @@ def test_a_setting_knows_its_line_and_what_it_overrode() -> None:
     ("names", "expected"),
     [
         (["network/smal"], "t.yaml:7: no base 'smal' in bases/network. Did you mean 'small'?"),
-        (["recipe/nothing"], "t.yaml:7: no base 'nothing' in bases/recipe. Valid: crossed, plain, sizes, slow."),
+        (["recipe/sizess"], "t.yaml:7: no base 'sizess' in bases/recipe. Did you mean 'sizes'?"),
         (
             ["networks/small"],
             "t.yaml:7: no base 'networks/small': there is no axis 'networks'. Did you mean 'network'?",
@@ -112,3 +115,30 @@ def test_each_mistake_is_one_clear_sentence(names: list[str], expected: str) -> 
 
 def test_all_mistakes_are_reported_at_once() -> None:
     assert len(refused("network/smal", "recipe/sizes", "data/clip")) == 3
+
+
+def test_tables_may_lie_in_several_folders_and_take_the_repository_s_bases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first folder that has a table, a base or a protocol gives it."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    monkeypatch.setenv("BENCHMARK_TABLES", f"{first}{os.pathsep}{second}")
+    text = (
+        "paper: mine\ntable: a\ncaption: c\ndataset: something-v1\ncolumns: [top1]\n"
+        "base: [network/tsm_r50, recipe/quick, data/something-v1]\nrows: [{label: x}]\n"
+    )
+    for folder, rate in ((first, 0.5), (second, 0.25)):
+        for name, content in (("mine/a", text), ("bases/recipe/quick", f"train: {{lr: {rate}}}\n")):
+            path = folder / f"{name}.yaml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+    (second / "mine/b.yaml").write_text(text.replace("table: a", "table: b"))
+    assert list(spec_paths()) == ["mine-a", "mine-b"]
+    for name in spec_paths():
+        config = load_table(name, "paper").rows[0].config
+        assert config is not None
+        assert (config.model.name, config.train.lr) == ("tsm_resnet", 0.5)
+    (first / "bases/recipe/quick.yaml").unlink()
+    config = load_table("mine-a", "paper").rows[0].config
+    assert config is not None
+    assert config.train.lr == 0.25

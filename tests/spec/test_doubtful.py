@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.main import main
-from benchmark.config.folders import tables_root
+from benchmark.config.folders import tables_roots
 from benchmark.config.source import read_yaml
 from benchmark.spec.doubtful import doubtful_settings
 from benchmark.spec.load import load_table
@@ -68,6 +68,6 @@ def test_a_base_by_its_former_name_is_read_and_said(table: Path, tmp_path: Path)
 
 
 def test_former_names_stand_for_bases_that_are_there() -> None:
-    folder = tables_root() / "bases"
+    folder = tables_roots()[0] / "bases"
     former = read_yaml(folder / "former_names.yaml").data
     assert all((folder / f"{today}.yaml").is_file() for names in former.values() for today in names)

@@ -13,7 +13,7 @@ import pytest
 
 from benchmark.cli.main import build_parser
 from benchmark.config.bases import AXES, composed, read_bases
-from benchmark.config.folders import tables_root
+from benchmark.config.folders import tables_roots
 from benchmark.config.overrides import Setting, resolve
 from benchmark.config.parse import keys_below
 from benchmark.config.run import RunConfig
@@ -187,7 +187,7 @@ def of_bases(names: tuple[str, ...]) -> RunConfig:
 
 
 def test_every_base_is_transcribed_and_is_of_some_row() -> None:
-    there = [{path.stem for path in (tables_root() / "bases" / axis).glob("*.yaml")} for axis in AXES]
+    there = [{path.stem for path in (tables_roots()[0] / "bases" / axis).glob("*.yaml")} for axis in AXES]
     assert there == [NETWORKS.keys(), RECIPES.keys(), DATA.keys()]
     assert there == [{names[i] for names in COMBINATIONS} for i in range(3)]
 
@@ -264,7 +264,7 @@ def test_the_thesis_longest_training() -> None:
 
 
 def test_the_page_on_the_protocol_names_what_there_is() -> None:
-    text = (tables_root().resolve().parent / "docs/paper_protocol.md").read_text()
+    text = (tables_roots()[0].resolve().parent / "docs/paper_protocol.md").read_text()
     recipes = text[text.index("## Recipes") : text.index("## Batches")]
     assert set(re.findall(r"`([a-z0-9_]+)`", recipes.partition("Where text")[0])) == RECIPES.keys()
     keys = set(re.findall(r"^\| `((?:data|eval)\.\w+)`", text, re.M))

@@ -133,12 +133,13 @@ def _title(column: Column) -> str:
 
 
 def _parts(table: Table, column: Column) -> list[str]:
-    """A column's parts: printed, where any row prints it, and ours, by the name of its kind, where it is shown."""
+    """A column's parts: printed, where any row prints it, and ours, by the name of its kind, where rows have it."""
     kind = KINDS[column.kind]
     if kind.one_entry:
         return [""]
     printed = ["printed"] if any(column.key in row.printed for row in table.rows) else []
-    return printed + ([column.kind] if kind.is_shown(table, column) else [])
+    ours = kind.is_shown(table, column) and not all(row.quoted for row in table.rows)
+    return printed + ([column.kind] if ours else [])
 
 
 def _entries(table: Table, row: Row, column: Column, cells: Sequence[Cell], marks: Marks) -> list[tuple[str, str]]:
