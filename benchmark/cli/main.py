@@ -117,6 +117,8 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--from-records", action="store_true", help="train only what has no record either (results/records)"
     )
+    every = "validate every N epochs, too: a curve (`visualize training`), of which nothing is chosen"
+    run.add_argument("--validate-every", type=whole_number(1), metavar="N", help=every)
     run.add_argument("--time", action="store_true", help="then fill the timed columns, as `time` does")
     again = "train runs anew that are not by today's code, too"
     run.add_argument("--again", action="store_true", help=again)

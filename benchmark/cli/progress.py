@@ -30,6 +30,8 @@ def fraction_done(run: RunDir) -> float:
     within = found.get("step", 0) / max(found.get("steps", 1), 1)
     if found.get("phase") == "evaluate":
         return (epochs + 0.5 * within) / (epochs + 0.5)
+    if found.get("phase") == "validate":  # between two epochs
+        return float((found.get("epoch", 0) + 1) / (epochs + 0.5))
     return (found.get("epoch", 0) + within) / (epochs + 0.5)
 
 

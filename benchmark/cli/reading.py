@@ -290,7 +290,8 @@ def _progress(state: str, found: dict[str, Any]) -> str:
         return ""
     if found.get("phase") == "evaluate":
         return "evaluating"
-    return f"epoch {found['epoch'] + 1}/{found['epochs']}"
+    validating = ", validating" if found.get("phase") == "validate" else ""
+    return f"epoch {found['epoch'] + 1}/{found['epochs']}{validating}"
 
 
 def _print_json(value: Any) -> int:

@@ -29,6 +29,7 @@ from benchmark.report.writing import check_writable
 from benchmark.runs.directory import RunDir
 from benchmark.runs.disk_errors import FULL, full_folders
 from benchmark.runs.key import start_key, training_key
+from benchmark.runs.validation import VALIDATE_EVERY
 from benchmark.spec.table import Table
 
 TO_SUBMIT = ("pending", "failed", "interrupted")
@@ -60,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     record stands in for a run that is trained here and fails.
     """
     made = arguments.plan
+    if arguments.validate_every:
+        os.environ[VALIDATE_EVERY] = str(arguments.validate_every)  # which the jobs inherit
     for folder in _folders(arguments):
         check_writable(folder)
     recorded = taken_from_records(made.runs, arguments.again) if arguments.from_records else ()

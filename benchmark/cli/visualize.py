@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from benchmark.cli.text import whole_number
+from benchmark.spec.load import load_table
 from benchmark.visualize.errors import VisualizeError
 
 
@@ -48,6 +50,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     attention.add_argument(
         "--query", type=_point, nargs="+", default=(), metavar="T,Y,X", help="reference points: frame, pixels of it"
     )
+    training = named("training", "loss and accuracy of a table's rows by epoch, and validations made on the way")
+    training.add_argument("table", metavar="TABLE", help="table id or YAML file")
+    training.add_argument("--protocol", default="embedded", help="as for `run`")
+    training.add_argument("--dataset", metavar="NAME", help="as for `run`")
+    training.add_argument("--seeds", type=whole_number(1), metavar="N", help="of each row; default: the protocol's")
+    training.add_argument("--set", dest="asked", action="append", default=[], metavar="KEY=VALUE", help="as for `run`")
     add_over_a_clip("displacement", "displacements and confidences of MotionSqueeze over a clip", 6)
     scheduler = add("scheduler", "the scale scheduler's alpha over training", "lay a run's own alpha over the curves")
     scheduler.add_argument(
@@ -73,6 +81,7 @@ def main(arguments: argparse.Namespace) -> int:
         "attention": _attention,
         "displacement": _displacement,
         "scheduler": _scheduler,
+        "training": _training,
     }
     for path in draw[arguments.picture](arguments):
         print(path)
@@ -160,6 +169,14 @@ def _displacement(arguments: argparse.Namespace) -> list[Path]:
     return draw_displacement(
         arguments.out, arguments.run, arguments.clip, arguments.place, arguments.size, arguments.columns
     )
+
+
+def _training(arguments: argparse.Namespace) -> list[Path]:
+    from benchmark.visualize.training import draw_training
+
+    seeds = tuple(range(arguments.seeds)) if arguments.seeds else None
+    table = load_table(arguments.table, arguments.protocol, seeds, arguments.dataset, tuple(arguments.asked))
+    return draw_training(arguments.out, table)
 
 
 def _scheduler(arguments: argparse.Namespace) -> list[Path]:

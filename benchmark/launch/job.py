@@ -33,6 +33,7 @@ from benchmark.launch.recording import forget_training_by_other_code, record_cod
 from benchmark.launch.result import result_of, write_predictions
 from benchmark.launch.training import Training, forget_checkpoint
 from benchmark.launch.unreadable import UnreadableError, refuse_unreadable
+from benchmark.launch.validation import Validation
 from benchmark.models.check import NetworkError
 from benchmark.models.weights import PretrainedWeightsError
 from benchmark.runs.atomic import write_json
@@ -118,7 +119,7 @@ def _train_and_evaluate(
     heartbeat = Heartbeat(run, config.train.epochs, parent)
     heartbeat.enter("train", len(training.history))
     record_code_and_behaviour(run, config, device, training.taken_over_from, heartbeat, since)
-    training.finish(clips, heartbeat)
+    training.finish(clips, heartbeat, Validation(run, config, clips, heartbeat))
     heartbeat.enter("evaluate", config.train.epochs)
     predicted = evaluate(model, config, clips, heartbeat)
     if config.eval.unreadable == "refuse":  # again: now of what was found

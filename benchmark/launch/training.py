@@ -31,6 +31,8 @@ from benchmark.train.loop import OnStep, train_epoch
 from benchmark.train.optim import make_optimizer
 from benchmark.train.progress import EpochState, EpochSummary
 
+AfterEpoch = Callable[[int, torch.nn.Module], None]
+"""Called with how many epochs are finished, and the network as it then is, which it leaves so."""
 CHECKPOINT_SECONDS = "BENCHMARK_CHECKPOINT_SECONDS"
 """Variable that says how old the last checkpoint may be within an epoch: 600 seconds unless set."""
 
@@ -71,8 +73,13 @@ class Training:
             log(f"evaluating the network that {sibling.path} has trained")
         self._write_metrics()  # a kill may have come between the checkpoint and its line
 
-    def finish(self, clips: RunClips, heartbeat: Heartbeat) -> None:
-        """Train the epochs that are left, each with its checkpoint and its line of metrics.jsonl."""
+    def finish(self, clips: RunClips, heartbeat: Heartbeat, after_epoch: AfterEpoch) -> None:
+        """Train the epochs that are left, each with its checkpoint and its line of metrics.jsonl.
+
+        `after_epoch` is called after each, and after those of before a stop once more.
+        """
+        if self.history and self.within is None:
+            after_epoch(len(self.history), self.model)
         for epoch in range(len(self.history), self._config.train.epochs):
             heartbeat.enter("train", epoch)
             self._train_epoch(epoch, clips, heartbeat)
@@ -81,6 +88,7 @@ class Training:
             self._write_metrics()
             summary, epochs = self.history[-1], self._config.train.epochs
             log(f"epoch {epoch + 1}/{epochs}: loss {summary.loss:.3f}, training top-1 {summary.top1:.1f}")
+            after_epoch(epoch + 1, self.model)
         if self.taken_over_from is None:
             record_training(self._run, self._config)
             self._env.set(weights=digest_of(self.model.state_dict()))

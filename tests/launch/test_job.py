@@ -20,11 +20,13 @@ from benchmark.launch import job
 from benchmark.launch.initial_weights import initial_network
 from benchmark.launch.slurm import ClusterJob
 from benchmark.launch.training import CHECKPOINT_SECONDS
+from benchmark.launch.validation import Validation
 from benchmark.plan import PlannedRun
 from benchmark.runs.atomic import write_json
 from benchmark.runs.behaviour import recorded
 from benchmark.runs.directory import RunDir
 from benchmark.runs.sharing import user_name
+from benchmark.runs.validation import VALIDATE_EVERY, validation_curve
 from tests.launch.small import SMALL
 
 TWO_VIEWS, THREE_VIEWS = (SMALL.model_copy(update={"eval": EvalConfig(scale=36, clips=n)}) for n in (2, 3))
@@ -132,3 +134,31 @@ def test_a_miniature_changes_nothing_of_its_run(
     assert np.array_equal(predictions(without)["logits"], predictions(run)["logits"])
     monkeypatch.setenv("BENCHMARK_RUNS", str(tmp_path / "without"))
     assert "not recorded" in verify(planned, time.time()).text
+
+
+def test_validations_on_the_way_change_nothing_and_are_there_after_a_stop(
+    made: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = SMALL.model_copy(update={"train": SMALL.train.model_copy(update={"epochs": 3})})
+    plain = made(config=config)
+    assert validation_curve(plain) == []
+    monkeypatch.setenv(VALIDATE_EVERY, "1")
+    validated = made("validated", config)
+    assert [line["epoch"] for line in validation_curve(validated)] == [0, 1]
+    assert validated.result == plain.result
+    assert (predictions(validated)["logits"] == predictions(plain)["logits"]).all()
+    deep = Validation.__call__
+
+    def killed_in_the_first(self: Validation, epochs: int, model: torch.nn.Module) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Validation, "__call__", killed_in_the_first)
+    with pytest.raises(KeyboardInterrupt):
+        made("left", config)
+    monkeypatch.setattr(Validation, "__call__", deep)
+    again = made("left", config)
+    assert validation_curve(again) == validation_curve(validated)
+    assert again.result == plain.result
+    monkeypatch.setenv(VALIDATE_EVERY, "often")
+    with pytest.raises(ValueError, match="BENCHMARK_VALIDATE_EVERY=often is not a number of epochs"):
+        made("refused", config)

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ from PIL import Image
 from benchmark.config.run import RunConfig
 from benchmark.data.errors import DataError
 from benchmark.models.build import build_model
+from benchmark.plan import row_runs
 from benchmark.runs.directory import RunDir
 from benchmark.runs.errors import RunDirError
 from benchmark.runs.find import find_run
+from benchmark.runs.key import run_key
+from benchmark.spec.load import load_table
 from benchmark.visualize import filters
 from benchmark.visualize.enopr import correlation, legend_text
 from benchmark.visualize.errors import VisualizeError
@@ -24,6 +28,7 @@ from benchmark.visualize.representation import initial, trained_representation
 from benchmark.visualize.rows import build_rows, representations
 from benchmark.visualize.scheduler import curve
 from benchmark.visualize.trained import load_trained
+from benchmark.visualize.training import draw_training, trainings
 
 NARROW = {"name": "tsm_resnet", "width": 0.125, "depth": 18}
 MODELS: dict[str, dict[str, Any]] = {
@@ -237,3 +242,26 @@ def test_runs_are_found_by_the_beginning_of_their_key(call: Any, tmp_path: Path,
     (tmp_path / "ab34" / "checkpoint.pt").write_bytes(b"cut off")
     with pytest.raises(VisualizeError, match=r"checkpoint.pt is damaged"):
         load_trained("ab34")
+
+
+def test_trainings_of_a_table_are_drawn_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCHMARK_RUNS", str(tmp_path / "runs"))
+    table = load_table("bqn-3b", "smoke", (0, 1))
+    with pytest.raises(VisualizeError, match="no run of bqn-3b has finished an epoch here"):
+        draw_training(tmp_path, table)
+    for number, row in enumerate(table.rows[:2]):
+        for seed, config in row_runs(row, table.seeds):
+            run = RunDir.of(run_key(config))
+            run.prepare(config)
+            lines = [{"epoch": e, "loss": 2 - e + number, "top1": 10 * (e + seed)} for e in (0, 1)]
+            (run.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+            if not number:
+                (run.path / "validation.jsonl").write_text('{"epoch": 0, "top1": 5.0, "top5": 9.0}\n')
+    first, second = trainings(table)
+    assert (first.label, first.seeds, first.top1) == (table.rows[0].label, 2, {1: (0.0, 10.0), 2: (10.0, 20.0)})
+    assert (first.validation, second.validation) == ({1: (5.0, 5.0)}, {})
+    png, svg = draw_training(tmp_path / "figures", table)
+    assert png.name == "bqn-3b_training.png"
+    ids = {element.get("id", "") for element in ElementTree.parse(svg).iter()}
+    assert {"loss-1", "loss-2", "training-1", "training-2", "validation-1"} <= ids
+    assert "validation-2" not in ids
