@@ -30,7 +30,7 @@ def origins(table: str, row: str, key: str, protocol: str = "embedded", dataset:
         ("thesis-5.3", "Quiet", "paper", [0.12], ["recipe/bqn"]),  # included from bqn-3a
         ("bqn-4", "X3D-M | - | 16x3x2", "paper", [0.2, 0.12], ["recipe/bqn_x3d"]),
         ("thesis-4.6", "SS V1 | baseline", "paper", [0.02, 0.01, 0.12], ["recipe/rnl_something", "recipe/rnl"]),
-        ("thesis-3.3", "64", "embedded", [0.006, 0.001, 0.12], ["embedded", "recipe/tsp"]),
+        ("thesis-3.3", "64", "embedded", [0.012, 0.001, 0.12], ["embedded", "recipe/tsp"]),
     ],
 )
 def test_the_learning_rate_is_found_where_it_is_written(
