@@ -73,7 +73,7 @@ class View:
         scaled, box = self.cut.sizes[-1], self.cut.boxes[0]
         corners = ((box.top, box.height), (box.left, box.width))
         found = [
-            int((at + 0.5) * inner / outer) - first
+            math.floor((at + 0.5) * inner / outer) - first
             for at, inner, outer, (first, _) in zip((y, x), scaled, self.video, corners, strict=True)
         ]
         if not all(0 <= at < side for at, (_, side) in zip(found, corners, strict=True)):
