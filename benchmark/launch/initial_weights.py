@@ -41,8 +41,8 @@ def initial_network(
         PretrainedWeightsError: pretrained weights are neither in the weights folder nor reachable.
     """
     model = _built(config, device)
-    # A user's code may count its calls: another network of the same weights is tried in its place.
-    tried = _built(config, device) if config.entries else model
+    # A user's network may count its calls: another one of the same weights is tried in its place.
+    tried = _built(config, device) if config.model.name == "custom" else model
     recipe, data = config.train, config.data
     check_logits(tried, training, evaluation, data.num_classes, device, recipe.precision, data.normalisation)
     if has_lazy(model):
