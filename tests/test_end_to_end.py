@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 pytestmark = pytest.mark.slow
 
@@ -134,6 +135,63 @@ def test_a_run_that_fails_leaves_the_others_alone_and_is_shown(tmp_path: Path) -
     rows = [line for line in done.stdout.splitlines() if line.startswith("| broken") or line.startswith("| whole")]
     assert "failed" in rows[0]
     assert "failed" not in rows[1]
+
+
+OWN = """\
+import torch
+from torch import nn
+
+
+class Eca(nn.Module):
+    def __init__(self, channels, kernel_size=3):
+        super().__init__()
+        self.conv = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False)
+
+    def forward(self, x, frames):
+        return x * self.conv(x.mean((2, 3)).unsqueeze(1)).sigmoid().squeeze(1)[:, :, None, None]
+
+
+class Change(nn.Module):
+    def __init__(self, frames=2):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(3, 1, 1))
+
+    def forward(self, x):
+        return x.diff(dim=1).mean(1) * self.gain
+"""
+
+
+def test_a_module_a_gate_and_a_representation_of_ones_own(tmp_path: Path) -> None:
+    mine, table = tmp_path / "mine.py", tmp_path / "own.yaml"
+    mine.write_text(OWN)
+    table.write_text(
+        "paper: mine\ntable: own\ncaption: Attention of my own.\ndataset: something-v1\n"
+        "columns: [top1, insert_gmacs, insert_mparams]\nbase: [network/tsm_r18, recipe/bqn, data/something-v1]\nrows:\n"
+        f"  - {{label: module, set: {{model.insert: [se, '{mine}:Eca'], model.insert_after: [res3.all]}}}}\n"
+        f"  - {{label: gate, set: {{model.gate: '{mine}:Eca', model.gate_options.kernel_size: 5}}}}\n"
+        f"  - {{label: representation, set: {{model.representation: '{mine}:Change'}}}}\n"
+    )
+    done = run("run", str(table), "--protocol", "smoke", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "3 of 3 runs done" in done.stderr
+    with (tmp_path / "results" / "mine" / "own" / "smoke" / "cells.csv").open() as file:
+        cells = {(c["label"], c["column"]): c["value"] for c in csv.DictReader(file)}
+    # At paper scale: two convolutions of 3 weights over 128 channels of 8 frames, and two of SE's pairs of layers.
+    assert float(cells["module", "insert_gmacs"]) == pytest.approx(2 * (8 * 128 * 3 + 2 * 128 * 8) / 1e9)
+    assert float(cells["module", "insert_mparams"]) == pytest.approx(2 * (3 + 2 * 128 * 8) / 1e6)
+    trained = 0
+    for folder in (tmp_path / "runs").glob("[0-9a-f]*"):
+        assert str(mine) in json.loads((folder / "code.json").read_text())["symbols"]
+        assert "training starts anew" not in (folder / "log.txt").read_text()
+        weights = torch.load(folder / "checkpoint.pt", weights_only=True)["model"]
+        gains = [value for name, value in weights.items() if name.endswith("representation.gain")]
+        trained += sum(not torch.equal(gain, torch.ones_like(gain)) for gain in gains)
+    assert trained == 1
+    states = json.loads(run("status", str(table), "--protocol", "smoke", "--json", folder=tmp_path).stdout)
+    assert {state["state"] for state in states} == {"done"}
+    mine.write_text(OWN + "# edited\n")
+    states = json.loads(run("status", str(table), "--protocol", "smoke", "--json", folder=tmp_path).stdout)
+    assert {state["state"] for state in states} == {"pending"}
 
 
 EVERY_KIND = """\

@@ -9,21 +9,22 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmark.cli.main import build_parser
+from benchmark.config.models import TsmResNetConfig
 from benchmark.data.embedded.motionpairs import SETTINGS
 from benchmark.data.embedded.render import render, write_video
+from benchmark.models.build import build_model
 from benchmark.plan import make_plan
 from benchmark.spec.files import spec_paths, table_paths
 from benchmark.spec.load import load_table
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text()
-LINES = [
-    line.split("#")[0].strip()
-    for block in re.findall(r"^```\n(.*?)^```", TEXT, re.S | re.M)
-    for line in block.split("\n")
-]
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.S | re.M)
+"""Language and text of each."""
+LINES = [line.split("#")[0].strip() for language, block in BLOCKS if not language for line in block.split("\n")]
 COMMANDS = [line for line in LINES if line.startswith("python -m benchmark")]
 ON_HELD_DATA = [line.partition(" ")[2] for line in LINES if line.startswith("BENCHMARK_")]
 """These need data sets that nobody has here; tests/data/test_held_run.py runs them on small trees."""
@@ -121,6 +122,29 @@ def test_what_it_says_of_all_tables_is_so() -> None:
     assert reproduced is not None
     assert f"Of {distinct[1]} distinct printed GFLOPs" in TEXT
     assert f"{reproduced[1]} are reproduced" in TEXT
+
+
+def test_the_recipe_of_a_module_is_the_example() -> None:
+    """What the slow test of every command trains."""
+    shown = {language: [block for of, block in BLOCKS if of == language] for language in ("python", "yaml")}
+    for name in ("eca.py", "change.py"):
+        assert (ROOT / "examples" / name).read_text() in shown["python"]
+    assert (ROOT / "examples/attention.yaml").read_text() in shown["yaml"]
+    assert "python -m benchmark run examples/attention.yaml --protocol smoke" in COMMANDS
+
+
+def test_the_recipe_says_what_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    table = load_table("examples/attention.yaml", "smoke")
+    assert [row.label for row in table.rows][1:3] == ["after res3", "after res3.all, res4.all"]
+    configs = [row.config for row in table.rows if row.config is not None]
+    models = [config.model for config in configs if isinstance(config.model, TsmResNetConfig)]
+    places = [("res3.1",), ("res3.0", "res3.1", "res4.0", "res4.1")]
+    assert [model.inserted_at for model in models[1:3]] == places
+    for config in configs:
+        network = build_model(config.model, config.data)
+        clip = torch.randn(1, config.frames, 3, config.data.size, config.data.size)
+        assert network(clip).shape == (1, config.data.num_classes)
 
 
 def test_every_file_that_it_names_exists() -> None:

@@ -97,9 +97,14 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument("--json", action="store_true", help="print JSON")
         return command
 
-    add("list", "the tables, their rows and how many of their runs are done", json=True).set_defaults(
-        call=reading.list_tables, default_all=True
+    listed = add("list", "the tables, their rows and how many of their runs are done", json=True)
+    listed.add_argument(
+        "--columns",
+        dest="list_columns",
+        action="store_true",
+        help="instead the columns that a table may have: keys, titles, units and what they are",
     )
+    listed.set_defaults(call=reading.list_tables, default_all=True)
     shown = add("show", "a table's rows, printed values, settings and claims", json=True)
     shown.add_argument(
         "--explain", action="store_true", help="every setting of a row, where it is set and what it overrode"
@@ -263,6 +268,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(given)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if getattr(arguments, "list_columns", False):
+            return reading.list_columns(arguments)
         if hasattr(arguments, "protocol") and hasattr(arguments, "tables"):
             found = _load(arguments)
             arguments.order = [table.id for table in found.values()]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
 from benchmark.cli.current import not_by_todays_code, sentences
-from benchmark.cli.text import duration, grid, say, split_of, terminal_width
+from benchmark.cli.text import duration, grid, paragraph, say, split_of, terminal_width
 from benchmark.config.run import RunConfig
 from benchmark.launch.pending import is_to_do, recorded_runs
 from benchmark.launch.states import RunState, run_states
@@ -19,7 +20,7 @@ from benchmark.runs.directory import RunDir
 from benchmark.runs.key import dotted, keyed_settings, run_key, start_key, training_key
 from benchmark.runs.trainings import trained_by
 from benchmark.spec.architecture import Architecture
-from benchmark.spec.columns import COLUMNS
+from benchmark.spec.columns import COLUMNS, meaning
 from benchmark.spec.protocol import load_protocol
 from benchmark.spec.table import Row, Table
 
@@ -51,6 +52,22 @@ def list_tables(arguments: argparse.Namespace) -> int:
         for e in entries
     ]
     print(grid(["table", "rows", "claims", "runs done", "caption"], rows, right=(1, 2, 3)))
+    return 0
+
+
+def list_columns(arguments: argparse.Namespace) -> int:
+    """`list --columns`."""
+    if arguments.json:
+        entries = [{**dataclasses.asdict(column), "meaning": meaning(column)} for column in COLUMNS.values()]
+        return _print_json(entries)
+    own = [column for column in COLUMNS.values() if not column.dataset]
+    rows = [[c.key, c.title, c.unit, c.kind, meaning(c)] for c in own]
+    print(grid(["key", "title", "unit", "kind", "what it is"], rows, width=terminal_width()))
+    others = [column for column in COLUMNS.values() if column.dataset]
+    metrics = ", ".join(dict.fromkeys(column.base for column in others))
+    names = ", ".join(dict.fromkeys(column.dataset for column in others))
+    text = f"KEY@DATASET is what is printed of another data set than the table's, such as {others[0].key}."
+    print("\n" + paragraph(f"{text} KEY is one of {metrics}; DATASET one of {names}.", terminal_width()))
     return 0
 
 

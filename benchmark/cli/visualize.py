@@ -48,7 +48,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("enopr", "ENoPR against the recognition loss, epoch by epoch", "runs with a projection loss", needed=True)
     attention = add_over_a_clip("attention", "the attention of RNL, NL, CPA, GC or CBAM over a clip", 8)
     attention.add_argument(
-        "--query", type=_point, nargs="+", default=(), metavar="T,Y,X", help="reference points: frame, pixels of it"
+        "--query",
+        type=_point,
+        nargs="+",
+        default=(),
+        metavar="POINT",
+        help="reference points: Y,X in pixels of the video, in the middle column; or T,Y,X, a column of the picture"
+        " counted from 0 and pixels of the frames that it shows",
     )
     training = named("training", "loss and accuracy of a table's rows by epoch, and validations made on the way")
     training.add_argument("table", metavar="TABLE", help="table id or YAML file")
@@ -88,12 +94,15 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _point(text: str) -> tuple[int, int, int]:
-    """`4,28,30` as (4, 28, 30)."""
+def _point(text: str) -> tuple[int, int, int] | tuple[int, int]:
+    """`4,28,30` as (4, 28, 30), and `120,64` as (120, 64)."""
     try:
-        t, y, x = (int(part) for part in text.split(","))
+        numbers = [int(part) for part in text.split(",")]
+        if len(numbers) == 2:
+            return numbers[0], numbers[1]
+        t, y, x = numbers
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is no point T,Y,X, such as 4,28,30") from None
+        raise argparse.ArgumentTypeError(f"'{text}' is no point Y,X or T,Y,X, such as 120,64 or 4,28,30") from None
     return t, y, x
 
 

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from benchmark.config.custom import check_options, digest
+from benchmark.config.custom import faults, refuse, sources_of
 from benchmark.config.fields import Strict, scaled
-from benchmark.config.modules import GateFields, InsertFields, block_places, named_places
+from benchmark.config.modules import GateFields, InsertFields
+from benchmark.config.places import block_places, named_places, written_out
 from benchmark.config.representations import Activation, MbpmConfig, Modality, RepresentationFields
 
 Stage = Literal["res2", "res3", "res4", "res5"]
@@ -58,8 +59,19 @@ class TsmResNetConfig(_ResNetFamily, ClassifierFields, RepresentationFields, Ins
     tim: bool = Field(False, description="TEINet's temporal interaction in every residual branch, in place of TSM")
 
     def places(self) -> dict[str, tuple[str, ...]]:
-        """A residual block such as `res3.0`; `res3`, its last; `first` and `all`, several."""
+        """A residual block such as `res3.0`; `res3`, its last; `res3.all`, each of it; `first` and `all`, several."""
         return block_places(dict(zip(STAGES, BLOCKS_PER_STAGE[self.depth], strict=True)))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stages_are_written_out(cls, values: Any) -> Any:
+        # Its blocks by name and `res3.all` are one run.
+        if not isinstance(values, dict) or not isinstance(values.get("insert_after"), list | tuple):
+            return values
+        depth = values.get("depth", cls.model_fields["depth"].default)
+        blocks = BLOCKS_PER_STAGE.get(depth) if isinstance(depth, int) else None
+        known = block_places(dict(zip(STAGES, blocks, strict=True))) if blocks else {}
+        return {**values, "insert_after": written_out(values["insert_after"], known)}
 
     @model_validator(mode="after")
     def _branches(self) -> TsmResNetConfig:
@@ -274,13 +286,14 @@ class CustomConfig(Strict):
     @model_validator(mode="before")
     @classmethod
     def _read_source(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or not isinstance(values.get("entry"), str):
+        if not isinstance(values, dict) or "source" in values:
             return values
-        return {"source": digest(values["entry"]), **values}
+        entry = values.get("entry")
+        return {**values, "source": sources_of([entry]).get(str(entry), "")}
 
     @model_validator(mode="after")
     def _options_fit(self) -> CustomConfig:
-        check_options(self.entry, self.options)
+        refuse(faults(self.entry, self.options, self.source))
         return self
 
 

@@ -4,17 +4,29 @@ A network lists the modules of a chain in `insert` and the places where the chai
 of each are under its own name. A new field's default must reproduce what the code did before the field existed.
 
 A new module is a file in benchmark/models/modules/, a class here and a line of `InsertFields`; a new gate is a file in
-benchmark/models/gates/, a class here and a line of `GateFields`.
+benchmark/models/gates/, a class here and a line of `GateFields`. One of the user's own needs neither: it is named by
+its file (`benchmark.config.custom`), and its settings are under `insert_options` by class, or under `gate_options`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from benchmark.config.custom import (
+    GIVEN_TO_MODULES,
+    Own,
+    class_of,
+    faults,
+    faults_of_chain,
+    first_of,
+    is_entry,
+    refuse,
+    sources_of,
+)
 from benchmark.config.fields import Buildable, Strict, check_name, check_unused, registered
+from benchmark.config.places import FIVE
 from benchmark.config.source import did_you_mean
 
 Kernel = tuple[int, int, int]
@@ -37,6 +49,18 @@ class GateConfig(Buildable):
 
     compares_frames: ClassVar[bool] = False
     """It needs clips of two frames or more."""
+
+
+class OwnModuleConfig(ModuleConfig, Own):
+    """A module of the user's own."""
+
+    constructor = "benchmark.models.custom:module_of"
+
+
+class OwnGateConfig(GateConfig, Own):
+    """A gate of the user's own."""
+
+    constructor = "benchmark.models.custom:module_of"
 
 
 class RnlConfig(ModuleConfig):
@@ -198,8 +222,10 @@ class PemConfig(GateConfig):
 class GateFields(Strict):
     """Mixin of networks whose residual branches may begin with a channel gate. The fields are the registry of gates."""
 
-    gate: str = Field("none", description="channel gate before a residual branch")
+    gate: str = Field("none", description="channel gate before a residual branch; path/to/file.py:Class is your own")
     gate_in: Literal["all", "first"] = Field("all", description="blocks with the gate: all, or the first of each stage")
+    gate_options: dict[str, Any] = Field({}, description="of a gate of your own: its class's arguments")
+    gate_source: str = Field("", description="digest of its file; filled in, and checked again where the run starts")
     cme: CmeConfig = CmeConfig()
     mem: MemConfig = MemConfig()
     pem: PemConfig = PemConfig()
@@ -207,12 +233,38 @@ class GateFields(Strict):
     @field_validator("gate")
     @classmethod
     def _gate_is_known(cls, name: str) -> str:
-        return check_name(name, ["none", *registered(cls, GateConfig)])
+        return name if is_entry(name) else check_name(name, ["none", *registered(cls, GateConfig)])
 
     @property
     def gate_config(self) -> GateConfig | None:
         """The settings of the chosen gate; None without one."""
+        if is_entry(self.gate):
+            return OwnGateConfig(entry=self.gate, options=self.gate_options, source=self.gate_source)
         return None if self.gate == "none" else getattr(self, self.gate)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_gate_is_read(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "gate_source" in values or not is_entry(gate := values.get("gate")):
+            return values
+        return {**values, "gate_source": sources_of([gate]).get(gate, "")}
+
+    @model_validator(mode="after")
+    def _own_gate_fits(self) -> GateFields:
+        if is_entry(self.gate):
+            refuse(
+                faults(
+                    *(self.gate, self.gate_options, self.gate_source),
+                    key="gate",
+                    options_at=("gate_options",),
+                    given=GIVEN_TO_MODULES,
+                    forward=("x", "frames"),
+                )
+            )
+        elif self.gate_options:
+            text = f"options are for a gate of your own: gate is '{self.gate}'"
+            refuse([(first_of("gate_options", self.gate_options), text)])
+        return self
 
     @model_validator(mode="after")
     def _gate_settings_are_used(self) -> GateFields:
@@ -222,15 +274,19 @@ class GateFields(Strict):
         return self
 
 
-FIVE = ("res3.0", "res3.2", "res4.0", "res4.2", "res4.4")
-"""Where the thesis' five attention blocks stand in ResNet-50, by the released code: after every second block."""
-
-
 class InsertFields(Strict):
     """Mixin of networks whose blocks may be followed by a chain of modules. The fields are the registry of modules."""
 
-    insert: tuple[str, ...] = Field((), description="the modules of the chain, in order; one of each at a place")
-    insert_after: tuple[str, ...] = Field(FIVE, min_length=1, description="places; a stage's name is its last block")
+    insert: tuple[str, ...] = Field(
+        (), description="the modules of the chain, in order; one of each at a place; path/to/file.py:Class is your own"
+    )
+    insert_after: tuple[str, ...] = Field(
+        FIVE, min_length=1, description="places; res3 is the last block of a stage, res3.all each of them"
+    )
+    insert_options: dict[str, Any] = Field({}, description="of modules of your own: by class, its arguments")
+    insert_sources: dict[str, str] = Field(
+        {}, description="digests of their files; filled in, and checked again where the run starts"
+    )
     rnl: RnlConfig = RnlConfig()
     nl: NlConfig = NlConfig()
     se: SeConfig = SeConfig()
@@ -246,14 +302,34 @@ class InsertFields(Strict):
     def _modules_are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         known = list(registered(cls, ModuleConfig))
         for name in names:
-            if name not in known:
-                raise ValueError(f"no module '{name}'.{did_you_mean(name, known)}")
+            if name not in known and not is_entry(name):
+                raise ValueError(f"no module '{name}'.{did_you_mean(name, known)} Your own: path/to/file.py:Class")
         return names
 
     @property
     def insert_configs(self) -> dict[str, ModuleConfig]:
-        """The modules of the chain, in order, with their settings."""
-        return {name: getattr(self, name) for name in self.insert}
+        """The modules of the chain, in order, with their settings; those of the user's own by their class."""
+        return {class_of(name): self._settings(name) for name in self.insert}
+
+    def _settings(self, name: str) -> ModuleConfig:
+        if not is_entry(name):
+            known: ModuleConfig = getattr(self, name)
+            return known
+        options = self.insert_options.get(class_of(name), {})
+        return OwnModuleConfig(entry=name, options=options, source=self.insert_sources[name])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_modules_are_read(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "insert_sources" in values:
+            return values
+        found = sources_of(values.get("insert"))
+        return {**values, "insert_sources": found} if found else values
+
+    @model_validator(mode="after")
+    def _own_modules_fit(self) -> InsertFields:
+        refuse(faults_of_chain(self.insert, self.insert_options, self.insert_sources))
+        return self
 
     def places(self) -> dict[str, tuple[str, ...]]:
         """Where modules may stand: the names a place may be given, and the place or places that each means."""
@@ -285,19 +361,3 @@ class InsertFields(Strict):
         if len(set(named)) != len(named):
             raise ValueError(f"insert_after names a place twice: {list(self.insert_after)}")
         return self
-
-
-def block_places(blocks: dict[str, int]) -> dict[str, tuple[str, ...]]:
-    """Places of a network of stages of blocks: `res3.0` is a block, `res3` the last of its stage, `all` every one.
-
-    `first` are the first blocks of all stages.
-    """
-    every = {f"{stage}.{i}": (f"{stage}.{i}",) for stage, count in blocks.items() for i in range(count)}
-    last = {stage: (f"{stage}.{count - 1}",) for stage, count in blocks.items()}
-    first = tuple(f"{stage}.0" for stage in blocks)
-    return {**last, **every, "first": first, "all": tuple(every)}
-
-
-def named_places(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Places that have one name each."""
-    return {name: (name,) for name in names}

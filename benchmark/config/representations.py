@@ -4,6 +4,7 @@ A representation reads `frames` consecutive frames of a segment and gives `image
 channels. A new field's default must reproduce what the code did before the field existed.
 
 A new representation is a file in benchmark/models/representations/, a class here and a line of `RepresentationFields`.
+One of the user's own is named by its file (`benchmark.config.custom`), and its settings are `representation_options`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from benchmark.config.custom import Own, first_of, is_entry, refuse, sources_of
 from benchmark.config.fields import Buildable, Strict, check_name, check_unused, registered
+from benchmark.config.segment_shape import faults_of_representation, with_shape
 
 Modality = Literal["rgb", "flow"]
 Activation = Literal["sigmoid", "tanh", "relu", "leaky_relu"]
@@ -230,10 +233,37 @@ class PwtpConfig(RepresentationConfig):
         return self
 
 
+class OwnRepresentationConfig(RepresentationConfig, Own):
+    """A representation of the user's own, of frames."""
+
+    constructor = "benchmark.models.custom:representation_of"
+
+    @property
+    def frames(self) -> int:
+        """Frames of a segment."""
+        return int(self.options["frames"])
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image."""
+        return int(self.options["channels"])
+
+    @property
+    def images_per_segment(self) -> int:
+        """Images of a segment."""
+        return int(self.options["images"])
+
+
 class RepresentationFields(Strict):
     """Mixin of every single-path network. The fields are the registry of representations."""
 
-    representation: str = "rgb"
+    representation: str = Field("rgb", description="what the backbone sees; path/to/file.py:Class is your own")
+    representation_options: dict[str, Any] = Field(
+        {}, description="of one of your own: its class's arguments, and frames, channels and images of a segment"
+    )
+    representation_source: str = Field(
+        "", description="digest of its file; filled in, and checked again where the run starts"
+    )
     rgb: ClassVar[RgbConfig] = RgbConfig()  # nothing to set
     mbpm: MbpmConfig = MbpmConfig()
     rgb_difference: RgbDifferenceConfig = RgbDifferenceConfig()
@@ -249,12 +279,36 @@ class RepresentationFields(Strict):
     @field_validator("representation")
     @classmethod
     def _representation_is_known(cls, name: str) -> str:
-        return check_name(name, ["rgb", *registered(cls, RepresentationConfig)])
+        return name if is_entry(name) else check_name(name, ["rgb", *registered(cls, RepresentationConfig)])
 
     @property
     def representation_config(self) -> Any:
         """The settings of the chosen representation."""
+        if is_entry(self.representation):
+            options, source = self.representation_options, self.representation_source
+            return OwnRepresentationConfig(entry=self.representation, options=options, source=source)
         return getattr(self, self.representation)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_representation_is_read(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "representation_source" in values:
+            return values
+        entry, options = values.get("representation"), values.get("representation_options", {})
+        if not is_entry(entry) or not isinstance(options, dict):
+            return values
+        source = sources_of([entry]).get(entry, "")
+        return {**values, "representation_source": source, "representation_options": with_shape(entry, options)}
+
+    @model_validator(mode="after")
+    def _own_representation_fits(self) -> RepresentationFields:
+        if is_entry(self.representation):
+            own = self.representation
+            refuse(faults_of_representation(own, self.representation_options, self.representation_source))
+        elif self.representation_options:
+            text = f"options are for a representation of your own: representation is '{self.representation}'"
+            refuse([(first_of("representation_options", self.representation_options), text)])
+        return self
 
     @property
     def frames_per_segment(self) -> int:

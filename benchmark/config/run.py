@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from benchmark.config.custom import entries_of
 from benchmark.config.datasets import DATASETS, known_dataset
 from benchmark.config.fields import Strict, scaled
 from benchmark.config.models import BqnConfig, BqnX3dConfig, ModelConfig, TesNetConfig
@@ -193,6 +194,11 @@ class RunConfig(Strict):
     def total_frames(self) -> int:
         """Frames of all views; crops of a clip are counted apart, as the thesis does."""
         return self.frames * self.views
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """What of the network is the user's own, each as path/to/file.py:Class."""
+        return entries_of(self.model)
 
     @property
     def representation(self) -> str:

@@ -41,9 +41,9 @@ def count(config: RunConfig) -> CostRecord:
     Raises:
         ValueError: The network could not be built.
     """
-    # Shapes alone are counted, on tensors without storage; the weights do not matter, so none are fetched. A network of
-    # the user's own is built and run with real weights, since nothing is known of what its constructor does.
-    with torch.device("cpu" if config.model.name == "custom" else "meta"):
+    # Shapes alone are counted, on tensors without storage; the weights do not matter, so none are fetched. Where
+    # code is the user's own, it is built and run with real weights: nothing is known of what its constructor does.
+    with torch.device("cpu" if config.entries else "meta"):
         network = build_model(config.model.model_copy(update={"pretrained": None}), config.data)
     channels = 2 if config.modality == "flow" else 3
     return count_network(network, (1, config.frames, channels, config.data.size, config.data.size))

@@ -6,7 +6,7 @@ import inspect
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType
@@ -76,11 +76,10 @@ else:
 def used_by_run(found: dict[int, CodeType], config: RunConfig) -> list[Executed]:
     """What counts as executed of a run whose miniature was traced.
 
-    That is what it executed of this package, of a custom network's own file and of files in that one's folder, and what
-    counts by the run's settings.
+    That is what it executed of this package, of the user's own files and of files in their folders, and what counts by
+    the run's settings.
     """
-    entry = getattr(config.model, "entry", "")
-    own = Path(entry.rpartition(":")[0]).parent if entry else None
+    own = [Path(entry.rpartition(":")[0]).parent for entry in config.entries]
     files = {name: _as_recorded(Path(name), own) for name in {code.co_filename for code in found.values()}}
     executed = [
         Executed(file, code.co_qualname, code.co_firstlineno)
@@ -91,12 +90,15 @@ def used_by_run(found: dict[int, CodeType], config: RunConfig) -> list[Executed]
     return [*executed, *of_settings(config)]
 
 
-def _as_recorded(path: Path, own: Path | None) -> str | None:
-    """A file's name in code.json; None of one that is neither of this package nor below the folder `own`."""
+def _as_recorded(path: Path, own: Sequence[Path]) -> str | None:
+    """A file's name in code.json; None of one that is neither of this package nor below one of the folders `own`."""
     real = Path(os.path.realpath(path))
     if real.is_relative_to(REPOSITORY / PACKAGE):
         return real.relative_to(REPOSITORY).as_posix()
-    if own is None or real.suffix != ".py" or any(part in INSTALLED for part in real.parts):
+    if real.suffix != ".py" or any(part in INSTALLED for part in real.parts):
         return None
-    folder = Path(os.path.realpath(own))
-    return (own / real.relative_to(folder)).as_posix() if real.is_relative_to(folder) else None
+    for folder in own:
+        whole = Path(os.path.realpath(folder))
+        if real.is_relative_to(whole):
+            return (folder / real.relative_to(whole)).as_posix()
+    return None

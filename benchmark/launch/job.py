@@ -107,7 +107,7 @@ def _train_and_evaluate(
     build = partial(initial_network, config, device, clips.training.shape, clips.evaluation.shape[1:])
     model, sibling = build(), trained_by(run, config)
     # The networks of this package keep nothing outside.
-    if config.model.name == "custom" and not resumes_alike(build, clips.training.shape, config, device):
+    if config.entries and not resumes_alike(build, clips.training.shape, config, device):
         forget_checkpoint(run)
         sibling = None
     fingerprints = clips.fingerprints | take_made_weights(model, run, config, clips.fingerprints, sibling)

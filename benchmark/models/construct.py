@@ -9,7 +9,22 @@ from typing import Any
 
 from torch import nn
 
+from benchmark.config.custom import Own
 from benchmark.config.fields import Buildable
+
+
+def maker(config: Buildable) -> Callable[..., nn.Module]:
+    """What makes things of these settings, of what a network knows of each; a user's file is executed here, once.
+
+    Args:
+        config: The settings; every field is an argument of `config.constructor`, which gives what makes things where
+            their class is the user's own.
+    """
+    module, _, name = config.constructor.partition(":")
+    constructor, settings = getattr(importlib.import_module(module), name), dict(config)
+    if isinstance(config, Own):
+        constructor, settings = constructor(**settings), {}
+    return lambda **given: call(constructor, settings, given)
 
 
 def construct(config: Buildable, **given: Any) -> nn.Module:
@@ -19,8 +34,7 @@ def construct(config: Buildable, **given: Any) -> nn.Module:
         config: The settings; every field is an argument of the constructor.
         given: What the network knows, such as `channels` or `width`; the constructor gets what it has arguments for.
     """
-    module, _, name = config.constructor.partition(":")
-    return call(getattr(importlib.import_module(module), name), dict(config), given)
+    return maker(config)(**given)
 
 
 def call(constructor: Callable[..., nn.Module], settings: Mapping[str, Any], given: Mapping[str, Any]) -> nn.Module:

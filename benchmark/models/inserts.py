@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from benchmark.models.construct import construct
+from benchmark.config.custom import class_of
+from benchmark.models.construct import maker
 from benchmark.models.modules.temporal_interaction import TemporalInteraction
 
 Inserter = Callable[[str, int], nn.Module | None]
@@ -37,23 +38,25 @@ def _joined(modules: Mapping[str, nn.Module]) -> nn.Module | None:
 def inserter(config: Any) -> Inserter:
     """What stands behind the blocks, by `insert` and `insert_after`."""
     places = frozenset(config.inserted_at)
+    makers = {name: maker(settings) for name, settings in config.insert_configs.items()}
 
     def insert(place: str, channels: int) -> nn.Module | None:
         if place not in places:
             return None
         given = {"channels": channels, "place": place, "width": config.width}
-        return _joined({name: construct(settings, **given) for name, settings in config.insert_configs.items()})
+        return _joined({name: make(**given) for name, make in makers.items()})
 
     return insert
 
 
 def branch_inserter(config: Any) -> Inserter:
     """What stands in front of the residual branches: the channel gate, then TIM (CMR, Figure 2)."""
+    gate = None if config.gate_config is None else maker(config.gate_config)
 
     def insert(place: str, channels: int) -> nn.Module | None:
         modules: dict[str, nn.Module] = {}
-        if config.gate_config is not None and (config.gate_in == "all" or place.endswith(".0")):
-            modules[config.gate] = construct(config.gate_config, channels=channels, place=place, width=config.width)
+        if gate is not None and (config.gate_in == "all" or place.endswith(".0")):
+            modules[class_of(config.gate)] = gate(channels=channels, place=place, width=config.width)
         if config.tim:
             modules["tim"] = TemporalInteraction(channels)
         return _joined(modules)

@@ -6,7 +6,7 @@ evaluation use, by file:
 * functions and methods that were executed in a miniature of the run (`launch.executed` traces them). A function that is
   only named, as one of several in a dict, does not count until it is executed; one that keeps its results does, since
   it may have been executed before;
-* what these load by name, of this package or of the files beside a custom network: values such as constants and dicts,
+* what these load by name, of this package or of the files beside the user's own: values such as constants and dicts,
   what values are made from, and what a class says beside its methods: its bases, decorators, attributes;
 * what runs when a file is imported: decorators, default arguments, functions called for a value, loose statements;
 * the classes of the run's settings, without their fields, whose values are in config.json;

@@ -125,6 +125,36 @@ COLUMNS: dict[str, Column] = {
 """By key. A measured column also exists for every printed data set: `top1@ucf101`."""
 
 
+METRICS = {
+    "top1": "clips whose first guess is right",
+    "top5": "clips whose label is among the first five guesses",
+    "mean_class_acc": "mean over the classes of the share that is right",
+    "member": "clips whose label gets more than the other class of its mirrored pair",
+    "residual": "projection loss, of networks that have one (dynamic_appearance, squeezed_image, tesnet)",
+}
+COUNTED_OF = {
+    "network": "",
+    "representation": ", what the representation adds",
+    "inserts": ", the inserted modules alone",
+}
+
+OF_CONFIG = {"frames": "of a view", "total_frames": "of all views", "views": "of a video: clips times crops"}
+
+
+def meaning(column: Column) -> str:
+    """What a column's values are, in a few words."""
+    if column.kind == "measured":
+        title = DATASETS[column.dataset].title if column.dataset else ""
+        of_level = "top-1 at that level"
+        return METRICS.get(column.metric, of_level) + (f"; printed of {title}" if title else "")
+    if column.kind == "counted":
+        what = "multiply-adds, 1e9" if column.quantity == "macs" else "parameters, 1e6"
+        return f"{what}{COUNTED_OF[column.scope]}{', of all views of a video' if column.per == 'video' else ''}"
+    if column.kind == "timed":
+        return f"forward passes of {column.batch} clip{'s'[: column.batch > 1]} at a time, at paper scale"
+    return OF_CONFIG.get(column.path, column.path)
+
+
 def known_column(key: str) -> str:
     """The key itself.
 

@@ -111,7 +111,7 @@ class SweepRows(Strict):
     """A row for every combination of values, the last key varying fastest."""
 
     sweep: dict[str, tuple[Any, ...]] = Field(min_length=1, description="dotted key -> its values")
-    label: str = Field(description="with {name} for the value of the key that ends in name")
+    label: str = Field(description="with {name} for the value of the key that ends in name; a list as `res3, res4`")
     base: BaseNames = ()
     set: dict[str, Any] = Field(default_factory=dict)
     note: str = ""
@@ -125,13 +125,21 @@ class SweepRows(Strict):
         rows = []
         for values in product(*self.sweep.values()):
             chosen = dict(zip(self.sweep, values, strict=True))
-            names = {key.rpartition(".")[2]: value for key, value in chosen.items()}
+            names = {key.rpartition(".")[2]: _in_a_label(value) for key, value in chosen.items()}
             try:
                 label = self.label.format(**names)
             except (KeyError, IndexError, AttributeError) as error:
                 raise ValueError(f"the label asks for {error}; the sweep has {', '.join(names)}") from None
             rows.append(RowSpec(label=label, base=self.base, set={**self.set, **chosen}, note=self.note))
         return rows
+
+
+def _in_a_label(value: Any) -> Any:
+    """A list as its values, `res3, res4`, and one within it in parentheses; anything else as it is."""
+    if not isinstance(value, list | tuple):
+        return value
+    items = (f"({_in_a_label(item)})" if isinstance(item, list | tuple) else str(item) for item in value)
+    return ", ".join(items) or "none"
 
 
 class CurvesSpec(Strict):

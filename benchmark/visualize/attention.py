@@ -41,11 +41,13 @@ from benchmark.visualize.figure import STYLE, write
 from benchmark.visualize.rows import Row
 from benchmark.visualize.strip import spread, strip
 from benchmark.visualize.trained import SHORT, load_trained
-from benchmark.visualize.view import Seen, choose, open_view
+from benchmark.visualize.view import Seen, View, choose, open_view
 
 if TYPE_CHECKING:
     pass
 
+Query = tuple[int, int, int] | tuple[int, int]
+"""Column of the picture, y and x in pixels of a frame; or y and x in pixels of the video."""
 HIGHEST = 0.99
 COLUMNS = 8
 OPACITY = 0.6
@@ -127,12 +129,28 @@ def overlay(frames: Rgb, weights: NDArray[np.float32]) -> tuple[Rgb, str]:
     return np.rint(mixed).astype(np.uint8), words
 
 
+def _point(query: Query, view: View, count: int) -> Position:
+    """The column, y and x in pixels of a frame, that a query names. Raises VisualizeError: it lies outside."""
+    text = f"--query {','.join(map(str, query))}"
+    if len(query) == 2:
+        try:
+            return (count // 2, *view.of_video(*query))
+        except VisualizeError as error:
+            raise VisualizeError(f"{text}: {error}") from None
+    side = view.frames.shape[1]
+    if not all(0 <= i < n for i, n in zip(query, (count, side, side), strict=True)):
+        raise VisualizeError(
+            f"{text}: t is 0 to {count - 1}, y and x are 0 to {side - 1} of what is seen; Y,X alone is of the video"
+        )
+    return query
+
+
 def draw_attention(
     folder: Path,
     run: str,
     target: str | None = None,
     place: str | None = None,
-    queries: Sequence[Position] = (),
+    queries: Sequence[Query] = (),
     size: int | None = None,
     columns: int = COLUMNS,
 ) -> list[Path]:
@@ -143,7 +161,8 @@ def draw_attention(
         run: Run key.
         target: The clip, see `open_view`.
         place: The module, see `choose`.
-        queries: Reference points: column of the picture without `columns`, from 0, then y and x in pixels of a frame.
+        queries: Reference points: column of the picture without `columns`, from 0, then y and x in pixels of a frame;
+            or y and x in pixels of the video, in the middle column.
         size: Side of the frames that the network is given, in pixels, if not the run's own.
         columns: Maps shown at most, evenly spread; those with a reference point are among them.
 
@@ -159,11 +178,8 @@ def draw_attention(
     has_queries = isinstance(seen.module, RegionalNonLocal | NonLocal)
     if queries and not has_queries:
         raise VisualizeError(f"--query: {seen.name} has one map for all positions")
-    for point in queries:
-        if not all(0 <= i < n for i, n in zip(point, (count, side, side), strict=True)):
-            text = ",".join(str(i) for i in point)
-            raise VisualizeError(f"--query {text}: t is 0 to {count - 1}, y and x are 0 to {side - 1}")
-    points = (list(queries) or reference_points(frames)) if has_queries else []
+    asked = [_point(query, view, count) for query in queries]
+    points = (asked or reference_points(frames)) if has_queries else []
     weights = weights_of(seen, [(t, y * height // side, x * width // side) for t, y, x in points])
     shown = spread(count, columns, [t for t, _, _ in points])
     rows, marks = [Row("Frames", "", "", frames[shown])], {}
@@ -174,6 +190,8 @@ def draw_attention(
             t, y, x = points[i]
             marks[i + 1, shown.index(t)] = (y, x)
             title = f"Point {i + 1}" if queries else ("On what moves", "In the background")[i]
+            if queries and len(queries[i]) == 2:
+                title += f": {queries[i][0]},{queries[i][1]} of the video"
             origin = f"frame {t}, y {y}, x {x}; dark to bright:"
         rows.append(Row(title, origin, f"{unit(seen)}: {words}", images[shown]))
     pooled = "" if weights.shape[2:] == (height, width) else " ({} × {} as keys)".format(*weights.shape[2:])

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmark.config.custom import is_entry
 from benchmark.config.models import BqnConfig, BqnX3dConfig, TesNetConfig
 from benchmark.config.representations import (
     FlowNetConfig,
@@ -86,6 +87,8 @@ def trained_representation(trained: Trained) -> Shown:
     model, data = trained.config.model, trained.config.data
     name, prefix = getattr(model, "representation", ""), "representation."
     frames = model.frames_per_segment
+    if is_entry(name):
+        raise VisualizeError(f"run {trained.run.key}: {name} is your own, and there is no picture of its images here")
     if isinstance(model, BqnConfig | BqnX3dConfig):
         settings, prefix = mbpm_config(trained)
         name, module = "mbpm", _built(RepresentationFields(representation="mbpm", mbpm=settings), 1.0, data)

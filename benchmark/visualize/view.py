@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmark.data.sampling import eval_indices
-from benchmark.data.transforms import eval_transform, normalise
+from benchmark.data.transforms import View as Cut
+from benchmark.data.transforms import eval_view, normalise, to_tensor, viewed
 from benchmark.models.build import build_model
 from benchmark.models.modules.attention import Position
 from benchmark.models.modules.nonlocal_block import NonLocal
@@ -51,12 +53,38 @@ class Seen:
 
 @dataclass(frozen=True)
 class View:
-    """A clip as a run's network reads it: `frames` (n, S, S, 3) uint8, and what the modules asked for were given."""
+    """A clip as a run's network reads it, and what the modules asked for were given.
+
+    Attributes:
+        frames: (n, S, S, 3) uint8.
+        video: Height and width of the video's own frames.
+        cut: How those become `frames`.
+    """
 
     name: str
     title: str
     frames: Rgb
     seen: list[Seen]
+    video: tuple[int, int]
+    cut: Cut
+
+    def of_video(self, y: int, x: int) -> tuple[int, int]:
+        """The pixel of `frames` that shows a pixel of the video. Raises VisualizeError: none does."""
+        scaled, box = self.cut.sizes[-1], self.cut.boxes[0]
+        corners = ((box.top, box.height), (box.left, box.width))
+        found = [
+            math.floor((at + 0.5) * inner / outer) - first
+            for at, inner, outer, (first, _) in zip((y, x), scaled, self.video, corners, strict=True)
+        ]
+        if not all(0 <= at < side for at, (_, side) in zip(found, corners, strict=True)):
+            ranges = [
+                f"{name} {math.ceil(first * outer / inner - 0.5)} to"
+                f" {math.ceil((first + side) * outer / inner - 0.5) - 1}"
+                for name, inner, outer, (first, side) in zip("yx", scaled, self.video, corners, strict=True)
+            ]
+            size = f"{self.video[1]} x {self.video[0]}"
+            raise VisualizeError(f"{y},{x} lies outside of what is seen of the video's {size}: {', '.join(ranges)}")
+        return found[0], found[1]
 
     def stems(self, maps: int) -> NDArray[np.int64]:
         """The frame that each of `maps` maps is shown with: the middle one of its share of the clip."""
@@ -97,11 +125,13 @@ def open_view(trained: Trained, kinds: Mapping[str, type[nn.Module]], target: st
         data, scale = data.model_copy(update={"size": size}), round(size * scale / data.size)
     length = config.model.frames_per_segment
     (wanted,) = eval_indices(source.frames, data.segments, length, data.sampling, 1)
-    (crop,) = eval_transform(source.read(wanted), data.size, scale, 1)
+    cut = eval_view(source.height, source.width, data.size, scale, 1)
+    (crop,) = viewed(to_tensor(source.read(wanted)), cut)
     with torch.no_grad():
         network(normalise(crop, data.normalisation)[None])
     seen = [Seen(place, kind, module, *given[path]) for path, place, kind, module in found if path in given]
-    return View(source.name, source.title, crop.permute(0, 2, 3, 1).numpy(), seen)
+    frames = crop.permute(0, 2, 3, 1).numpy()
+    return View(source.name, source.title, frames, seen, (source.height, source.width), cut)
 
 
 def _keeper(given: dict[str, tuple[Tensor, int]], path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:

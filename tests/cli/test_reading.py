@@ -13,6 +13,7 @@ from benchmark.cli.text import grid
 from benchmark.plan import make_plan
 from benchmark.runs.atomic import write_json
 from benchmark.runs.directory import RunDir
+from benchmark.spec.columns import COLUMNS
 from benchmark.spec.load import load_table
 
 
@@ -28,6 +29,21 @@ def test_list_names_every_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert [e["table"] for e in entries][:3] == ["bqn-1", "bqn-2", "bqn-3a"]
     assert [e["table"] for e in entries if e["table"].startswith("thesis-3.")][-2:] == ["thesis-3.12", "thesis-3.13"]
     assert next(e for e in entries if e["table"] == "bqn-3a")["runs"] == 3
+
+
+def test_list_of_columns_has_every_key(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["list", "--columns", "--json"]) == 0
+    assert [entry["key"] for entry in json.loads(capsys.readouterr().out)] == list(COLUMNS)
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["list", "--columns"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 100
+    above, below = out.split("\n\n")
+    assert [line.split()[0] for line in above.splitlines()[2:] if line[0] != " "] == [
+        k for k in COLUMNS if "@" not in k
+    ]
+    words = set(below.replace(",", " ").replace(";", " ").replace(".\n", " ").split())
+    assert {part for key in COLUMNS if "@" in key for part in key.split("@")} <= words
 
 
 def test_show_has_printed_digits_settings_and_claims(capsys: pytest.CaptureFixture[str]) -> None:

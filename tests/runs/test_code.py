@@ -278,6 +278,43 @@ BLOCK = (
 )
 
 
+def test_a_module_a_gate_and_a_representation_of_ones_own_are_their_files_and_those_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "by", raising=False)
+    Path("mine").mkdir()
+    text = (
+        "import sys\nfrom pathlib import Path\nsys.path.insert(0, str(Path(__file__).parent))\n"
+        "from torch import nn\nfrom by import by\n\n\n"
+        "class Scale(nn.Module):\n    def forward(self, x, frames):\n        return by(x)\n\n\n"
+        "class First(nn.Module):\n    def forward(self, x):\n        return x[:, 0]\n\n\n"
+        "class Unused(Scale):\n    def forward(self, x, frames):\n        return 2 * x\n"
+    )
+    Path("mine/scale.py").write_text(text)
+    Path("mine/by.py").write_text("FACTOR = 2\n\n\ndef by(x):\n    return FACTOR * x\n")
+    Path("first.py").write_text(text.replace("from by import by", "by = abs"))
+    model = TsmResNetConfig(
+        depth=18,
+        width=0.125,
+        insert=("mine/scale.py:Scale",),
+        insert_after=("res3",),
+        gate="mine/scale.py:Scale",
+        representation="first.py:First",
+        representation_options={"frames": 2},
+    )
+    symbols = code_of(CONFIGS["msnet"].model_copy(update={"model": model}))
+    own = {file: set(found) for file, found in symbols.items() if not file.startswith("benchmark/")}
+    assert set(own) == {"first.py", "mine/by.py", "mine/scale.py"}
+    assert own["mine/by.py"] == {"<module>", "FACTOR", "by"}
+    assert {"First", "First.forward"} <= own["first.py"]
+    assert changes(symbols) == {}
+    Path("mine/by.py").write_text("FACTOR = 3\n\n\ndef by(x):\n    return FACTOR * x\n")
+    Path("mine/scale.py").write_text(text.replace("2 * x", "3 * x"))
+    assert changes(symbols).keys() == {"mine/by.py"}
+
+
 @pytest.mark.parametrize(
     ("old", "new"), [("stride=4", "stride=2"), ("SIDE = 2", "SIDE = 3"), ("from", "# as it was\nfrom")]
 )

@@ -9,7 +9,7 @@ import pytest
 from benchmark.config.source import SpecError
 from benchmark.runs.key import run_key
 from benchmark.spec.load import load_table
-from benchmark.spec.table import Table
+from benchmark.spec.table import SweepRows, Table
 
 FIRST = """
 paper: p
@@ -161,6 +161,21 @@ def test_a_sweep_is_a_row_for_every_combination(write: Path) -> None:
     assert config is not None
     assert config.model.name == "bqn"
     assert (config.model.num_bplc, config.model.mbpm.sigma, config.train.lr) == (8, 0.7, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ((("res3",), ("res3", "res4.all")), ["at res3", "at res3, res4.all"]),
+        (((), ("se",)), ["at none", "at se"]),
+        ((((1, 1, 1),), ((1, 1, 1), (3, 3, 3))), ["at (1, 1, 1)", "at (1, 1, 1), (3, 3, 3)"]),
+        ((0.5, "first", True), ["at 0.5", "at first", "at True"]),
+    ],
+)
+def test_lists_of_a_sweep_are_labels_without_brackets(values: tuple[object, ...], labels: list[str]) -> None:
+    rows = SweepRows(sweep={"model.key": values}, label="at {key}").expand()
+    assert [row.label for row in rows] == labels
+    assert [row.set["model.key"] for row in rows] == list(values)
 
 
 def test_a_sweep_whose_label_names_nothing_is_refused(write: Path) -> None:

@@ -1,5 +1,6 @@
 """Attention of networks that were never trained: what is shown is what their modules compute."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from benchmark.data.datasets import open_split
 from benchmark.data.errors import DataError
 from benchmark.data.loader import ClipDataset
+from benchmark.data.transforms import eval_transform
 from benchmark.models.gates.channel_gate import over_maps
 from benchmark.runs.errors import RunDirError
 from benchmark.visualize.attention import ATTENTIONS, overlay, reference_points, weights_of
@@ -181,6 +183,37 @@ def test_the_picture_of_a_run(call: Any, capsys: pytest.CaptureFixture[str]) -> 
     assert Image.open(files[".png"]).width == 2100
 
 
+def test_a_pixel_of_the_video_is_found_in_what_is_seen(data: Path) -> None:
+    seen = view("aa11")
+    assert seen.video == (40, 48)
+    marked = np.zeros((1, 40, 48, 3), np.uint8)
+    marked[0, 12:15, 30:33] = 255
+    (crop,) = eval_transform(marked, 56, 64, 1)
+    bright = crop[0, 0].numpy().astype(float)
+    centre = [float((bright.sum(1 - axis) * np.arange(56)).sum() / bright.sum()) for axis in (0, 1)]
+    assert seen.of_video(13, 31) == pytest.approx(centre, abs=0.6)
+    # A crop of 56 from 64 x 76, of 40 x 48: what is cut off is 4 and 10 of those pixels at each side.
+    rows, columns = ([i for i in range(n) if shown(seen, axis, i)] for axis, n in ((0, 40), (1, 48)))
+    assert (rows[0], rows[-1], columns[0], columns[-1]) == (2, 36, 6, 41)
+    with pytest.raises(VisualizeError, match=r"48 x 40: y 2 to 36, x 6 to 41"):
+        seen.of_video(20, 42)
+
+
+def shown(seen: View, axis: int, at: int) -> bool:
+    try:
+        seen.of_video(*((at, 24) if axis == 0 else (20, at)))
+    except VisualizeError:
+        return False
+    return True
+
+
+def test_the_picture_of_pixels_of_the_video(call: Any) -> None:
+    found = call("attention aa11 --query 20,24 4,28,28 --columns 2").texts
+    at = found.index("Point 1: 20,24 of the video")
+    assert found[at + 1] == "frame 4, y 28, x 28; dark to bright:"
+    assert found[found.index("Point 2") + 1 :][:2] == found[at + 1 : at + 3]
+
+
 def test_the_picture_of_one_map_for_all(call: Any) -> None:
     found = call("attention bb22 --place res3.1.gc").texts
     assert found[-3:-1] == ["Weights of all positions", "dark to bright:"]
@@ -203,6 +236,10 @@ def test_requests_that_cannot_be_met_say_why(call: Any, capsys: pytest.CaptureFi
         ("attention ff66", "reads optical flow"),
         ("attention cc33 --query 0,0,0", "has one map for all positions"),
         ("attention aa11 --query 0,56,0", "--query 0,56,0: t is 0 to 7, y and x are 0 to 55"),
+        (
+            "attention aa11 --query 40,0",
+            "--query 40,0: 40,0 lies outside of what is seen of the video's 48 x 40: y 2 to",
+        ),
         ("attention aa11 --place res5", "--place res5: the run has res2.0.rnl"),
         ("attention aa11 --size 8", "--size 8"),
         ("attention aa11 --columns 0", "--columns 0"),
@@ -213,8 +250,8 @@ def test_requests_that_cannot_be_met_say_why(call: Any, capsys: pytest.CaptureFi
     with pytest.raises(RunDirError, match="no run 'zz'"):
         call("attention zz")
     with pytest.raises(SystemExit):
-        call("attention aa11 --query 1,2")
-    assert "'1,2' is no point T,Y,X" in capsys.readouterr().err
+        call("attention aa11 --query 1")
+    assert "'1' is no point Y,X or T,Y,X" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_network_is_refused() -> None:

@@ -37,6 +37,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "cc33": {**NARROW, "representation": "tvnet"},
     "dd44": {**NARROW},
     "ee55": {**NARROW, "representation": "squeezed_image"},
+    "ff66": {**NARROW, "representation": "examples/change.py:Change"},
 }
 
 
@@ -215,6 +216,10 @@ def test_requests_that_cannot_be_met_say_why(call: Any) -> None:
     for arguments, message in (
         ("clip motionpairs-tiny --run zz", "no run 'zz'"),
         ("clip motionpairs-tiny --run dd44", "tsm_resnet on rgb has no representation with weights"),
+        (
+            "clip motionpairs-tiny --run ff66",
+            "run ff66: examples/change.py:Change is your own, and there is no picture",
+        ),
         ("clip motionpairs-tiny:val:99", "has clips 0 to 7, not '99'"),
         ("clip motionpairs-tiny --start 12", "the clip has frames 0 to 11"),
         ("clip motionpairs-tiny --columns 0", "--columns 0"),
