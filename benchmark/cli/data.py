@@ -182,8 +182,8 @@ def _list(arguments: argparse.Namespace) -> int:
         [
             str(r["name"]),
             str(r["num_classes"]),
-            f"{r['train_clips']:,}",
-            f"{r['val_clips']:,}",
+            f"{r['train_clips']:,}" if r["train_clips"] else "",
+            f"{r['val_clips']:,}" if r["val_clips"] else "",
             _found(r),
             str(r["state"]),
             f"{int(str(r['bytes'])) / 2**20:.0f} MB" if "bytes" in r else "",

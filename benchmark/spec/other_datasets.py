@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config.datasets import DATASETS
+from benchmark.config.folders import shown
 from benchmark.config.overrides import Layer, Setting
-from benchmark.config.own_data import SUFFIXES, register
+from benchmark.config.own_data import SUFFIXES, own_folder, register
 from benchmark.config.source import Problem, SpecError
 from benchmark.spec.columns import COLUMNS
 from benchmark.spec.include import Entry, Gathered
@@ -57,6 +58,8 @@ def without_settings(gathered: Gathered, dataset: str, protocol: ProtocolLayers)
     name, there = f"{spec.paper}-{spec.table}", other_datasets(gathered)
     if dataset not in there:
         others = f"; others that it is: {', '.join(there)}" if there else ""
+        if dataset not in DATASETS:
+            others += f"; one of your own is named by its file's path, or lies in {shown(own_folder())}"
         yield Problem(source.file, source.line("columns"), f"{name} is not measured on '{dataset}'{others}")
     elif "data.dataset" in protocol.of_all:
         on = protocol.of_all["data.dataset"].value
