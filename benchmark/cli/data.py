@@ -66,6 +66,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     flow.add_argument(
         "--interval", type=whole_number(1), default=1, metavar="N", help="from each frame to the N-th after it"
     )
+    images = "flow that another tool has extracted as images, such as tvl1_flow/{u,v}: taken over, nothing is extracted"
+    flow.add_argument("--from", dest="images", type=Path, metavar="FOLDER", help=images)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -118,20 +120,24 @@ def prepare_own(name: str) -> None:
         _say_prepared(name, say)
 
 
-def extract_flow_with_progress(name: str, interval: int = 1) -> dict[str, str]:
+def extract_flow_with_progress(name: str, interval: int = 1, images: Path | None = None) -> dict[str, str]:
     """Extract what is missing of a data set's optical flow, behind a progress bar. Returns what could not be read.
 
     The flow leads from each frame to the one `interval` frames later. A generated data set is prepared first.
+    `images`: a folder of flow that another tool has extracted, which is taken over instead.
     """
     from benchmark.data.datasets import open_split
     from benchmark.data.flow.extracted import extract_flow
+    from benchmark.data.flow.imported import find_flow_images
 
     if DATASETS[name].generated:
         prepare_with_progress(name)
+    splits = [open_split(name, split) for split in ("train", "val")]
+    theirs = find_flow_images(images, [clip for split in splits for clip in split.clips]) if images else None
     unreadable: dict[str, str] = {}
     with several_steps() as report:
-        for split in ("train", "val"):
-            unreadable |= extract_flow(open_split(name, split), progress=report, interval=interval).unreadable
+        for split in splits:
+            unreadable |= extract_flow(split, progress=report, interval=interval, images=theirs).unreadable
     return unreadable
 
 
@@ -157,12 +163,15 @@ def _new(arguments: argparse.Namespace) -> int:
 
 
 def _flow(arguments: argparse.Namespace) -> int:
-    interval = arguments.interval
+    interval, images = arguments.interval, arguments.images
+    if images is not None and (interval != 1 or len(arguments.names) > 1):
+        raise DataError("--from is for one data set, and flow from each frame to the next")
     over = "" if interval == 1 else f" over {interval} frames"
 
     def extract(name: str) -> bool:
-        unreadable = extract_flow_with_progress(name, interval)
-        print(f"{name}: flow{over} extracted{f', but for {len(unreadable)} unreadable clips:' if unreadable else ''}")
+        unreadable = extract_flow_with_progress(name, interval, images)
+        but = f", but for {len(unreadable)} unreadable clips:" if unreadable else ""
+        print(f"{name}: flow{over} {'taken over' if images else 'extracted'}{but}")
         for clip, reason in unreadable.items():
             print(f"  {clip}: {reason}")
         return not unreadable

@@ -32,7 +32,7 @@ def extracted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:
     """Data set, split and interval of every extraction, of which none takes place."""
     calls: list[tuple[str, str, int]] = []
 
-    def extract(split: SimpleNamespace, progress: object, interval: int) -> SimpleNamespace:
+    def extract(split: SimpleNamespace, progress: object, interval: int, images: None) -> SimpleNamespace:
         calls.append((split.name, split.split, interval))
         return SimpleNamespace(unreadable={"000007": "cut short"} if interval == 3 and split.split == "val" else {})
 

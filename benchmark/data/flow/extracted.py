@@ -18,7 +18,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from benchmark.config.models import ModelConfig
 from benchmark.config.representations import RepresentationFields
 from benchmark.data.errors import DataError, DecodeError
+from benchmark.data.flow.imported import FlowImages, Folders, read_flow_images
 from benchmark.data.flow.tvl1 import BOUND, NORMAL, SMALL, SMALL_SIDE, ZERO, quantise, settings_for, tvl1
 from benchmark.data.frame_store import STORE_LIMIT, FrameStore, build_store, open_store
 from benchmark.data.parallel import by_batches
@@ -131,6 +132,19 @@ def _is_complete(path: Path, clip: Clip, key: str, interval: int) -> bool:
     return True
 
 
+def _take_over_batch(folder: Path, key: str, clips: Sequence[tuple[Clip, Folders]]) -> dict[str, str]:
+    """Writes the flow of some clips from its images; gives what is wrong with those that have none, by id."""
+    unreadable = {}
+    for clip, folders in clips:
+        try:
+            if clip.frames < 2:
+                raise DecodeError(f"{clip.path}: has {clip.frames} frames that can be read")
+            _write(_file(folder, clip), read_flow_images(clip, folders), key)
+        except DecodeError as error:
+            unreadable[clip.id] = str(error)
+    return unreadable
+
+
 def _extract_batch(folder: Path, key: str, interval: int, clips: Sequence[Clip]) -> dict[str, str]:
     """Extracts some clips; gives what is wrong with those whose video is unreadable, by id."""
     unreadable = {}
@@ -229,11 +243,13 @@ def extract_flow(
     progress: Progress | None = None,
     store: bool = True,
     interval: int = 1,
+    images: FlowImages | None = None,
 ) -> FlowSplit:
     """Extracts what is missing of a split's flow and gathers it, if it is small, into a memory-mapped store.
 
     Complete files are kept, so an interrupted call continues where it stopped. A clip whose video is unreadable is
     recorded as such, and tried again by the next call. `workers` processes extract (default: the usable cores).
+    With `images` every clip's flow is theirs, whatever there was before.
 
     Raises:
         DataError: OpenCV or its contributed modules are missing, or no clip is longer than `interval` frames.
@@ -247,12 +263,21 @@ def extract_flow(
             f"no clip of {split.name}/{split.split} has flow over {interval} frames: the longest has {longest} frames"
         )
     folder.mkdir(exist_ok=True)
-    missing = [clip for clip in split.clips if not _is_complete(_file(folder, clip), clip, key, interval)]
+    missing = [clip for clip in split.clips if images or not _is_complete(_file(folder, clip), clip, key, interval)]
     recorded = _recorded(split, interval)
+    if images is not None:
+        (folder / MANIFEST).unlink(missing_ok=True)
+        recorded = None
     if recorded is None or missing:
-        unreadable = _extract_missing(split, missing, key, interval, workers, progress)
+        batches: Iterable[tuple[Sequence[object], dict[str, str]]]
+        if images is None:
+            batches = by_batches(partial(_extract_batch, folder, key, interval), missing, BATCH, workers)
+        else:
+            pairs = [(clip, images.of(clip)) for clip in missing]
+            batches = by_batches(partial(_take_over_batch, folder, key), pairs, BATCH, workers)
+        unreadable = _extract_missing(split, missing, batches, interval, progress)
         if recorded is None or recorded["unreadable"] != unreadable:
-            _write_manifest(split, key, interval, unreadable)
+            _write_manifest(split, key, interval, unreadable, images)
     opened = open_flow(split, interval)
     sizes = {(clip.height, clip.width) for clip in split.clips}
     if store and opened.store is None and len(sizes) == 1:
@@ -272,13 +297,17 @@ def extract_flow(
 
 
 def _extract_missing(
-    split: Split, missing: Sequence[Clip], key: str, interval: int, workers: int | None, progress: Progress | None
+    split: Split,
+    missing: Sequence[Clip],
+    batches: Iterable[tuple[Sequence[object], dict[str, str]]],
+    interval: int,
+    progress: Progress | None,
 ) -> dict[str, str]:
     """Extracts clips; gives what is wrong with those whose video is unreadable, by id, in the order of the split."""
-    folder, total = flow_folder(split, interval), len(split.clips)
+    total = len(split.clips)
     found: dict[str, str] = {}
     done = total - len(missing)
-    for batch, unreadable in by_batches(partial(_extract_batch, folder, key, interval), missing, BATCH, workers):
+    for batch, unreadable in batches:
         done += len(batch)
         found.update(unreadable)
         if progress is not None:
@@ -286,7 +315,9 @@ def _extract_missing(
     return {clip.id: found[clip.id] for clip in missing if clip.id in found}
 
 
-def _write_manifest(split: Split, key: str, interval: int, unreadable: dict[str, str]) -> None:
+def _write_manifest(
+    split: Split, key: str, interval: int, unreadable: dict[str, str], images: FlowImages | None
+) -> None:
     """Writes `flow.json`. Its fingerprint covers the key and fields of clips that are spread over the split."""
     digest = hashlib.sha256(json.dumps([key, list(unreadable)]).encode())
     for i in sampled(len(split.clips)):
@@ -303,5 +334,7 @@ def _write_manifest(split: Split, key: str, interval: int, unreadable: dict[str,
     }
     if interval != 1:
         manifest["interval"] = interval
+    if images is not None:
+        manifest["images"] = str(images.root.resolve())
     with atomic_path(flow_folder(split, interval) / MANIFEST) as path:
         path.write_text(json.dumps(manifest, indent=1))
