@@ -6,10 +6,10 @@
     classes: [push, left, right]   # their labels are their places
     val_share: 0.25                # of folders without train and val: of each class, by the digest of a clip's name
 
-`OwnDataset` has everything that a file may say. It is found by its path (`--dataset my.yaml`), or by its name in the folder
-that BENCHMARK_OWN_DATASETS names, by default `datasets/` beside the user's file of roots. What is run by path is copied
-to `<data root>/own/`, so that jobs find it. The digest of all that decides which clips there are and what their labels
-mean is part of a run's key; title and root are not.
+`OwnDataset` has everything that a file may say. It is found by its path (`--dataset my.yaml`), or by its name in the
+folder that BENCHMARK_OWN_DATASETS names, by default `datasets/` beside the user's file of roots. What is run by path is
+copied to `<data root>/own/`, so that jobs find it. The digest of all that decides which clips there are and what their
+labels mean is part of a run's key; title and root are not.
 """
 
 from __future__ import annotations
