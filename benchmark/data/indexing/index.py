@@ -86,7 +86,7 @@ def _write_rows(path: Path, entries: Sequence[Entry]) -> None:
         rows.writerow([*FIELDS, *(["first"] if parts else [])])
         for entry in entries:
             file = entry.file
-            size = (file.frames if file.state == "ok" else 0, file.height, file.width)
+            size = (file.frames, file.height, file.width)
             first = [entry.first] if parts else []
             rows.writerow((entry.id, entry.path, *size, file.duration or "", entry.label, *first))
 

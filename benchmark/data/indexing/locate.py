@@ -15,9 +15,15 @@ from pathlib import Path
 from benchmark.data.errors import DataError
 from benchmark.data.indexing.not_rgb import flow_folder, grey_folders, parents
 from benchmark.data.layouts.listing import ListedClip, Listing
-from benchmark.data.layouts.names import VIDEO_SUFFIXES, class_key, clip_name, normalized, split_from_name
+from benchmark.data.layouts.names import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    class_key,
+    clip_name,
+    normalized,
+    split_from_name,
+)
 
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp"))
 FRAME_NAME = re.compile(r"(img_|image_|frame_?)?\d{3,}\.\w+", re.IGNORECASE)
 """What frames of a clip are called; other pictures may lie beside videos."""
 DEPTH = 6

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmark.data.layouts.names import class_key
+from benchmark.data.layouts.names import IMAGE_SUFFIXES, class_key
 
 FLOW_WORD = re.compile(r"((optical|opt|of|warped|warp|tvl1?|dis|brox|farneback|raft)?flows?|tvl1?|farneback)[xyuv]?\d*")
 RGB_WORDS = frozenset(("rgb", "rawframes", "video", "videos"))
@@ -86,7 +86,7 @@ def _is_grey(folder: Path) -> bool:
     """Whether the first picture of a folder has one channel."""
     try:
         with os.scandir(folder) as entries:
-            first = min(e.name for e in entries if e.name.lower().endswith((".jpg", ".jpeg", ".png", ".webp")))
+            first = min(e.name for e in entries if e.name.lower().endswith(tuple(IMAGE_SUFFIXES)))
         with Image.open(folder / first) as image:
             return image.mode in GREY_MODES
     except (OSError, ValueError, Image.DecompressionBombError):  # not to be opened, or nothing in it

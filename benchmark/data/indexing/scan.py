@@ -256,12 +256,14 @@ def _entry(clip: LocatedClip, files: Mapping[str, FileRecord]) -> Entry:
 def _part(file: FileRecord, start: float, end: float) -> tuple[FileRecord, int]:
     """A file from a time to another, in seconds, and the frame that it then begins with."""
     if not file.duration:
-        return replace(file, state="corrupt", reason=f"has no times, to be read from {start:g} to {end:g} s"), 0
+        return replace(
+            file, state="corrupt", frames=0, reason=f"has no times, to be read from {start:g} to {end:g} s"
+        ), 0
     rate = file.frames / file.duration
     first, last = round(start * rate), min(round(end * rate), file.frames)
     if first >= last:
         reason = f"has {file.duration:.2f} s, to be read from {start:g} to {end:g} s"
-        return replace(file, state="corrupt", reason=reason), 0
+        return replace(file, state="corrupt", frames=0, reason=reason), 0
     return replace(file, frames=last - first), first
 
 

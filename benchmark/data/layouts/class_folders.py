@@ -27,7 +27,7 @@ def read_class_folders(root: Path) -> Listing | None:
     for split, folder in folder_of.items():
         for class_folder in _folders(folder):
             label = rank[spelled[normalized(class_folder)]]
-            for name in _clips(folder / class_folder):
+            for name in clips_in(folder / class_folder):
                 id = clip_name(name)
                 path = f"{folder.relative_to(root).as_posix()}/{class_folder}/{id}"
                 # Two classes may have a clip of one name: split and class folder tell them apart.
@@ -74,8 +74,8 @@ def _folders(parent: Path) -> list[str]:
         raise DataError(f"{parent}: cannot be listed ({error.strerror}); check its permissions") from error
 
 
-def _clips(folder: Path) -> list[str]:
-    """Names of videos and of folders of frames."""
+def clips_in(folder: Path) -> list[str]:
+    """Names of videos and of folders of frames. Raises OSError."""
     with os.scandir(folder) as entries:
         return sorted(
             entry.name

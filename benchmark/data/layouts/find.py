@@ -32,8 +32,9 @@ def find_listing(name: str, root: Root) -> Listing:
     listing = next((found for found in listings if found is not None), None)
     if listing is None or not any(listing.splits.values()):
         raise DataError(_not_recognised(info, root, layouts))
-    _check_classes(info, root, listing)
-    return _complete(listing, info)
+    complete = _complete(listing, info)
+    _check_classes(info, root, complete)
+    return complete
 
 
 def _complete(listing: Listing, info: DatasetInfo) -> Listing:

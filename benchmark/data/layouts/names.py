@@ -12,6 +12,7 @@ from benchmark.data.errors import DataError
 VIDEO_SUFFIXES = frozenset(
     ".3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .ogv .webm .wmv".split()  # noqa: SIM905 - one line to read
 )
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp"))
 SPLIT_WORDS = {
     "train": "train",
     "training": "train",

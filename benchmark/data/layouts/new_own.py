@@ -17,12 +17,12 @@ import yaml
 
 from benchmark.config.own_data import NAME, ClipCounts, OwnDataset, SplitNames
 from benchmark.data.errors import DataError
-from benchmark.data.indexing.locate import FRAME_NAME, IMAGE_SUFFIXES
+from benchmark.data.indexing.locate import FRAME_NAME
 from benchmark.data.indexing.scan import ARCHIVES
 from benchmark.data.layouts.frame_lists import NAMES_OF_COLUMNS, list_rows
 from benchmark.data.layouts.label_files import find_label_files, read_csv
 from benchmark.data.layouts.listing import SPLITS
-from benchmark.data.layouts.names import VIDEO_SUFFIXES, class_key, split_from_name
+from benchmark.data.layouts.names import IMAGE_SUFFIXES, VIDEO_SUFFIXES, class_key, split_from_name
 from benchmark.data.layouts.own import own_listing
 from benchmark.data.roots import Root
 
@@ -106,7 +106,7 @@ def draft(folder: Path, name: str) -> Draft:
     if found is None:
         raise DataError(_nothing(folder, unclear))
     found.unclear += unclear
-    pairs = tuple(pair for pair in _pairs(found.own.classes))
+    pairs = tuple(_pairs(found.own.classes))
     if pairs:
         found.own = found.own.model_copy(update={"mirrored": pairs})
         found.unclear.append(f"taken for mirror images of each other: {_named(' and '.join(pair) for pair in pairs)}")
@@ -132,10 +132,14 @@ def _pairs(classes: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _of_csv(folder: Path, name: str, unclear: list[str]) -> Draft | None:
     tables: dict[Path, dict[str, str]] = {}
+    labels_of: dict[Path, list[str]] = {}
     for path in find_label_files(folder, (".csv",)):
-        columns = _columns(read_csv(path)[0])
+        header, rows = read_csv(path)
+        columns = _columns(header)
         if {"path", "label"} <= columns.keys():
             tables[path] = columns
+            at = [name.strip() for name in header].index(columns["label"])
+            labels_of[path] = [cells[at].strip() for _, cells in rows if at < len(cells)]
     if not tables:
         return None
     whole = [path for path, columns in tables.items() if "split" in columns]
@@ -154,13 +158,9 @@ def _of_csv(folder: Path, name: str, unclear: list[str]) -> Draft | None:
     columns = {key: column for key, column in tables[chosen[0]].items() if key != column}
     if "start" in tables[chosen[0]]:
         columns |= {key: tables[chosen[0]][key] for key in ("start", "end")}
-    labels = [row[_place(path, tables[path]["label"])].strip() for path in chosen for _, row in read_csv(path)[1]]
+    labels = [label for path in chosen for label in labels_of[path]]
     own = _own(name, folder, labels, layout="csv", columns=columns, labels=str(chosen[0].parent), **places)
     return Draft(own, [f"{_named(path.name for path in chosen)}: {len(labels)} clips of {len(own.classes)} classes"])
-
-
-def _place(path: Path, column: str) -> int:
-    return [name.strip() for name in read_csv(path)[0]].index(column)
 
 
 def _columns(header: Sequence[str]) -> dict[str, str]:

@@ -7,7 +7,6 @@ start and end besides.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,11 @@ from pathlib import Path
 from benchmark.config.own_data import OwnDataset
 from benchmark.config.source import did_you_mean
 from benchmark.data.errors import DataError
+from benchmark.data.layouts.class_folders import clips_in
 from benchmark.data.layouts.frame_lists import list_rows
 from benchmark.data.layouts.label_files import read_csv
 from benchmark.data.layouts.listing import SPLITS, ListedClip, Listing, ListingBuilder
-from benchmark.data.layouts.names import SPLIT_WORDS, VIDEO_SUFFIXES, clip_name, normalized
+from benchmark.data.layouts.names import SPLIT_WORDS, clip_name, normalized
 from benchmark.data.roots import Root
 
 
@@ -148,13 +148,7 @@ def _of_folders(own: OwnDataset, root: Path) -> Iterator[Line]:
 def _clips(root: Path, folder: str) -> list[str]:
     """Names of videos and of folders of frames."""
     try:
-        with os.scandir(root / folder) as entries:
-            found = sorted(
-                entry.name
-                for entry in entries
-                if not entry.name.startswith(".")
-                and (Path(entry.name).suffix.lower() in VIDEO_SUFFIXES or entry.is_dir())
-            )
+        found = clips_in(root / folder)
     except OSError as error:
         raise DataError(f"{root / folder}: cannot be listed ({error.strerror}); each class has a folder") from None
     if len(found) < 2:
