@@ -50,7 +50,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     new.add_argument("folder", type=Path, metavar="PATH", help="the folder of the clips")
     new.add_argument("--name", help="of the data set (default: the folder's)")
     new.add_argument("--out", type=Path, metavar="FILE", help="default: NAME.yaml, here")
-    new.set_defaults(act=_new)
     listing = add("list", "what is known of each data set, and what was found of it", _list)
     prepare = add("prepare", "render or find and index data sets, so that runs can read them", _prepare)
     check = add("check", "what should be there, what is, and what is wrong with it", _check)

@@ -231,7 +231,7 @@ def _load(arguments: argparse.Namespace) -> dict[str, Table | Architecture]:
     printed = architecture_paths()
     tables: dict[str, Table | Architecture] = {}
     problems = []
-    request = (arguments.protocol, arguments.seeds, arguments.dataset, tuple(getattr(arguments, "asked", ())))
+    request = (arguments.protocol, arguments.seeds, arguments.dataset, tuple(arguments.asked))
     for target in targets:
         try:
             if target in printed or is_architecture(Path(target)):

@@ -90,6 +90,7 @@ class Datasets(Mapping[str, DatasetInfo]):
 
     def __init__(self, built_in: Iterator[DatasetInfo]) -> None:
         self.built_in = {info.name: info for info in built_in}
+        self._own: dict[str, DatasetInfo] = {}
 
     def __getitem__(self, name: str) -> DatasetInfo:
         """Raises KeyError, and SpecError where an own data set's file has errors."""
@@ -98,7 +99,10 @@ class Datasets(Mapping[str, DatasetInfo]):
         own = find_own(name)
         if own is None:
             raise KeyError(name)
-        return _of_own(own)
+        # A loader asks for every clip: made anew only where the file has changed, and is another object.
+        if name not in self._own or self._own[name].own is not own:
+            self._own[name] = _of_own(own)
+        return self._own[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter([*self.built_in, *(name for name in own_names() if name not in self.built_in)])

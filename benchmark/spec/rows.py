@@ -53,7 +53,7 @@ class RowResolver:
         if row.quoted or row.average:
             return Row(**of_any_kind, readings=dict(self._readings(entry, None)))
         printed = self._layers(entry, None)
-        layers = self._measured_layers(entry) if self.dataset is not None or self.on else printed
+        layers = self._layers(entry, self.dataset, self.on)
         if printed is None or layers is None:
             return None
         if not printed.bases:
@@ -74,17 +74,13 @@ class RowResolver:
 
     def settings(self, entry: Entry) -> tuple[RunConfig, Layer] | None:
         """The run of a measured row, and all settings that it comes from; None, and problems, where it has none."""
-        layers = self._measured_layers(entry)
+        layers = self._layers(entry, self.dataset, self.on)
         config, layer = self.measured(layers, _where(entry)) if layers else (None, {})
         return (config, layer) if config else None
 
-    def _layers(self, entry: Entry, dataset: str | None) -> RowLayers | None:
+    def _layers(self, entry: Entry, dataset: str | None, on: Layer | None = None) -> RowLayers | None:
         layers = layers_of(entry, dataset, self.problems)
-        return layers.with_settings(self.asked) if layers else None
-
-    def _measured_layers(self, entry: Entry) -> RowLayers | None:
-        layers = layers_of(entry, self.dataset, self.problems)
-        return layers.with_settings(stacked(self.on, self.asked)) if layers else None
+        return layers.with_settings(stacked(on or {}, self.asked)) if layers else None
 
     def measured(self, layers: RowLayers, where: Where) -> tuple[RunConfig | None, Layer]:
         """The run at the protocol's scale, and all settings that it comes from."""

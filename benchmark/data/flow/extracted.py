@@ -264,10 +264,9 @@ def extract_flow(
         )
     folder.mkdir(exist_ok=True)
     missing = [clip for clip in split.clips if images or not _is_complete(_file(folder, clip), clip, key, interval)]
-    recorded = _recorded(split, interval)
     if images is not None:
         (folder / MANIFEST).unlink(missing_ok=True)
-        recorded = None
+    recorded = _recorded(split, interval)
     if recorded is None or missing:
         batches: Iterable[tuple[Sequence[object], dict[str, str]]]
         if images is None:

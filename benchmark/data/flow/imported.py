@@ -117,23 +117,24 @@ def _name_of(clip: Clip) -> str:
 def _directions(folder: Path, names: Sequence[str]) -> set[int]:
     """Which directions a folder has: by the prefixes of its images, or else by the nearest folder that says one."""
     prefixes = {match["prefix"] for name in names if (match := IMAGE.fullmatch(name))}
-    said = {DIRECTIONS[match["direction"].lower()] for prefix in prefixes if (match := OF_PREFIX.fullmatch(prefix))}
+    said = {direction for prefix in prefixes if (direction := _direction(OF_PREFIX, prefix)) is not None}
     if said:
         return said
-    for part in reversed(folder.parts[:-1]):
-        if match := OF_FOLDER.fullmatch(part):
-            return {DIRECTIONS[match["direction"].lower()]}
-    return set()
+    of_folders = (_direction(OF_FOLDER, part) for part in reversed(folder.parts[:-1]))
+    nearest = next((direction for direction in of_folders if direction is not None), None)
+    return set() if nearest is None else {nearest}
+
+
+def _direction(pattern: re.Pattern[str], text: str) -> int | None:
+    """The direction that a folder's or an image's name says; None where it says none."""
+    match = pattern.fullmatch(text)
+    return DIRECTIONS[match["direction"].lower()] if match else None
 
 
 def _images(folder: Path, direction: int) -> list[str]:
     """Names of a direction's images in the order of their numbers."""
     matches = [match for path in folder.iterdir() if (match := IMAGE.fullmatch(path.name))]
-    of_direction = [
-        match
-        for match in matches
-        if (said := OF_PREFIX.fullmatch(match["prefix"])) is None or DIRECTIONS[said["direction"].lower()] == direction
-    ]
+    of_direction = [match for match in matches if _direction(OF_PREFIX, match["prefix"]) in (None, direction)]
     return [match[0] for match in sorted(of_direction, key=lambda match: int(match["number"]))]
 
 
