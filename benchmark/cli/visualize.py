@@ -62,6 +62,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     training.add_argument("--dataset", metavar="NAME", help="as for `run`")
     training.add_argument("--seeds", type=whole_number(1), metavar="N", help="of each row; default: the protocol's")
     training.add_argument("--set", dest="asked", action="append", default=[], metavar="KEY=VALUE", help="as for `run`")
+    text = "write event files of TensorBoard below this folder instead of a picture (needs tensorboardX)"
+    training.add_argument("--tensorboard", type=Path, metavar="FOLDER", help=text)
     add_over_a_clip("displacement", "displacements and confidences of MotionSqueeze over a clip", 6)
     scheduler = add("scheduler", "the scale scheduler's alpha over training", "lay a run's own alpha over the curves")
     scheduler.add_argument(
@@ -185,6 +187,10 @@ def _training(arguments: argparse.Namespace) -> list[Path]:
 
     seeds = tuple(range(arguments.seeds)) if arguments.seeds else None
     table = load_table(arguments.table, arguments.protocol, seeds, arguments.dataset, tuple(arguments.asked))
+    if arguments.tensorboard is not None:
+        from benchmark.visualize.tensorboard import write_tensorboard
+
+        return write_tensorboard(arguments.tensorboard, table)
     return draw_training(arguments.out, table)
 
 

@@ -101,7 +101,7 @@ class Datasets(Mapping[str, DatasetInfo]):
             raise KeyError(name)
         # A loader asks for every clip: made anew only where the file has changed, and is another object.
         if name not in self._own or self._own[name].own is not own:
-            self._own[name] = _of_own(own)
+            self._own[name] = info_of_own(own, self.built_in)
         return self._own[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -111,19 +111,23 @@ class Datasets(Mapping[str, DatasetInfo]):
         return len(list(iter(self)))
 
 
-def _of_own(own: OwnDataset) -> DatasetInfo:
-    """What is known of an own data set: no published size, and its digest in the place of a version."""
-    counts = own.clips
+def info_of_own(own: OwnDataset, built_in: Mapping[str, DatasetInfo]) -> DatasetInfo:
+    """What is known of an own data set: no published size, and its digest in the place of a version.
+
+    Where it names no classes it has those of the one of `built_in` whose layout it has.
+    """
+    counts, known = own.clips, built_in.get(own.layout)
+    num_classes = len(own.classes) or (known.num_classes if known else 0)
     return DatasetInfo(
         own.name,
         own.title,
-        len(own.classes),
+        num_classes,
         counts.train if counts else 0,
         counts.val if counts else 0,
         version=own.digest,
         exact=False,
         own=own,
-        flipped=own.labels_mirrored,
+        flipped=own.labels_mirrored if own.classes or own.mirrored is None else tuple(range(num_classes)),
     )
 
 

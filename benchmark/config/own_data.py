@@ -2,7 +2,7 @@
 
     title: Gestures at the window
     root: clips                    # relative to this file, or absolute
-    layout: folders                # one folder a class; or csv, lists
+    layout: folders                # one folder a class; or csv, lists, or a known data set's: kinetics400
     classes: [push, left, right]   # their labels are their places
     val_share: 0.25                # of folders without train and val: of each class, by the digest of a clip's name
 
@@ -19,7 +19,7 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import Field, field_validator, model_validator
@@ -32,6 +32,23 @@ from benchmark.config.source import Problem, SpecError, did_you_mean, read_yaml
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 SUFFIXES = (".yaml", ".yml")
 COLUMNS = ("path", "label", "split", "start", "end")
+Layouts = Literal[
+    "folders",
+    "csv",
+    "lists",
+    "something-v1",
+    "something-v2",
+    "kinetics400",
+    "minikinetics",
+    "ucf101",
+    "ucf101-2",
+    "ucf101-3",
+    "hmdb51",
+    "hmdb51-2",
+    "hmdb51-3",
+]
+KNOWN: tuple[str, ...] = get_args(Layouts)[3:]
+"""Data sets whose layouts may be named."""
 UNKEYED = {"name", "title", "root", "labels", "clips"}
 Pair = Annotated[tuple[str, ...], Field(min_length=2, max_length=2)]
 
@@ -59,10 +76,17 @@ class OwnDataset(Strict):
     title: str = Field(min_length=1)
     root: str = Field(min_length=1, description="folder of the clips; relative to the file; $VARIABLES are filled in")
     labels: str = Field("", description="folder of the label files, where that is another one")
-    layout: Literal["folders", "csv", "lists"] = Field(
-        description="a folder a class; CSV files with a header; lines of `path label` or `path n_frames label`"
+    layout: Layouts = Field(
+        description="a folder a class; CSV files with a header; lines of `path label` or `path n_frames label`; or kept"
+        " as a known data set is, by its name"
     )
-    classes: tuple[str, ...] = Field(min_length=2, description="by label")
+    classes: tuple[str, ...] = Field(
+        (),
+        description="by label; of a known data set's layout, those of its classes that are meant, by default all",
+    )
+    subset: bool = Field(
+        False, description="clips that the label files list and that are not there are not meant; else they are missing"
+    )
     splits: SplitNames | None = Field(
         None, description="files of the labels of each split, or folders of class folders"
     )
@@ -106,8 +130,16 @@ class OwnDataset(Strict):
     def _consistent(self) -> OwnDataset:
         if self.file and (self.layout != "csv" or self.splits):
             raise ValueError("`file` is of layout csv, in the place of `splits`")
-        if self.layout != "folders" and not self.splits and not self.file:
+        if self.layout in ("csv", "lists") and not self.splits and not self.file:
             raise ValueError(f"layout {self.layout} needs `splits: {{train: FILE, val: FILE}}`")
+        if self.layout in KNOWN and self.splits:
+            raise ValueError(f"`splits` are of layouts folders, csv and lists; {self.layout} has its own")
+        if len(self.classes) < 2 and (self.classes or self.layout not in KNOWN):
+            raise ValueError("`classes` is required and names two classes or more")
+        if self.subset and self.layout == "folders":
+            raise ValueError("`subset` is of label files: of folders, what is there is what is meant")
+        if self.mirrored and not self.classes:
+            raise ValueError("`mirrored` needs `classes`")
         if self.columns and self.layout != "csv":
             raise ValueError("`columns` are of layout csv")
         both = [name for pair in self.mirrored or () for name in pair]

@@ -57,7 +57,7 @@ def _of_file(target: str, path: Path, size: int) -> Source:
         what = "is a folder" if path.is_dir() else "no such video file"
         raise DataError(f"{target}: {what}; give a video, or a clip such as motionpairs:val:0.{hint}")
     try:
-        info = probe(path)
+        info = probe(path, any_first=True)
     except DecodeError as error:
         # Its advice is about data sets, which the file is none of.
         raise DecodeError(f"{str(error).partition(';')[0]}; give another video") from error

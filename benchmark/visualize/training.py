@@ -52,14 +52,14 @@ def trainings(table: Table) -> list[RowTraining]:
         if begun:
             curves = [training_curve(run) for run in begun]
             loss, top1 = (_by_epoch(curves, quantity) for quantity in ("loss", "top1"))
-            validation = _by_epoch([_validation(run) for run in begun], "top1")
+            validation = _by_epoch([with_result(run) for run in begun], "top1")
             found.append(RowTraining(row.label, len(begun), loss, top1, validation))
     if not found:
         raise VisualizeError(f"no run of {table.id} has finished an epoch here: python -m benchmark run {table.id}")
     return found
 
 
-def _validation(run: RunDir) -> list[dict[str, Any]]:
+def with_result(run: RunDir) -> list[dict[str, Any]]:
     """The validations made on the way and, where there are any, the run's result as the last of them."""
     curve, result = validation_curve(run), run.result
     if curve and result is not None:

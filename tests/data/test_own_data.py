@@ -18,11 +18,12 @@ from benchmark.config.run import DataConfig, EvalConfig
 from benchmark.config.source import SpecError
 from benchmark.data.datasets import describe, open_split, prepare
 from benchmark.data.errors import DataError
+from benchmark.data.indexing.check import check_dataset
 from benchmark.data.layouts.new_own import as_text, draft
 from benchmark.data.loader import ClipDataset, Item
 from benchmark.plan import make_plan
 from benchmark.spec.load import load_table
-from tests.data.trees import pixels, write_frames, write_video
+from tests.data.trees import kinetics_csv, pixels, ucf_tree, write_frames, write_video
 
 FOLDERS = "title: Gestures\nroot: clips\nlayout: folders\nclasses: [push, go left, go right]\n"
 
@@ -110,6 +111,65 @@ def test_csv_with_columns_of_its_own_and_parts_of_videos(here: Path) -> None:
     assert np.array_equal(train.read(2, [0, 2]), whole.read(0, [3, 5]))
 
 
+def kinetics_tree(folder: Path) -> Path:
+    """Kinetics' files for four classes, of which no clip of the last is there, and one clip of each split is not."""
+    listed = [(f"class {c}", f"id{c}{i:09d}", 5, ("train", "train", "val")[i]) for c in range(4) for i in range(3)]
+    kinetics_csv(folder / "kinetics.csv", listed)
+    for name, id, _, split in listed[1:7]:
+        write_video(folder / split / name / f"{id}_000005_000015.mp4")
+    return folder
+
+
+def test_a_known_layout_of_some_classes(here: Path) -> None:
+    """Labels follow the file's order of classes, which is not the label files'; what is listed and gone is damage."""
+    kinetics_tree(here / "k")
+    text = "title: t\nroot: k\nlayout: kinetics400\nclasses: [class 2, class 1]\n"
+    found = listed(own(here, text))
+    there = [(1, 0), (1, 1), (2, 0)]  # of class 2 the second clip and the one of val are gone
+    assert found["train"] == {f"id{c}{i:09d}_000005_000015": 2 - c for c, i in there}
+    assert DATASETS["gestures"].num_classes == 2
+    assert check_dataset("gestures").damaged
+    assert open_split("gestures", "val").classes == ("class 2", "class 1")
+    with pytest.raises(DataError, match=r"'clas 2', which is no class of kinetics\.csv\. Did you mean 'class 2'"):
+        prepare(own(here, text.replace("class 2", "clas 2")), workers=1)
+
+
+def test_a_subset_that_is_meant_lacks_nothing(here: Path) -> None:
+    kinetics_tree(here / "k")
+    whole = "title: t\nroot: k\nlayout: kinetics400\n"
+    name = own(here, whole)
+    assert DATASETS[name].num_classes == 400
+    assert sum(map(len, listed(name).values())) == 6
+    missing = open_split(name, "train").missing
+    assert missing == 4
+    name = own(here, whole + "subset: true\nclasses: [class 0, class 1, class 2, class 3]\n", "part")
+    assert {split: len(ids) for split, ids in listed(name).items()} == {"train": 4, "val": 2}
+    assert open_split(name, "train").missing == 0
+    report = check_dataset(name)
+    assert not report.damaged, report.as_dict()
+    assert report.notes == ("a subset of what is listed: 4 of 8 in train, 2 of 4 in val",)
+    for path in (here / "k/val").rglob("*.mp4"):
+        path.unlink()
+    with pytest.raises(DataError, match="none of the 4 clips that are listed for val is there"):
+        prepare(name, workers=1)
+
+
+def test_frames_cut_out_of_a_longer_video_begin_anywhere(here: Path) -> None:
+    root = here / "cut"
+    for name in ("push", "pull"):
+        for i in range(2):
+            write_frames(root / name / f"clip{i}")
+            for number in range(8, 0, -1):
+                folder = root / name / f"clip{i}"
+                (folder / f"{number:05d}.jpg").rename(folder / f"{number + 70:05d}.jpg")
+    name = own(here, "title: t\nroot: cut\nlayout: folders\nclasses: [pull, push]\n")
+    assert sum(map(len, listed(name).values())) == 4
+    split = open_split(name, "train")
+    assert split.clips[0].frames == 8
+    assert np.abs(split.read(0, [7])[0].astype(float) - pixels(8)[7]).mean() < 12
+    assert not check_dataset(name, full=True).damaged
+
+
 def test_lists_with_numbers_or_names(here: Path) -> None:
     (here / "train.txt").write_text("push/VID_0.mp4 0\ngo left/VID_0.mp4 8 1\n")
     (here / "val.txt").write_text("go left/VID_4 8 1\n")
@@ -124,7 +184,11 @@ def test_lists_with_numbers_or_names(here: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("layout: folders\n", ":1: 'classes' is required"),
+        ("layout: folders\n", ":1: 'root' is required"),
+        (FOLDERS.replace(", go left, go right", ""), "`classes` is required and names two classes or more"),
+        (FOLDERS.replace("folders", "ucf101") + "splits: {train: a, val: b}\n", "ucf101 has its own"),
+        ("title: t\nroot: clips\nlayout: hmdb51\nmirrored: [[a, b]]\n", "`mirrored` needs `classes`"),
+        (FOLDERS + "subset: true\n", "of folders, what is there is what is meant"),
         (FOLDERS.replace("folders", "folder"), ":3: 'layout' cannot be 'folder'. Did you mean 'folders'?"),
         (FOLDERS + "val_sare: 0.4\n", ":5: unknown key 'val_sare'. Did you mean 'val_share'?"),
         (FOLDERS + "mirrored: [[go left, go rigt]]\n", "no class 'go rigt'. Did you mean 'go right'?"),
@@ -244,6 +308,22 @@ def test_a_draft_can_be_prepared_as_it_is(here: Path, clips_once: Path, kind: st
     counts = {split: len(ids) for split, ids in listed(own(here, text)).items()}
     assert found.own.clips is not None
     assert found.own.clips.model_dump() == counts
+
+
+def test_a_draft_knows_the_papers_label_files(here: Path) -> None:
+    """Of UCF101 all classes are there; the CSV file names four, of which some clips are gone."""
+    found = draft(ucf_tree(here / "u"), "mine")
+    text = as_text(found, here / "mine.yaml")
+    assert "layout: ucf101\n" in text
+    assert "classes:" not in text
+    name = own(here, text, "mine")
+    assert DATASETS[name].num_classes == 101
+    assert {split: len(ids) for split, ids in listed(name).items()} == {"train": 12, "val": 6}
+    found = draft(kinetics_tree(here / "k"), "some")
+    text = as_text(found, here / "some.yaml")
+    assert "layout: kinetics400\n" in text
+    assert "classes: [class 0, class 1, class 2, class 3]" in text
+    assert "6 of the 12 listed clips are not there: say `subset: true` if only a part is meant" in found.unclear
 
 
 def test_drafting_says_what_it_did_not_understand(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tensorboardX.proto import event_pb2
 
 from benchmark.config.run import RunConfig
 from benchmark.data.errors import DataError
@@ -27,6 +29,7 @@ from benchmark.visualize.filters import first_layers, tile
 from benchmark.visualize.representation import initial, trained_representation
 from benchmark.visualize.rows import build_rows, representations
 from benchmark.visualize.scheduler import curve
+from benchmark.visualize.tensorboard import write_tensorboard
 from benchmark.visualize.trained import load_trained
 from benchmark.visualize.training import draw_training, trainings
 
@@ -270,3 +273,28 @@ def test_trainings_of_a_table_are_drawn_row_by_row(tmp_path: Path, monkeypatch: 
     ids = {element.get("id", "") for element in ElementTree.parse(svg).iter()}
     assert {"loss-1", "loss-2", "training-1", "training-2", "validation-1"} <= ids
     assert "validation-2" not in ids
+    for _ in range(2):  # the second time in the place of the first
+        folders = write_tensorboard(tmp_path / "events", table)
+        assert [folder.name for folder in folders] == [f"{n}, seed {seed}" for n in ("0", "4") for seed in (0, 1)]
+        assert {folder: events_in(folder) for folder in folders[1::2]} == {
+            folders[1]: [*epochs_of(0, 1), ("validation/top1", 1, 5.0)],
+            folders[3]: epochs_of(1, 1),
+        }
+
+
+def epochs_of(number: int, seed: int) -> list[tuple[str, int, float]]:
+    """What `test_trainings_of_a_table_are_drawn_row_by_row` has of a row's run."""
+    values = {"loss": (2 + number, 1 + number), "top1": (10 * seed, 10 * (1 + seed))}
+    return [(f"train/{name}", e + 1, of_epoch[e]) for e in (0, 1) for name, of_epoch in values.items()]
+
+
+def events_in(folder: Path) -> list[tuple[str, int, float]]:
+    """Name, step and value of every scalar in a folder's event file: records of length, checksum, event, checksum."""
+    (file,) = folder.iterdir()
+    data, at, found = file.read_bytes(), 0, []
+    while at < len(data):
+        (length,) = struct.unpack_from("<Q", data, at)
+        event = event_pb2.Event.FromString(data[at + 12 : at + 12 + length])
+        found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+        at += 16 + length
+    return found

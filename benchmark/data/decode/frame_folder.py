@@ -1,7 +1,8 @@
 """Reads videos that are folders of numbered images, as Something-Something V1 is distributed: 00001.jpg, 00002.jpg, ...
 
-The number is the last run of digits before the ending; what precedes it must be one prefix. Numbers run from 0 or 1
-without a gap. A folder without frames has those of its only subfolder that has any: `clip/img/`.
+The number is the last run of digits before the ending; what precedes it must be one prefix. Numbers run without a gap,
+and from 0 or 1 unless what is examined may begin later (`folder_size`). A folder without frames has those of its only
+subfolder that has any: `clip/img/`.
 """
 
 from __future__ import annotations
@@ -39,8 +40,15 @@ _REDUCED = {
 def list_frames(folder: Path) -> list[str]:
     """Frames of a folder in order, as paths below it. Reads the folder once and no file.
 
-    Raises DecodeError if there are none, if a number is missing or there twice, and for more than one series of frames.
+    Raises DecodeError if there are none, if a number between two is missing or is there twice, and for more than one
+    series of frames.
     """
+    numbers, below = _numbered(folder)
+    return [f"{below}{numbers[number]}" for number in sorted(numbers)]
+
+
+def _numbered(folder: Path) -> tuple[dict[int, str], str]:
+    """Names of frames by number, and the subfolder that they are in, `img/`, or "". Raises DecodeError."""
     series: dict[str, dict[int, str]] = {}
     try:
         with os.scandir(folder) as entries:
@@ -56,7 +64,8 @@ def list_frames(folder: Path) -> list[str]:
             raise DecodeError(f"{folder}: frame {number} is there twice, {numbers[number]} and {name}; remove one")
         numbers[number] = name
     if not series and (below := _subfolder(folder, names)):
-        return [f"{below}/{name}" for name in list_frames(folder / below)]
+        numbers, further = _numbered(folder / below)
+        return numbers, f"{below}/{further}"
     if not series:
         raise DecodeError(
             f"{folder}: no numbered .jpg, .png or .webp files in this folder{_instead(folder, names)};"
@@ -75,18 +84,22 @@ def list_frames(folder: Path) -> list[str]:
             f"{folder}: the frames {prefix}* are optical flow by their name, and there are no others; extract the"
             " video's own frames"
         )
-    _check_numbers(folder, numbers)
-    return [numbers[number] for number in sorted(numbers)]
+    _check_gaps(folder, numbers)
+    return numbers, ""
 
 
-def _check_numbers(folder: Path, numbers: Mapping[int, str]) -> None:
-    """Raises DecodeError where frames may be lost, within or before the first: all later ones would be shifted."""
-    first, last = min(min(numbers), 1), max(numbers)
-    if min(numbers) > 1 and last - min(numbers) + 1 == len(numbers):
+def _check_first(folder: Path, numbers: Mapping[int, str]) -> None:
+    """Raises DecodeError where frames may be lost before the first: all later ones would be shifted."""
+    if min(numbers) > 1:
         raise DecodeError(
             f"{folder}: frame 1 is missing: the numbers begin with {min(numbers)} ({numbers[min(numbers)]}) and have no"
             " gap after it; extract the video again, or, if these are all its frames, number them from 1"
         )
+
+
+def _check_gaps(folder: Path, numbers: Mapping[int, str]) -> None:
+    """Raises DecodeError where frames are lost within: all later ones would be shifted."""
+    first, last = min(numbers), max(numbers)
     if last - first + 1 != len(numbers):
         missing = next(number for number in range(first, last + 1) if number not in numbers)
         raise DecodeError(
@@ -126,14 +139,20 @@ def _instead(folder: Path, names: Sequence[str]) -> str:
     return ""
 
 
-def folder_size(folder: Path) -> tuple[int, int, int]:
-    """Number of frames, and height and width of the first, whose header alone is read. Raises DecodeError."""
-    names = list_frames(folder)
+def folder_size(folder: Path, any_first: bool = False) -> tuple[int, int, int]:
+    """Number of frames, and height and width of the first, whose header alone is read.
+
+    Raises DecodeError, and where the numbers begin later than with 1 unless `any_first`.
+    """
+    numbers, below = _numbered(folder)
+    if not any_first:
+        _check_first(folder / below, numbers)
+    path = folder / below / numbers[min(numbers)]
     try:
-        with Image.open(folder / names[0]) as image:
-            return len(names), image.height, image.width
+        with Image.open(path) as image:
+            return len(numbers), image.height, image.width
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise _damaged(folder / names[0], error) from error
+        raise _damaged(path, error) from error
 
 
 def read_folder(folder: Path, indices: Sequence[int], height: int | None = None, width: int | None = None) -> Frames:

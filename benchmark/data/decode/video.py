@@ -132,14 +132,15 @@ def _turn(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     return False, False, False
 
 
-def probe(path: str | Path) -> VideoInfo:
+def probe(path: str | Path, any_first: bool = False) -> VideoInfo:
     """The number of frames of a video, and its upright size, which is that of the first frame.
 
-    Frames are counted by their packets; only those of a stream without times have to be decoded. Raises DecodeError.
+    Frames are counted by their packets; only those of a stream without times have to be decoded. Raises DecodeError, of
+    a folder of images, too, whose numbers begin later than with 1, unless `any_first`.
     """
     path = Path(path)
     if _is_folder(path):
-        return VideoInfo(*folder_size(path), fps=0.0)
+        return VideoInfo(*folder_size(path, any_first), fps=0.0)
     patience = Patience(path, None)
     with _opened(path, patience) as (container, stream):
         scan = scan_packets(container, stream, path.stat().st_size <= KEPT_BYTES, patience)

@@ -32,7 +32,7 @@ def decode_file(root: Path, relative: str, known: FileRecord | None) -> FileReco
         size, mtime = file_stamp(path)
         if known is not None and (known.size, known.mtime) == (size, mtime):
             return None
-        info, sizes = probe(path), dict[int, tuple[int, int]]()
+        info, sizes = probe(path, any_first=True), dict[int, tuple[int, int]]()
         with _stderr_lines() if path.is_dir() else nullcontext(list[str]()) as errors:
             for start in range(0, info.frames, CHUNK):
                 read_frames(path, range(start, min(start + CHUNK, info.frames)), SIDE, SIDE, sizes=sizes)

@@ -15,8 +15,10 @@ OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors that are this process's fault and not the file's."""
 
 
-def probe_file(root: Path, relative: str, known: FileRecord | None) -> FileRecord | None:
+def probe_file(root: Path, relative: str, known: FileRecord | None, any_first: bool = False) -> FileRecord | None:
     """The record of a file or a folder of frames; None where it has not changed since the known one.
+
+    `any_first`: frames of a folder may be numbered from anywhere on, as those that were cut out of a longer video.
 
     Raises OSError only where this process is out of files or memory, which is not the file's fault.
     """
@@ -33,7 +35,7 @@ def probe_file(root: Path, relative: str, known: FileRecord | None) -> FileRecor
         if is_folder and not any(path.iterdir()):
             return FileRecord(relative, size, mtime, "empty", reason="no frames in the folder")
         with complaints() as errors:
-            info = probe(path)
+            info = probe(path, any_first)
         partial = "" if is_folder else cut_short(path, errors)
     except FileNotFoundError:
         return FileRecord(relative, 0, 0, "missing", reason="a link to nothing")

@@ -121,13 +121,34 @@ def scan_dataset(name: str, workers: int | None = None, progress: Progress | Non
     located, unlisted = locate_clips(root.path, listing, partial(progress, f"find {name}") if progress else None)
     if not any(clip.paths for clips in located.values() for clip in clips):
         raise DataError(_no_clip(name, root, listing, located))
+    notes = [*listing.notes]
+    own = DATASETS[name].own
+    if own is not None and own.subset:
+        located, note = _those_there(located)
+        notes.append(note)
     log = FileLog(data_root() / DATASETS[name].root_name / "probed.jsonl")
     files = _probe_all(name, root, located, log, workers, progress)
     splits = {split: _scan_split(name, split, listing, located[split], files) for split in SPLITS}
-    notes = [*listing.notes, *_notes(located), *([f"what was found is {log.unwritten}"] if log.unwritten else [])]
+    notes += [*_notes(located), *([f"what was found is {log.unwritten}"] if log.unwritten else [])]
     if any(of_split.of_state("missing") for of_split in splits.values()) and (packed := _archives(root)):
         notes.append(f"clips are missing{packed}")
     return DatasetScan(name, root, listing, splits, tuple(_problems(name, listing, unlisted)), tuple(notes))
+
+
+def _those_there(
+    located: Mapping[str, Sequence[LocatedClip]],
+) -> tuple[dict[str, tuple[LocatedClip, ...]], str]:
+    """Of a subset the clips that are on the disk, and a note of how many.
+
+    Raises:
+        DataError: A split has none.
+    """
+    there = {split: tuple(clip for clip in clips if clip.paths) for split, clips in located.items()}
+    for split, clips in there.items():
+        if not clips:
+            raise DataError(f"none of the {len(located[split]):,} clips that are listed for {split} is there")
+    counts = ", ".join(f"{len(there[split]):,} of {len(clips):,} in {split}" for split, clips in located.items())
+    return there, f"a subset of what is listed: {counts}"
 
 
 def _probe_all(
@@ -141,9 +162,11 @@ def _probe_all(
     """A record of the best path of every clip, and of its other paths where that one cannot be read whole."""
     clips = [clip for of_split in located.values() for clip in of_split if clip.paths]
     told = partial(progress, f"probe {name}") if progress else None
-    files = examine(root.path, sorted({clip.paths[0] for clip in clips}), log, probe_file, workers, told)
+    # The papers' data sets are numbered from 1: of a folder that begins later, frames are lost.
+    one = partial(probe_file, any_first=DATASETS[name].own is not None)
+    files = examine(root.path, sorted({clip.paths[0] for clip in clips}), log, one, workers, told)
     copies = {path for clip in clips if not _is_whole(files[clip.paths[0]]) for path in clip.paths[1:]}
-    return files | examine(root.path, sorted(copies - files.keys()), log, probe_file, workers, None)
+    return files | examine(root.path, sorted(copies - files.keys()), log, one, workers, None)
 
 
 def _problems(name: str, listing: Listing, unlisted: Sequence[str]) -> list[str]:

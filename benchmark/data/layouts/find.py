@@ -8,11 +8,13 @@ from pathlib import Path
 
 from benchmark.config.datasets import DATASETS, DatasetInfo
 from benchmark.config.folders import config_path
+from benchmark.config.own_data import KNOWN, OwnDataset
+from benchmark.config.source import did_you_mean
 from benchmark.data.errors import DataError
 from benchmark.data.layouts.label_files import find_label_files, numbered_lines
 from benchmark.data.layouts.layout import Layout
 from benchmark.data.layouts.listing import SPLITS, Listing
-from benchmark.data.layouts.names import split_from_name
+from benchmark.data.layouts.names import class_key, split_from_name
 from benchmark.data.layouts.own import own_listing
 from benchmark.data.layouts.registry import LAYOUTS
 from benchmark.data.roots import Root, variable_of
@@ -24,17 +26,46 @@ def find_listing(name: str, root: Root) -> Listing:
     Raises:
         DataError: There are none in a known layout, they are damaged, or they name more classes than there are.
     """
-    info = DATASETS[name]
-    if info.own is not None:
-        return _complete(own_listing(info.own, root), info)
-    layouts = [layout for layout in LAYOUTS if layout.may_hold(root.name)]
-    listings = (layout.read(info, where) for layout, where in _attempts(layouts, root))
+    return listing_of(DATASETS[name], root)
+
+
+def listing_of(info: DatasetInfo, root: Root) -> Listing:
+    """The same of a data set that need not have a file yet."""
+    own = info.own
+    if own is not None and own.layout not in KNOWN:
+        return _complete(own_listing(own, root), info)
+    known = info if own is None else DATASETS[own.layout]
+    layouts = [layout for layout in LAYOUTS if layout.may_hold(known.root_name)]
+    listings = (layout.read(known, where) for layout, where in _attempts(layouts, root))
     listing = next((found for found in listings if found is not None), None)
     if listing is None or not any(listing.splits.values()):
         raise DataError(_not_recognised(info, root, layouts))
+    if own is not None and own.classes:
+        listing = _of_classes(listing, own)
     complete = _complete(listing, info)
     _check_classes(info, root, complete)
     return complete
+
+
+def _of_classes(listing: Listing, own: OwnDataset) -> Listing:
+    """The clips of some classes alone, labelled by their places among these.
+
+    Raises:
+        DataError: The label files name no such class.
+    """
+    numbers = {class_key(name): i for i, name in enumerate(own.classes)}
+    known = [class_key(name) for name in listing.classes]
+    for name in own.classes:
+        if class_key(name) not in known:
+            files = ", ".join(path.name for path in listing.files[:3])
+            hint = did_you_mean(name, listing.classes)
+            raise DataError(f"{own.name}: `classes` has '{name}', which is no class of {files}.{hint}")
+    to = [numbers.get(name) for name in known]
+    splits = {
+        split: tuple(replace(clip, label=label) for clip in clips if (label := to[clip.label]) is not None)
+        for split, clips in listing.splits.items()
+    }
+    return replace(listing, classes=own.classes, splits=splits, labels_as_written=False)
 
 
 def _complete(listing: Listing, info: DatasetInfo) -> Listing:
@@ -81,11 +112,12 @@ def _check_classes(info: DatasetInfo, root: Root, listing: Listing) -> None:
 def _not_recognised(info: DatasetInfo, root: Root, layouts: list[Layout]) -> str:
     """What to say where no layout was recognised: which are known, where they may lie, and what is there instead."""
     where = str(root.labels) if root.labels == root.path else f"{root.labels} (labels) and {root.path} (clips)"
+    file = root.source if info.own is not None else config_path()
     return (
         f"no label files of {info.title} in {where}, nor two levels below. Known layouts:"
         f" {', or '.join(layout.expected for layout in layouts)}."
         f" Put them there, or say where they are with {variable_of(info.name)}_LABELS, or with labels: beside root: in"
-        f" {config_path()} (the root comes from {root.source}){_first_lines(root.labels)}"
+        f" {file} (the root comes from {root.source}){_first_lines(root.labels)}"
     )
 
 

@@ -1,8 +1,9 @@
 """What a folder of the user's seems to hold, as the file of an own data set: a first draft, to be read and corrected.
 
-Label files are looked for first: CSV files whose header names a path and a label, with a column for the split or a file
-for each; then lists of `path label`. Where there are none, every folder with videos, or with folders of frames, is a
-class, below folders named train and val or without these. What was seen and not understood is said.
+Label files are looked for first: those with which the papers' data sets are distributed; then CSV files whose header
+names a path and a label, with a column for the split or a file for each; then lists of `path label`. Where there are
+none, every folder with videos, or with folders of frames, is a class, below folders named train and val or without
+these. What was seen and not understood is said.
 """
 
 from __future__ import annotations
@@ -15,18 +16,25 @@ from pathlib import Path
 
 import yaml
 
+from benchmark.config.datasets import DATASETS, info_of_own
 from benchmark.config.own_data import NAME, ClipCounts, OwnDataset, SplitNames
 from benchmark.data.errors import DataError
-from benchmark.data.indexing.locate import FRAME_NAME
+from benchmark.data.indexing.locate import FRAME_NAME, locate_clips
 from benchmark.data.indexing.scan import ARCHIVES
+from benchmark.data.layouts.find import listing_of
 from benchmark.data.layouts.frame_lists import NAMES_OF_COLUMNS, list_rows
+from benchmark.data.layouts.hmdb51 import HMDB51
+from benchmark.data.layouts.kinetics_csv import KINETICS_CSV
 from benchmark.data.layouts.label_files import find_label_files, read_csv
 from benchmark.data.layouts.listing import SPLITS
 from benchmark.data.layouts.names import IMAGE_SUFFIXES, VIDEO_SUFFIXES, class_key, split_from_name
-from benchmark.data.layouts.own import own_listing
+from benchmark.data.layouts.something import SOMETHING_V1, SOMETHING_V2
+from benchmark.data.layouts.ucf101 import UCF101
 from benchmark.data.roots import Root
 
 MOST_NAMED = 5
+DISTRIBUTED = (SOMETHING_V1, SOMETHING_V2, UCF101, HMDB51, KINETICS_CSV)
+"""Layouts of label files that no other data set's may be taken for."""
 HEAD = """\
 # Drafted from what lies in the folder: read it and correct it. All that can be said stands in
 # benchmark/config/own_data.py (OwnDataset). Then, for instance:
@@ -102,7 +110,12 @@ def draft(folder: Path, name: str) -> Draft:
     if not NAME.fullmatch(name):
         raise DataError(f"'{name}' is no name for a data set: small letters, digits, - and _ only (--name)")
     unclear = list(_archives(folder))
-    found = _of_csv(folder, name, unclear) or _of_lists(folder, name) or _of_folders(folder, name, unclear)
+    found = (
+        _of_known(folder, name, unclear)
+        or _of_csv(folder, name, unclear)
+        or _of_lists(folder, name)
+        or _of_folders(folder, name, unclear)
+    )
     if found is None:
         raise DataError(_nothing(folder, unclear))
     found.unclear += unclear
@@ -111,7 +124,7 @@ def draft(folder: Path, name: str) -> Draft:
         found.own = found.own.model_copy(update={"mirrored": pairs})
         found.unclear.append(f"taken for mirror images of each other: {_named(' and '.join(pair) for pair in pairs)}")
     root = Root(name, Path(found.own.root), folder, "")
-    listed = own_listing(found.own, root).splits
+    listed = listing_of(info_of_own(found.own, DATASETS.built_in), root).splits
     found.own = found.own.model_copy(
         update={"clips": ClipCounts(train=len(listed["train"]), val=len(listed["val"])), "name": ""}
     )
@@ -128,6 +141,32 @@ def _pairs(classes: Sequence[str]) -> Iterator[tuple[str, str]]:
             if other is not None and other != name and not {name, other} & taken:
                 taken |= {name, other}
                 yield name, other
+
+
+def _of_known(folder: Path, name: str, unclear: list[str]) -> Draft | None:
+    """By the label files of one of the papers' data sets, which tell the layout and not whose clips these are."""
+    for layout in DISTRIBUTED:
+        (known,) = layout.datasets or ("",)
+        root = Root(name, folder, folder, "")
+        try:
+            listing = layout.read(DATASETS[known], root)
+        except DataError as error:
+            unclear.append(str(error))
+            continue
+        if listing is None or not any(listing.splits.values()):
+            continue
+        all_of_them = len(listing.classes) == DATASETS[known].num_classes
+        classes = () if all_of_them else listing.classes
+        own = OwnDataset(name=name, title=name, root=str(folder), layout=known, classes=classes)
+        located, _ = locate_clips(folder, listing)
+        clips = [clip for of_split in located.values() for clip in of_split]
+        gone = sum(not clip.paths for clip in clips)
+        if gone:
+            text = "are not there: say `subset: true` if only a part is meant"
+            unclear.append(f"{gone:,} of the {len(clips):,} listed clips {text}")
+        files = _named(path.name for path in listing.files)
+        return Draft(own, [f"{files}: as {DATASETS[known].title} is kept, {len(listing.classes)} classes"])
+    return None
 
 
 def _of_csv(folder: Path, name: str, unclear: list[str]) -> Draft | None:

@@ -69,11 +69,9 @@ def test_flow_and_what_is_no_frame_is_passed_over(tmp_path: Path) -> None:
     [
         (["00001.jpg", "00002.jpg", "00004.jpg"], "frame 3 is missing"),
         (["00000.jpg", "00002.jpg"], "frame 1 is missing"),
-        (["00002.jpg", "00003.jpg"], "frame 1 is missing"),
         (["00001.jpg", "1.jpg"], "frame 1 is there twice"),
         (["00001.jpg", "00001.png"], "frame 1 is there twice"),
         (["a_00001.jpg", "b_00001.jpg"], r"several series of frames: a_\*, b_\*"),
-        (["00002.jpg", "00003.jpg"], r"the numbers begin with 2 \(00002\.jpg\) and have no gap"),
         (["picture.jpg"], "no numbered .jpg, .png or .webp files"),
         (["00001.bmp"], "files such as 00001.bmp, which are not read"),
         (["flow_x_00001.jpg", "flow_x_00002.jpg"], r"flow_x_\* are optical flow by their name"),
@@ -86,6 +84,23 @@ def test_a_series_with_a_fault_is_refused(names: list[str], said: str, tmp_path:
     for act in (probe, lambda path: read_frames(path, [0])):
         with pytest.raises(DecodeError, match=rf"clip: .*{said}"):
             act(folder)
+
+
+def test_numbers_that_begin_later_are_refused_unless_they_may(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "clip", [f"frame_{i:010d}.jpg" for i in range(98, 102)])
+    (tmp_path / "below").mkdir()
+    fill(tmp_path / "below/img", [f"frame_{i:010d}.jpg" for i in range(98, 102)])
+    for refused in (folder, tmp_path / "below"):
+        with pytest.raises(
+            DecodeError, match=r"frame 1 is missing: the numbers begin with 98 \(frame_0000000098\.jpg\)"
+        ):
+            probe(refused)
+        assert probe(refused, any_first=True) == VideoInfo(4, HEIGHT, WIDTH, 0.0, 0.0)
+        shown = read_frames(refused, [3, 0])
+        assert np.array_equal(shown[0], by_pillow(folder / "frame_0000000101.jpg"))
+    (folder / "frame_0000000099.jpg").unlink()
+    with pytest.raises(DecodeError, match="frame 99 is missing"):
+        probe(folder, any_first=True)
 
 
 def test_frames_in_a_subfolder_and_archives_are_named(tmp_path: Path) -> None:

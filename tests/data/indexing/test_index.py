@@ -187,9 +187,9 @@ def test_an_unreadable_clip_stays_and_is_counted_and_a_missing_one_is_named(ucf:
 def test_a_file_is_probed_once_unless_it_changed_or_failed(ucf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     probed: list[str] = []
 
-    def counting(path: Path) -> object:
+    def counting(path: Path, any_first: bool) -> object:
         probed.append(path.name)
-        return probe(path)
+        return probe(path, any_first)
 
     monkeypatch.setattr("benchmark.data.indexing.probe_file.probe", counting)
     broken = ucf / "Class002/v_Class002_g03_c02.avi"
