@@ -15,6 +15,7 @@ from benchmark.cli import (
     claims,
     data,
     diff,
+    evaluating,
     explain,
     new,
     noise,
@@ -148,6 +149,9 @@ def build_parser() -> argparse.ArgumentParser:
     graded = add("report", "accuracy by level of difficulty, on the graded embedded data set", json=True)
     by_level.add_arguments(graded)
     graded.set_defaults(call=by_level.main)
+    judged = add("evaluate", "published weights on a data set, by a row's views and without training", tables=False)
+    evaluating.add_arguments(judged)
+    judged.set_defaults(call=evaluating.main)
     begun = add("new", "files to begin with: a paper's folder, a table from its printed cells", tables=False)
     new.add_arguments(begun)
     begun.set_defaults(call=new.main)

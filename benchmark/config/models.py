@@ -56,6 +56,9 @@ class TsmResNetConfig(_ResNetFamily, ClassifierFields, RepresentationFields, Ins
     """One pathway: a representation of the clip, then TSM-ResNet with average consensus over the segments."""
 
     name: Literal["tsm_resnet"] = "tsm_resnet"
+    shift_every: Literal[1, 2] = Field(
+        1, description="shift in every block of a stage, or in every second one from the first on (TSM's code for R101)"
+    )
     tim: bool = Field(False, description="TEINet's temporal interaction in every residual branch, in place of TSM")
 
     def places(self) -> dict[str, tuple[str, ...]]:
@@ -77,6 +80,8 @@ class TsmResNetConfig(_ResNetFamily, ClassifierFields, RepresentationFields, Ins
     def _branches(self) -> TsmResNetConfig:
         if self.tim and self.temporal_shift:
             raise ValueError("tim stands in place of the shift: set temporal_shift to false")
+        if self.shift_every > 1 and not self.temporal_shift:
+            raise ValueError("shift_every is set, and there is no shift")
         return self
 
 
@@ -187,6 +192,7 @@ class LateralConfig(Strict):
     direction: Literal["alternating", "bidirectional", "quiet_to_busy", "busy_to_quiet"] = "alternating"
     mbpm: bool = Field(True, description="filter what flows from Quiet to Busy with an MBPM; False is LC-V")
     phi: Literal["identity", "conv1x1", "bottleneck"] = Field("identity", description="linear map of Eq. 5")
+    phi_after_mbpm: bool = Field(False, description="from Quiet to Busy, too (the network that released scripts train)")
     parity: Literal["connection", "block"] = Field(
         "connection", description="alternate from one connection to the next, or by the index of the residual block"
     )
@@ -199,6 +205,8 @@ class LateralConfig(Strict):
         for key in ("kernel_size", "kernel_size_res5"):
             if getattr(self, key) % 2 == 0:
                 raise ValueError(f"{key} must be odd, got {getattr(self, key)}")
+        if self.phi_after_mbpm and not self.mbpm:
+            raise ValueError("phi_after_mbpm is set, and there is no MBPM")
         return self
 
 

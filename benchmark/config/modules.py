@@ -68,7 +68,9 @@ class RnlConfig(ModuleConfig):
 
     constructor = "benchmark.models.modules.regional_nonlocal:build"
 
-    similarity: Literal["gaussian", "dot", "cosine"] = "gaussian"
+    similarity: Literal["gaussian", "dot", "dot_relu", "cosine"] = Field(
+        "gaussian", description="dot_relu: the released code's form of dot, without what is negative"
+    )
     aggregator: Literal["conv", "average", "max"] = Field("conv", description="F_theta, over the region of a position")
     kernel_size: Kernel = Field((3, 7, 7), description="of the region: time, height, width")
     kernel_size_res4: Kernel | None = Field(
@@ -283,6 +285,9 @@ class InsertFields(Strict):
     insert_after: tuple[str, ...] = Field(
         FIVE, min_length=1, description="places; res3 is the last block of a stage, res3.all each of them"
     )
+    insert_only: dict[str, tuple[str, ...]] = Field(
+        {}, description="modules of the chain that stand at some of the places alone: {gc: [res3.0]}"
+    )
     insert_options: dict[str, Any] = Field({}, description="of modules of your own: by class, its arguments")
     insert_sources: dict[str, str] = Field(
         {}, description="digests of their files; filled in, and checked again where the run starts"
@@ -341,6 +346,29 @@ class InsertFields(Strict):
         known = self.places() if self.insert else {}
         return tuple(dict.fromkeys(place for name in self.insert_after for place in known[name])) if self.insert else ()
 
+    @property
+    def only_at(self) -> dict[str, frozenset[str]]:
+        """The places, by their full names, of modules that stand at some of them alone, by class."""
+        known = self.places() if self.insert_only else {}
+        return {
+            class_of(name): frozenset(place for named in names for place in known[named])
+            for name, names in self.insert_only.items()
+        }
+
+    def _check_only(self) -> None:
+        """Raises ValueError where `insert_only` names what is not there, or leaves a place empty."""
+        for name, places in self.insert_only.items():
+            if name not in self.insert:
+                raise ValueError(f"insert_only: insert has no '{name}'.{did_you_mean(name, self.insert)}")
+            for place in places:
+                within = set(self.places().get(place, ()))
+                if not within or not within <= set(self.inserted_at):
+                    raise ValueError(f"insert_only: '{place}' is none of insert_after ({', '.join(self.insert_after)})")
+        only = self.only_at
+        for place in self.inserted_at:
+            if all(place not in only.get(class_of(name), (place,)) for name in self.insert):
+                raise ValueError(f"insert_only leaves nothing at '{place}': leave it out of insert_after")
+
     @model_validator(mode="after")
     def _insertions_fit(self) -> InsertFields:
         if len(set(self.insert)) != len(self.insert):
@@ -349,6 +377,8 @@ class InsertFields(Strict):
         if not self.insert:
             if self.insert_after != InsertFields.model_fields["insert_after"].default:
                 raise ValueError("insert_after is set, but insert names no module")
+            if self.insert_only:
+                raise ValueError("insert_only is set, but insert names no module")
             return self
         known = self.places()
         unset = self.insert_after == InsertFields.model_fields["insert_after"].default
@@ -360,4 +390,5 @@ class InsertFields(Strict):
         named = [place for name in self.insert_after for place in known[name]]
         if len(set(named)) != len(named):
             raise ValueError(f"insert_after names a place twice: {list(self.insert_after)}")
+        self._check_only()
         return self

@@ -72,7 +72,7 @@ def execute(run: RunDir, device: str | None = None, workers: int = 0, parent: in
         host = {"host": socket.gethostname(), "pid": os.getpid(), "job": this_job()}
         run.set_status(state="running", error=None, beat=time.time(), **host)
         try:
-            result = _train_and_evaluate(run, run.config, torch.device(device or _best_device()), workers, parent)
+            result = _train_and_evaluate(run, run.config, torch.device(device or best_device()), workers, parent)
         except (KeyboardInterrupt, ParentGone):
             _try_status(run, state="interrupted")
             raise
@@ -93,7 +93,8 @@ def _try_status(run: RunDir, **values: Any) -> None:
         run.set_status(**values)
 
 
-def _best_device() -> str:
+def best_device() -> str:
+    """A GPU if there is one."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -140,7 +141,7 @@ def prepare_torch(device: torch.device) -> None:
     torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
 
 
-def _workers() -> int:
+def workers_asked() -> int:
     """Loader processes that BENCHMARK_WORKERS says. Raises DataError if it is no such number."""
     text = os.environ.get("BENCHMARK_WORKERS") or "0"
     if not text.isdecimal():
@@ -154,7 +155,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     device = arguments[1] if len(arguments) > 1 and arguments[1] else None
     try:
-        execute(run, device, _workers(), int(parent) if parent else None)
+        execute(run, device, workers_asked(), int(parent) if parent else None)
     except ClaimedError as error:
         log(str(error))
         return EXIT_CLAIMED

@@ -39,12 +39,14 @@ def inserter(config: Any) -> Inserter:
     """What stands behind the blocks, by `insert` and `insert_after`."""
     places = frozenset(config.inserted_at)
     makers = {name: maker(settings) for name, settings in config.insert_configs.items()}
+    only = config.only_at
 
     def insert(place: str, channels: int) -> nn.Module | None:
         if place not in places:
             return None
         given = {"channels": channels, "place": place, "width": config.width}
-        return _joined({name: make(**given) for name, make in makers.items()})
+        here = {name: make for name, make in makers.items() if place in only.get(name, places)}
+        return _joined({name: make(**given) for name, make in here.items()})
 
     return insert
 

@@ -56,6 +56,7 @@ def _resnet(config: Any, data: DataConfig) -> nn.Module:
         config.input_channels,
         inserter(config),
         branch_inserter(config),
+        config.shift_every,
     )
 
 

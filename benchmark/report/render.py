@@ -18,6 +18,7 @@ from benchmark.report.fuse import with_fused
 from benchmark.report.labels import listed
 from benchmark.report.plots.accuracy_cost import accuracy_against_cost
 from benchmark.report.plots.curves import curves
+from benchmark.report.released import released_cells, released_remark
 from benchmark.report.results import RowRuns, SeedResult
 from benchmark.report.statistics.compare import Comparison, Contrast
 from benchmark.report.statistics.judgement import Judgement
@@ -81,6 +82,7 @@ def render(
     complete = with_fused(table, runs)
     ours = {label: results for label, results in complete.items() if label not in labs}
     cells = build_cells(table, complete, costs, timings)
+    released = released_cells(table)
     noise = read_noise(table.protocol)
     contrasts = baseline_contrasts(table, Comparison(table, ours, noise))
     lab, judgements = judged(table, complete, costs, timings, noise)
@@ -88,12 +90,15 @@ def render(
     layout = replace(
         layout,
         caption=" ".join([layout.caption, *_from_records(ours), *_other_code(ours)]),
-        remarks=(*layout.remarks, *_processors(ours), *_theirs(set(labs.values()), lab)),
+        remarks=(
+            *(*layout.remarks, *released_remark(released), *_processors(ours)),
+            *_theirs(set(labs.values()), lab),
+        ),
     )
     first = next((c.column for c in contrasts), None)
     pictures, problems = _pictures(table, cells)
     contents: dict[str, str | bytes | None] = {
-        "cells.csv": cells_csv(cells_frame(table, cells)),
+        "cells.csv": cells_csv(cells_frame(table, [*cells, *released])),
         "table.csv": table_csv(table, cells, costs, contrasts),
         "table.md": markdown(
             table, layout, [c for c in contrasts if c.column == first], judgements, link_to_costs(out_dir), noise, lab

@@ -82,7 +82,7 @@ def weights_of(seen: Seen, queries: Sequence[Position]) -> NDArray[np.float32]:
 def unit(seen: Seen) -> str:
     """What the numbers of `weights_of` are."""
     if isinstance(seen.module, RegionalNonLocal):
-        return {"gaussian": "× mean", "dot": "dot", "cosine": "cosine"}[seen.module.similarity]
+        return {"gaussian": "× mean", "dot": "dot", "dot_relu": "dot", "cosine": "cosine"}[seen.module.similarity]
     if isinstance(seen.module, NonLocal):
         return {"dot_product": "dot", "concatenation": "f"}.get(seen.module.instantiation, "× mean")
     return "gate" if isinstance(seen.module, Cbam) else "× mean"

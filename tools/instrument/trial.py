@@ -44,7 +44,8 @@ class Trial:
 def changed(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
     """The config with other settings, by dotted key. Raises SystemExit where these are no settings of it."""
     plain = dotted(config.model_dump(mode="python")) | settings
-    layer: Layer = {key: Setting(value, "--set", 0) for key, value in plain.items()}
+    read = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}  # as files are
+    layer: Layer = {key: Setting(value, "--set", 0) for key, value in read.items()}
     made, problems = resolve(layer, ("--set", 0))
     if made is None:
         raise SystemExit("\n".join(str(problem) for problem in problems))

@@ -103,6 +103,7 @@ class ResNet(nn.Module):
         depth: 18, 50 or 101.
         width: Multiplier of every channel count.
         temporal_shift: Shift in every residual block.
+        shift_every: In every n-th one of a stage, from the first on.
         in_channels: Channels of the input; pretrained weights of the first convolution are averaged over theirs.
         pretrained: "imagenet" loads torchvision's weights (width 1 only), see `load_imagenet`.
         insert: Called with every place, "res2.0" and so on, and its channels. The module that it returns runs right
@@ -126,6 +127,7 @@ class ResNet(nn.Module):
         in_channels: int = 3,
         insert: Callable[[str, int], nn.Module | None] | None = None,
         before: Callable[[str, int], nn.Module | None] | None = None,
+        shift_every: int = 1,
     ) -> None:
         super().__init__()
         self.depth = depth
@@ -141,7 +143,8 @@ class ResNet(nn.Module):
             channels = scaled_channels(64 * 2**index, width)
             blocks = nn.ModuleList()
             for number in range(BLOCKS_PER_STAGE[depth][index]):
-                blocks.append(block(channels_before, channels, 2 if index and number == 0 else 1, temporal_shift))
+                shift = temporal_shift and number % shift_every == 0
+                blocks.append(block(channels_before, channels, 2 if index and number == 0 else 1, shift))
                 channels_before = channels * block.expansion
             self.add_module(f"layer{index + 1}", blocks)
             self.stage_channels[stage] = channels_before

@@ -1,6 +1,7 @@
 """Lateral connections between Busy and Quiet (BQN, WACV 2022, Section 4.2, Eq. 5; designs of Table 3e, Figure 5).
 
     Quiet to Busy:  y_f = x_f + BN(resize(MBPM(x_c)))          MBPM with temporal stride 1, at Quiet's resolution
+                    y_f = x_f + BN(resize(phi(MBPM(x_c))))     where phi_after_mbpm
     Busy to Quiet:  y_c = x_c + BN(phi(resize(x_f)))
 
 x_f and x_c are the outputs of the same residual block in Busy and Quiet. LC-V has no MBPM: what flows from Quiet to
@@ -73,21 +74,26 @@ def build_phi(kind: str, channels: int) -> nn.Module:
 
 
 class QuietToBusy(nn.Module):
-    """BN(resize(MBPM(x_c))), or BN(resize(phi(x_c))) without an MBPM: the term that is added to Busy."""
+    """BN(resize(MBPM(x_c))), or BN(resize(phi(x_c))) without an MBPM: the term that is added to Busy.
 
-    def __init__(self, channels: int, mbpm: Mbpm | None, phi: str) -> None:
+    Args:
+        channels: C.
+        mbpm: The filter.
+        phi: What of Eq. 5's maps stands in the place of an MBPM.
+        phi_after_mbpm: Or behind it, as in the network that the released training script imports.
+    """
+
+    def __init__(self, channels: int, mbpm: Mbpm | None, phi: str, phi_after_mbpm: bool = False) -> None:
         super().__init__()
         self.mbpm = mbpm
-        self.phi = build_phi(phi, channels) if mbpm is None else None
+        self.phi = build_phi(phi, channels) if mbpm is None or phi_after_mbpm else None
         self.bn = zero_batch_norm(channels)
 
     def forward(self, quiet: Tensor, frames: int, target_frames: int, size: tuple[int, int]) -> Tensor:
         """(B * frames, C, h, w) to (B * target_frames, C, *size)."""
-        if self.mbpm is not None:
-            x = self.mbpm(quiet, frames)
-        else:
-            assert self.phi is not None
-            x = self.phi(quiet)
+        x = quiet if self.mbpm is None else self.mbpm(quiet, frames)
+        if self.phi is not None:
+            x = self.phi(x)
         return self.bn(resize(resample_time(x, frames, target_frames), size))
 
 
@@ -129,7 +135,7 @@ class LateralConnection(nn.Module):
         if to_busy:
             kernel_size = config.kernel_size_res5 if stage == "res5" else config.kernel_size
             mbpm = Mbpm(channels, kernel_size, config.sigma, stride=1) if config.mbpm else None
-            self.to_busy = QuietToBusy(channels, mbpm, config.phi)
+            self.to_busy = QuietToBusy(channels, mbpm, config.phi, config.phi_after_mbpm)
         if to_quiet:
             self.to_quiet = BusyToQuiet(channels, config.phi)
 

@@ -9,6 +9,7 @@ region channel by channel, see `regions`. f is one of
 
     gaussian  exp(r_i . r_j)             C = sum_j f    (Eq. 4.5)
     dot       r_i . r_j                  C = N          (Eq. 4.6)
+    dot_relu  relu(r_i . r_j)            C = N          (the released code's form of Eq. 4.6)
     cosine    relu(cos(r_i, r_j))        C = N          (Eq. 4.7)
 
 with N = T H W. How these sums are computed is told in `attention`. What the thesis leaves silent is taken from its
@@ -37,9 +38,12 @@ from benchmark.models.modules.nonlocal_block import ResidualOutput, pointwise
 from benchmark.models.modules.regions import Aggregator, Form, Kernel, build_region
 from benchmark.models.precision import at_least_float32
 
-RegionSimilarity = Literal["gaussian", "dot", "cosine"]
+RegionSimilarity = Literal["gaussian", "dot", "dot_relu", "cosine"]
 
-SIMILARITIES: dict[RegionSimilarity, Similarity] = {"gaussian": "gaussian", "dot": "dot", "cosine": "rectified"}
+SIMILARITIES: dict[RegionSimilarity, Similarity] = {
+    **{"gaussian": "gaussian", "dot": "dot"},
+    **{"dot_relu": "rectified", "cosine": "rectified"},
+}
 
 # Vectors shorter than this are divided by it, so that the gradient at zero stays small.
 SHORTEST = 1e-4
@@ -58,7 +62,7 @@ class RegionalNonLocal(nn.Module):
 
     Parameters: 2 C C' + C' + 3 C, and for a convolution C' k (`depthwise`) or 64 C' k (`refactorised`; 2 C'^2 k where
     C' < 32), half of these frozen. MACs: 2 N C C' for the 1 x 1 x 1 convolutions, N C' k or 32 N C' k for F_theta, and
-    2 N^2 C' (gaussian, cosine) or 2 N C'^2 (dot, N > C') for attention.
+    2 N^2 C' (gaussian, dot_relu, cosine) or 2 N C'^2 (dot, N > C') for attention.
 
     Raises:
         ValueError: An argument that is none of its choices, an even kernel, no channels, or more than 32 inner channels

@@ -1,0 +1,1 @@
+"""Networks that others have published: which there are, how their files are read, and what they come to here."""
