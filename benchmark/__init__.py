@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from benchmark.report.frame import cells as cells
+    from benchmark.use.loaded import load as load
 
 __version__ = "0.1.0"
-__all__ = ["cells"]
+__all__ = ["cells", "load"]
 
 
 def __getattr__(name: str) -> object:
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> object:
         from benchmark.report.frame import cells
 
         return cells
+    if name == "load":
+        from benchmark.use.loaded import load
+
+        return load
     raise AttributeError(f"module 'benchmark' has no attribute '{name}'")

@@ -11,18 +11,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.cli import (
-    by_level,
     claims,
     data,
     diff,
     evaluating,
     explain,
+    looking,
     new,
     noise,
     reading,
     records,
     running,
     timing,
+    using,
     verify,
     visualize,
 )
@@ -147,11 +148,17 @@ def build_parser() -> argparse.ArgumentParser:
     _add_force(rendered)
     rendered.set_defaults(call=running.render)
     graded = add("report", "accuracy by level of difficulty, on the graded embedded data set", json=True)
-    by_level.add_arguments(graded)
-    graded.set_defaults(call=by_level.main)
+    looking.add_arguments(graded)
+    graded.set_defaults(call=looking.main)
     judged = add("evaluate", "published weights on a data set, by a row's views and without training", tables=False)
     evaluating.add_arguments(judged)
     judged.set_defaults(call=evaluating.main)
+    guessed = add("predict", "what a trained network says of videos: classes, and the frames seen", tables=False)
+    using.add_predict(guessed)
+    guessed.set_defaults(call=using.predict)
+    exported = add("export", "a row's trained network as one file: weights, config, classes, metrics", tables=False)
+    using.add_export(exported)
+    exported.set_defaults(call=using.export)
     begun = add("new", "files to begin with: a paper's folder, a table from its printed cells", tables=False)
     new.add_arguments(begun)
     begun.set_defaults(call=new.main)

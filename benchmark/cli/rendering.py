@@ -44,12 +44,15 @@ def results_folder(table: Table) -> Path:
     folder = architecture_folder(table.paper, table.number)
     folder = folder if table.protocol == "embedded" else folder / table.protocol
     folder = folder / (table.on or table.dataset) if table.on or table.other else folder
-    return folder / _as_name(table.asked) if table.asked else folder
+    return folder / _of_settings(table.asked) if table.asked else folder
 
 
-def _as_name(settings: Sequence[str]) -> str:
-    """Settings as the name of a folder, `train.lr=0.1`; one that cannot be read off it has its digest."""
-    text = ",".join("=".join(part.strip() for part in setting.split("=", 1)) for setting in sorted(settings))
+def _of_settings(settings: Sequence[str]) -> str:
+    return as_name(",".join("=".join(part.strip() for part in setting.split("=", 1)) for setting in sorted(settings)))
+
+
+def as_name(text: str) -> str:
+    """A text as the name of a folder, such as `train.lr=0.1`; one that cannot be read off it has its digest."""
     plain = re.sub(r"[^\w.,=+-]", "_", text)[:80]
     return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 

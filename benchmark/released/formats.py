@@ -33,7 +33,7 @@ from benchmark.models.weights import PretrainedWeightsError
 from benchmark.released.registry import Format
 
 State = dict[str, Tensor]
-WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
+WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")  # the last is this package's own
 COUNTER = "num_batches_tracked"
 NAMED = 12
 """Weights that an error names."""
