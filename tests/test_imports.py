@@ -12,8 +12,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
-    *(("config",), ("runs", "spec"), ("plan",), ("data",), ("models",), ("train", "evaluate"), ("launch",)),
-    *(("cost",), ("report",), ("visualize",), ("cli",), ("benchmark", "__main__"), ("tools",)),
+    *(
+        ("config",),
+        ("runs", "spec"),
+        ("plan",),
+        ("data",),
+        ("models",),
+        ("train", "evaluate"),
+        ("launch",),
+        ("released",),
+    ),
+    *(("cost",), ("report",), ("use", "visualize"), ("cli",), ("benchmark", "__main__"), ("tools",)),
 )
 """Packages and single files of benchmark/, lowest first; "benchmark" is its own __init__.py.
 

@@ -65,8 +65,8 @@ def main(arguments: argparse.Namespace) -> int:
     if not arguments.weights or bool(arguments.table) != bool(arguments.row):
         say("give --weights NAME or FILE, alone or with a table and its --row; or --all-released")
         return 2
-    weights = weights_asked(arguments)
     config, where = config_asked(arguments)
+    weights = weights_asked(arguments)
     return _tell([_evaluate(config, weights, where, arguments)], arguments)
 
 

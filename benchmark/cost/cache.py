@@ -20,6 +20,7 @@ from benchmark.config.run import RunConfig
 from benchmark.cost.record import CostRecord
 from benchmark.runs.atomic import write_atomic
 from benchmark.runs.directory import runs_root
+from benchmark.runs.key import differing
 
 PACKAGE = Path(__file__).resolve().parents[1]
 COUNTING = (
@@ -28,11 +29,6 @@ COUNTING = (
     *("config/custom.py", "config/models.py", "config/modules.py", "config/places.py", "config/representations.py"),
     "config/segment_shape.py",
 )
-
-OF_OWN = tuple(
-    f"{what}_{which}" for what in ("insert", "gate", "representation") for which in ("options", "source", "sources")
-)
-"""Settings of the user's own modules, gates and representations: where there are none, counts are those of before."""
 
 
 @cache
@@ -69,9 +65,9 @@ def counted_settings(config: RunConfig) -> dict[str, Any]:
     """What the count of a network depends on, as nested plain data."""
     # A custom network may do with its rate of dropout what it likes.
     no_part = {"pretrained"} if config.model.name == "custom" else {"pretrained", "dropout", "classifier_init"}
-    model = config.model.model_dump(mode="json", exclude=no_part)
+    model = differing(config.model)
     return {
-        "model": {name: value for name, value in model.items() if value or name not in OF_OWN},
+        "model": {name: value for name, value in model.items() if name not in no_part},
         "segments": config.data.segments,
         "size": config.data.size,
         "num_classes": config.data.num_classes,

@@ -70,12 +70,14 @@ def weights_of(name: str, format: Format | None = None, order: ClassOrder | Path
 
     Raises:
         SpecError: there is no such entry.
-        PretrainedWeightsError: the file of the entry is not in the weights folder.
+        PretrainedWeightsError: the file is not there.
     """
     path = Path(name)
     if path.suffix or path.exists():
         if not path.is_file():
-            path = weights_path(name) if weights_path(name).is_file() else path
+            path = weights_path(name)
+        if not path.is_file():
+            raise PretrainedWeightsError(f"{name}: no such file, here or in {weights_path('').absolute()}/")
         return Weights(path.name, path, format, order)
     entry = find_released(name)
     path = weights_path(entry.file)

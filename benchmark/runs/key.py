@@ -64,21 +64,22 @@ def keyed_settings(config: RunConfig) -> dict[str, Any]:
     """
     # A default that changes in the code leaves the key as it was. The run directory that holds the old value is then
     # noticed and refused (`RunDir.check`), instead of the old result being taken for the new experiment's.
-
-    def differing(part: pydantic.BaseModel) -> dict[str, Any]:
-        kept: dict[str, Any] = {}
-        for name, info in type(part).model_fields.items():
-            value = getattr(part, name)
-            if isinstance(value, pydantic.BaseModel):
-                if below := differing(value):
-                    kept[name] = below
-            elif name in ALWAYS_KEYED or value != info.default:
-                kept[name] = [_plain(item) for item in value] if isinstance(value, tuple) else value
-        return kept
-
     kept = {**differing(config), "data_version": DATASETS[config.data.dataset].version}
     if key := start_key(config):  # without the name: the file may be called otherwise by now
         kept["train"]["start_from"] = key
+    return kept
+
+
+def differing(part: pydantic.BaseModel) -> dict[str, Any]:
+    """Settings of a part that differ from their defaults, as nested plain data: a field that is new changes nothing."""
+    kept: dict[str, Any] = {}
+    for name, info in type(part).model_fields.items():
+        value = getattr(part, name)
+        if isinstance(value, pydantic.BaseModel):
+            if below := differing(value):
+                kept[name] = below
+        elif name in ALWAYS_KEYED or value != info.default:
+            kept[name] = [_plain(item) for item in value] if isinstance(value, tuple) else value
     return kept
 
 

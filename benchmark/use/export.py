@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from benchmark import __version__
 from benchmark.runs.atomic import atomic_path
 from benchmark.runs.directory import RunDir
 from benchmark.use.loaded import LoadedNetwork, load
@@ -42,13 +41,10 @@ def export_run(run: RunDir, path: Path, **said: Any) -> LoadedNetwork:
     network = load(run.path)
     env = run.env
     about = {
-        **{"version": __version__, "licence": LICENCE, **said, "run": run.key, "seed": network.config.seed},
+        **{"licence": LICENCE, **said, "run": run.key, "seed": network.config.seed},
         **{"config": network.config.model_dump(mode="json"), "classes": list(network.classes)},
-        **{
-            "metrics": network.metrics,
-            "fingerprints": env.get("fingerprints", {}),
-            "versions": env.get("versions", {}),
-        },
+        "metrics": network.metrics,
+        **{key: env.get(key) for key in ("fingerprints", "versions", "starts")},
     }
     # Copies: a tensor that two names share cannot be stored twice otherwise.
     state = {name: torch.clone(value).contiguous() for name, value in network.model.state_dict().items()}
