@@ -70,10 +70,16 @@ def test_every_command_runs(command: str, tmp_path_factory: pytest.TempPathFacto
         write_video(render(SETTINGS["motionpairs-tiny"], "val", 0), tmp_path_factory.getbasetemp() / "video.mp4")
         arguments[arguments.index("video.mp4")] = str(tmp_path_factory.getbasetemp() / "video.mp4")
         arguments += ["--out", str(folder / "figures")]
+    if arguments[0] in ("export", "predict"):  # the one of the other
+        exported = str(folder / "bqn.safetensors")
+        arguments += ["--out", exported] if arguments[0] == "export" else []
+        places = {"bqn.safetensors": exported, "seen": str(folder / "seen"), "video.mp4": a_video(folder)}
+        arguments = [places.get(word, word) for word in arguments]
     own = "gestures" in command
     if own:
         arguments = of_gestures(arguments, tmp_path_factory.getbasetemp())
-    if arguments[0] in ("run", "records", "verify") and "--protocol" not in arguments:
+    of_runs = ("run", "records", "verify", "report", "export")
+    if arguments[0] in of_runs and "--protocol" not in arguments and "--by" not in arguments:
         arguments += ["--protocol", "smoke"]
     environment = {**os.environ, **{f"BENCHMARK_{n.upper()}": str(folder / n) for n in ("runs", "results", "records")}}
     if own:
@@ -83,6 +89,11 @@ def test_every_command_runs(command: str, tmp_path_factory: pytest.TempPathFacto
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def a_video(folder: Path) -> str:
+    write_video(render(SETTINGS["motionpairs-tiny"], "val", 0), folder / "video.mp4")
+    return str(folder / "video.mp4")
 
 
 def of_gestures(arguments: list[str], base: Path) -> list[str]:

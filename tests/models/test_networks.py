@@ -49,7 +49,19 @@ NETWORKS: dict[str, ModelConfig] = {
     "tsm fixed mbpm": TsmResNetConfig.model_validate(
         {"width": 0.125, "depth": 18, "representation": "mbpm", "mbpm": {"trainable": False}}
     ),
+    "tsm, every second block": TsmResNetConfig(width=0.125, depth=18, shift_every=2),
+    "tsm gc at one of the places of rnl": TsmResNetConfig(
+        width=0.125, insert=("gc", "rnl"), insert_only={"gc": ("res3.0",)}
+    ),
     "bqn": BqnConfig(width=0.125),
+    "bqn both ways": BqnConfig.model_validate(
+        {
+            "width": 0.125,
+            "depth": 18,
+            "num_bplc": 8,
+            "lateral": {"direction": "bidirectional", "phi": "conv1x1", "phi_after_mbpm": True},
+        }
+    ),
     "bqn r18": BqnConfig(width=0.125, depth=18, num_bplc=8, quiet_size=40),
     "bqn r101": BqnConfig(width=0.125, depth=101, num_bplc=33, quiet_size=40),
     "bqn slow quiet": BqnConfig(width=0.125, quiet_size=40, quiet_segments=3),

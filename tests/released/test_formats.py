@@ -364,3 +364,44 @@ def test_a_wrong_order_of_classes_is_suspected() -> None:
     assert re.search(r"top-1 is [0-9.]+ %, and would be 9[0-9.]+ % with the outputs in another order", said)
     assert likely_order(rng.normal(size=(400, 10)), labels) == ""
     assert likely_order(np.full((4, 10), np.nan), labels[:4]) == ""
+
+
+def test_the_network_that_bqn_s_training_script_imports_has_its_parameters() -> None:
+    """88.2 million, which the file of the released network has."""
+    both = {"direction": "bidirectional", "phi": "conv1x1", "phi_after_mbpm": True}
+    config = RunConfig.model_validate({"model": {"name": "bqn", "lateral": both}})
+    with torch.device("meta"):
+        count = sum(parameter.numel() for parameter in build_model(config.model, config.data).parameters())
+    assert count == 88_212_010
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"insert_only": {"gc": ("res3.0",)}}, "insert_only is set, but insert names no module"),
+        ({"insert": ("rnl",), "insert_only": {"gc": ("res3.0",)}}, "insert has no 'gc'. Valid: rnl"),
+        ({"insert": ("gc", "rnl"), "insert_only": {"gc": ("res3.1",)}}, "'res3.1' is none of insert_after (res3.0, "),
+        ({"insert": ("gc",), "insert_only": {"gc": ("res3.0",)}}, "leaves nothing at 'res3.2'"),
+        ({"temporal_shift": False, "shift_every": 2}, "shift_every is set, and there is no shift"),
+    ],
+)
+def test_what_cannot_be_is_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        RunConfig.model_validate({"model": {"name": "tsm_resnet", **settings}})
+
+
+def test_a_module_stands_at_its_places_alone() -> None:
+    net = network(
+        {"name": "tsm_resnet", "insert": ("gc", "rnl"), "insert_only": {"gc": ("res3.all",)}, **SMALL}
+        | {"insert_after": ("res3.all", "res4")}
+    )
+    inserts = {name.split(".")[2] for name in net.state_dict() if ".inserts." in name and ".gc." in name}
+    assert inserts == {f"res3_{i}" for i in range(4)}
+    shifts = {
+        name
+        for name, module in network({"name": "tsm_resnet", "shift_every": 2, **SMALL}).named_modules()
+        if name.endswith(".shift") and module is not None
+    }
+    assert {name.split(".", 1)[1] for name in shifts} == {
+        f"layer{stage}.{i}.shift" for stage, blocks in enumerate((3, 4, 6, 3), 1) for i in range(0, blocks, 2)
+    }

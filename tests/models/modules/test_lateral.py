@@ -48,14 +48,19 @@ def test_adds_exactly_nothing_at_initialisation(mbpm: bool, phi: str, quiet_fram
 
 @pytest.mark.parametrize("quiet_side", [6, 10])
 @pytest.mark.parametrize("phi", ["identity", "conv1x1", "bottleneck"])
-def test_equals_eq5_in_both_directions(quiet_side: int, phi: str) -> None:
+@pytest.mark.parametrize("phi_after_mbpm", [False, True])
+def test_equals_eq5_in_both_directions(quiet_side: int, phi: str, phi_after_mbpm: bool) -> None:
     busy, quiet = maps(quiet_side=quiet_side)
-    lateral = connection(phi=phi)
+    lateral = connection(phi=phi, phi_after_mbpm=phi_after_mbpm)
     open_gates(lateral)
     assert lateral.to_busy is not None
     assert lateral.to_quiet is not None
     assert lateral.to_busy.mbpm is not None
-    filtered = F.interpolate(lateral.to_busy.mbpm(quiet, 4), size=(10, 10), mode="bilinear")
+    passed = lateral.to_busy.mbpm(quiet, 4)
+    if phi_after_mbpm:
+        assert lateral.to_busy.phi is not None
+        passed = lateral.to_busy.phi(passed)
+    filtered = F.interpolate(passed, size=(10, 10), mode="bilinear")
     # phi first and the resize after it: the other order of the two, which is the same function.
     linear = F.interpolate(lateral.to_quiet.phi(busy), size=(quiet_side, quiet_side), mode="bilinear")
     new_busy, new_quiet = lateral(busy, quiet, 4, 4)

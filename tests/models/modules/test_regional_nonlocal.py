@@ -85,6 +85,8 @@ def block_by_loops(block: RegionalNonLocal, clip: Tensor) -> Tensor:
             assert isinstance(product, Tensor)
             if block.similarity == "gaussian":
                 product = product.exp()
+            if block.similarity == "dot_relu":
+                product = torch.relu(product)
             if block.similarity == "cosine":
                 product = torch.relu(product / (r[i].square().sum().sqrt() * r[j].square().sum().sqrt()))
             weights.append(product)
