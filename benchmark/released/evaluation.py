@@ -102,7 +102,7 @@ def network_of(config: RunConfig, weights: Weights) -> tuple[torch.nn.Module, Lo
     outputs = outputs_of(order, class_names(config.data.dataset))
     with torch.no_grad():
         for name, classifier in model.named_modules():
-            if isinstance(classifier, torch.nn.Linear) and {"fc"} <= set(name.split(".")):
+            if isinstance(classifier, torch.nn.Linear) and "fc" in name.split("."):
                 classifier.weight.copy_(classifier.weight[outputs].clone())
                 classifier.bias.copy_(classifier.bias[outputs].clone())
     lay_out_weights(model)
