@@ -409,3 +409,23 @@ def test_a_module_stands_at_its_places_alone() -> None:
     assert {name.split(".", 1)[1] for name in shifts} == {
         f"layer{stage}.{i}.shift" for stage, blocks in enumerate((3, 4, 6, 3), 1) for i in range(0, blocks, 2)
     }
+
+
+def test_every_entry_of_the_registry_is_a_network_on_its_data() -> None:
+    from benchmark.released.formats import FORMATS
+    from benchmark.released.registry import config_of, released
+    from benchmark.released.stored import without_training
+
+    parameters = {}
+    for name, entry in released().items():
+        config = without_training(config_of(name))
+        assert entry.format in FORMATS
+        assert set(entry.published) <= {"top1", "top5"}
+        assert config.data.dataset in name or config.data.dataset.removesuffix("400") in name
+        with torch.device("meta"):
+            net = build_model(config.model, config.data)
+        parameters[name] = round(sum(p.numel() for p in net.parameters()) / 1e6, 2)
+    # As TSM's and PyTorchVideo's networks with these numbers of classes have.
+    assert parameters["tsm-r50-something-v1"] == parameters["tsm-r50-16f-something-v1"] == 23.86
+    assert parameters["tsm-r50-kinetics400"] == parameters["tsn-r50-kinetics400"] == 24.33
+    assert parameters["x3d-m-kinetics400"] == parameters["x3d-xs-kinetics400"] == 3.79
