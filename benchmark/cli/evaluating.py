@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from benchmark.cli.progress import steps
 from benchmark.cli.running import prepare_data
@@ -15,7 +15,7 @@ from benchmark.config.datasets import DATASETS
 from benchmark.config.run import RunConfig
 from benchmark.config.source import Problem, SpecError, did_you_mean
 from benchmark.data.errors import DataError
-from benchmark.released.registry import config_of, find_released, released
+from benchmark.released.registry import ClassOrder, Format, config_of, find_released, released
 from benchmark.released.stored import StoredEvaluation, stored_evaluations
 from benchmark.report.datasets import dataset_title
 from benchmark.report.labels import flat
@@ -24,8 +24,6 @@ from benchmark.spec.table import Row, Table
 
 if TYPE_CHECKING:
     from benchmark.released.evaluation import Weights
-
-FORMATS = ("tsm", "rnl", "msnet", "pytorchvideo", "bqn", "benchmark")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,23 +34,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--row", metavar="LABEL", help="of the table: its network, clips and views")
     add_weights(parser)
     parser.add_argument("--all-released", action="store_true", help="what is published, what of it is here, and do it")
-    parser.add_argument("--protocol", default="paper", help="of the row (default: paper)")
-    parser.add_argument("--dataset", metavar="NAME", help="as for `run`")
-    parser.add_argument(
-        "--set", dest="asked", action="append", default=[], metavar="KEY=VALUE", help="of the row, as for `run`"
-    )
+    add_how(parser, "paper")
     parser.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_how(parser: argparse.ArgumentParser, protocol: str) -> None:
+    """By what protocol, on what data and with what settings a row is meant."""
+    parser.add_argument("--protocol", default=protocol, help=f"of the row (default: {protocol})")
+    parser.add_argument("--dataset", metavar="NAME", help="as for `run`")
+    parser.add_argument("--set", dest="asked", action="append", default=[], metavar="KEY=VALUE", help="as for `run`")
 
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
     """How a file of weights is named and read."""
     parser.add_argument("--weights", metavar="NAME or FILE", help="published ones by name (`evaluate --all-released`)")
-    parser.add_argument("--format", choices=FORMATS, help="of a file: whose names it has; default: the one that fits")
+    parser.add_argument(
+        "--format", choices=get_args(Format), help="of a file: whose names it has; default: the one that fits"
+    )
     order = parser.add_mutually_exclusive_group()
     order.add_argument(
         "--class-order",
-        choices=("alphabetical", "dataset"),
+        choices=get_args(ClassOrder),
         help="of its outputs: sorted names, or the labels (default: these for what was trained here, else names)",
     )
     order.add_argument("--classes", type=Path, metavar="FILE", help="the class of each output, one a line")

@@ -9,7 +9,7 @@ import math
 import sys
 from pathlib import Path
 
-from benchmark.cli.evaluating import add_weights, config_asked, row_of, weights_asked
+from benchmark.cli.evaluating import add_how, add_weights, config_asked, row_of, weights_asked
 from benchmark.cli.text import say, whole_number
 from benchmark.data.errors import DataError
 from benchmark.plan import row_runs
@@ -26,9 +26,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     add_weights(parser)
     parser.add_argument("--table", help="of --weights that are a file: the table and the row whose network they are")
     parser.add_argument("--row", metavar="LABEL")
-    parser.add_argument("--protocol", default="paper", help="of the row (default: paper)")
-    parser.add_argument("--dataset", metavar="NAME", help="as for `run`")
-    parser.add_argument("--set", dest="asked", action="append", default=[], metavar="KEY=VALUE", help="as for `run`")
+    add_how(parser, "paper")
     parser.add_argument(
         "--top", type=whole_number(1), default=5, metavar="K", help="classes that are named (default: 5)"
     )
@@ -45,9 +43,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", help="table id or YAML file")
     parser.add_argument("--row", required=True, metavar="LABEL")
     parser.add_argument("--seed", type=whole_number(0), default=0, metavar="S", help="default: 0")
-    parser.add_argument("--protocol", default="embedded", help="as for `run`")
-    parser.add_argument("--dataset", metavar="NAME", help="as for `run`")
-    parser.add_argument("--set", dest="asked", action="append", default=[], metavar="KEY=VALUE", help="as for `run`")
+    add_how(parser, "embedded")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: TABLE-ROW-SEED.safetensors")
     parser.add_argument("--onnx", action="store_true", help="the same as an .onnx file beside it")
 

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmark.models.backbones.mobilenet_v2 import from_torchvision
 from benchmark.models.backbones.x3d import PYTORCHVIDEO_CLASSIFIER, from_pytorchvideo
 from benchmark.models.weights import PretrainedWeightsError
 from benchmark.released.registry import Format
@@ -173,12 +174,6 @@ NONLOCAL = (
     (r"\.penta\.", ".region."),
 )
 GATE = (("W_k.", "mask."), ("W_v1.", "mlp.reduce."), ("bn1.", "mlp.norm."), ("W_v2.", "mlp.expand."))
-MOBILENET = (
-    (r"^backbone\.features\.0\.0\.", "backbone.conv1."),
-    (r"^backbone\.features\.0\.1\.", "backbone.bn1."),
-    (r"^backbone\.features\.18\.0\.", "backbone.conv_last."),
-    (r"^backbone\.features\.18\.1\.", "backbone.bn_last."),
-)
 MOBILENET_BLOCKS = {
     5: {0: "0.0", 1: "0.1", 3: "1", 4: "2"},
     8: {0: "0.0", 1: "0.1", 3: "1.0", 4: "1.1", 6: "2", 7: "3"},
@@ -192,20 +187,23 @@ def _tsm(state: State, model: nn.Module) -> tuple[State, list[str]]:
 
 def _mobilenet(state: State) -> State:
     """MobileNetV2 as TSM's code builds it; other networks as they are."""
-    inner = re.compile(r"^backbone\.features\.(\d+)\.conv\.(\d+)\.")
+    inner = re.compile(r"^(backbone\.features\.(\d+)\.conv\.)(\d+)\.")
     layers = defaultdict[str, int](int)
     for key in state:
         if match := inner.match(key):
-            layers[match[1]] = max(layers[match[1]], int(match[2]) + 1)
+            layers[match[2]] = max(layers[match[2]], int(match[3]) + 1)
 
-    def name(key: str) -> str:
+    def nested(key: str) -> str:
         match = inner.match(key)
         if match is None:
-            return renamed(key, MOBILENET)
-        ours = MOBILENET_BLOCKS.get(layers[match[1]], {}).get(int(match[2]), match[2])
-        return f"backbone.layers.{int(match[1]) - 1}.conv.{ours}.{key[match.end() :]}"
+            return key
+        ours = MOBILENET_BLOCKS.get(layers[match[2]], {}).get(int(match[3]), match[3])
+        return f"{match[1]}{ours}.{key[match.end() :]}"
 
-    return {name(key): value for key, value in state.items()}
+    prefix = "backbone.features."
+    others = {key: value for key, value in state.items() if not key.startswith(prefix)}
+    as_torchvision = {nested(k).removeprefix("backbone."): v for k, v in state.items() if k.startswith(prefix)}
+    return others | {f"backbone.{key}": value for key, value in from_torchvision(as_torchvision).items()}
 
 
 def _in_blocks(state: State, model: nn.Module) -> State:
